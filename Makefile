@@ -1,0 +1,55 @@
+# make demo and make test need nothing but Python 3.11 and, where python3 has no venv, the right to install it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+TORCH := $(shell grep '^torch==' constraints.txt)
+SHARED ?= $(or $(LDCT_SHARED),../shared)
+DATA ?= $(SHARED)/data/train
+VGG_WEIGHTS ?= $(SHARED)/weights/vgg16_features_to_relu4_3.safetensors
+RUN ?= runs/default
+DEMO_OUT ?= demo-output
+
+.PHONY: demo test test-slow lint format bench train-default figures clean
+
+demo: $(INSTALLED)
+	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/engine_speed.py
+
+# The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
+train-default: $(INSTALLED)
+	$(BIN)/ldctdenoise train --config configs/default.yaml --data $(DATA) --out $(RUN) --cache cache --vgg-weights $(VGG_WEIGHTS) --resume
+	cp $(RUN)/default.safetensors $(RUN)/default.md LDCTDenoiseLib/models/
+	$(MAKE) figures
+
+# The model card's figures, measured on the test patients and written into the shipped model and its card.
+figures: $(INSTALLED)
+	$(BIN)/python benchmarks/model_quality.py --data $(DATA) --write
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-output
+
+# torch first and alone: a package that depends on it would otherwise bring the registry's newest, largest build.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/pip install -q $(TORCH)
+	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,test]'
+	touch $@

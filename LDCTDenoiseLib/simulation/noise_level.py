@@ -1,0 +1,93 @@
+"""The noise that an image already carries, measured where its soft tissue is uniform."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..errors import InputError
+
+SOFT_TISSUE_HU = (-20.0, 150.0)
+WINDOW_MM = 10.0
+"""Side of the square in which noise is measured: large against the noise grain, small against organs."""
+UNIFORM_SHARE = 0.1
+"""Share of the soft-tissue windows, the most uniform ones, that counts."""
+
+
+def _box_mean(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return F.avg_pool2d(images[:, None], size, stride=1)[:, 0]
+
+
+def uniform_windows(volume: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
+    """Centres of square windows of uniform soft tissue.
+
+    A window counts when its mean, and the means of its quarters, are soft tissue, and when the quarters' means agree best:
+    that judges structure at a scale where noise averages out, so that choosing hardly biases the noise.
+
+    Args:
+        volume: (slices, rows, columns), HU.
+        spacing: (rows, columns) in mm.
+
+    Returns:
+        (windows, 3) integer array of (slice, row, column) of the windows' first corners.
+
+    Raises:
+        InputError: there is no soft tissue to measure in.
+    """
+    images = torch.as_tensor(np.ascontiguousarray(volume, dtype=np.float32))
+    height, width = window_size(spacing)
+    if images.shape[1] < height or images.shape[2] < width:
+        raise InputError(_NO_TISSUE)
+    half = (height // 2, width // 2)
+    quarters = _box_mean(images, half)
+    corners = torch.stack(
+        [
+            quarters[:, : quarters.shape[1] - half[0], : quarters.shape[2] - half[1]],
+            quarters[:, half[0] :, : quarters.shape[2] - half[1]],
+            quarters[:, : quarters.shape[1] - half[0], half[1] :],
+            quarters[:, half[0] :, half[1] :],
+        ]
+    )
+    lowest, highest = corners.amin(dim=0), corners.amax(dim=0)
+    soft = (lowest > SOFT_TISSUE_HU[0]) & (highest < SOFT_TISSUE_HU[1])
+    # One candidate every half window: neighbours that overlap more say nothing new.
+    soft_grid = torch.zeros_like(soft)
+    soft_grid[:, :: half[0], :: half[1]] = soft[:, :: half[0], :: half[1]]
+    candidates = torch.nonzero(soft_grid)
+    if len(candidates) == 0:
+        raise InputError(_NO_TISSUE)
+    spread = (highest - lowest)[soft_grid]
+    keep = max(1, int(len(candidates) * UNIFORM_SHARE))
+    return candidates[torch.argsort(spread, stable=True)[:keep]].numpy()
+
+
+_NO_TISSUE = (
+    "No uniform soft tissue was found to measure the image's own noise in; "
+    "give the photons per ray (photons=...) instead of calibrating."
+)
+
+
+def window_size(spacing: tuple[float, float]) -> tuple[int, int]:
+    """Rows and columns of a noise window, both even."""
+    height, width = (max(2, round(WINDOW_MM / mm / 2)) * 2 for mm in spacing)
+    return height, width
+
+
+def noise_sd(volume: np.ndarray, windows: np.ndarray, spacing: tuple[float, float]) -> float:
+    """Noise SD in HU: root of the median variance in the given windows, each freed of its linear trend.
+
+    Args:
+        volume: (slices, rows, columns), HU.
+        windows: from :func:`uniform_windows`.
+        spacing: (rows, columns) in mm.
+    """
+    height, width = window_size(spacing)
+    patches = np.stack(
+        [volume[z, y : y + height, x : x + width] for z, y, x in windows], dtype=np.float64, casting="unsafe"
+    ).reshape(len(windows), -1)
+    row, column = (axis.ravel() for axis in np.mgrid[:height, :width].astype(float))
+    design = np.stack([np.ones(height * width), row, column], axis=1)
+    trend = patches @ np.linalg.pinv(design).T @ design.T
+    variances = ((patches - trend) ** 2).sum(axis=1) / (height * width - 3)
+    return float(np.sqrt(np.median(variances)))

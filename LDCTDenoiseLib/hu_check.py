@@ -1,0 +1,41 @@
+"""Does a volume hold Hounsfield units? Asked before it is denoised as if it did."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from .errors import InputError
+
+log = logging.getLogger(__name__)
+
+NO_FAT_OR_AIR_HU = -50
+NO_AIR_HU = -200
+TOO_BRIGHT_HU = 4000
+TOO_BRIGHT_SHARE = 0.01
+
+
+def check_hu(volume: np.ndarray) -> None:
+    """Refuse a volume that cannot be CT in HU; warn of one that holds no air.
+
+    Args:
+        volume: any shape.
+
+    Raises:
+        InputError: no voxel below -50, or more than 1 % above 4,000.
+    """
+    lowest = volume.min()
+    if lowest >= NO_FAT_OR_AIR_HU:
+        raise InputError(
+            f"The voxels do not look like HU: the lowest is {lowest:g}, and a CT has fat or air below "
+            f"{NO_FAT_OR_AIR_HU}. Convert them to HU, or pass --force if they are."
+        )
+    bright = np.count_nonzero(volume > TOO_BRIGHT_HU) / volume.size
+    if bright > TOO_BRIGHT_SHARE:
+        raise InputError(
+            f"The voxels do not look like HU: {bright:.0%} lie above {TOO_BRIGHT_HU}. "
+            "Convert them to HU, or pass --force if they are."
+        )
+    if lowest >= NO_AIR_HU:
+        log.warning("No voxel lies below %d HU: make sure that this is CT in HU.", NO_AIR_HU)

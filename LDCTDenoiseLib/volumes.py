@@ -1,0 +1,155 @@
+"""CT volumes from files and back: NRRD, NIfTI, MetaImage and DICOM folders, with their geometry."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+from .files import check_writable, replace_when_complete
+
+VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii.gz", ".nii", ".mha", ".mhd")
+WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
+"""One-file formats: a header with its voxels in a second file cannot be replaced in one step."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Axial slices with the image that they came from.
+
+    Attributes:
+        hu: (slices, rows, columns) voxels in HU, in the file's type.
+        axis: which axis of the file's array (slowest first) runs through the slices.
+        image: the image read, which holds spacing, origin and direction.
+        padding_value: HU of padding voxels according to the header, if it says so.
+    """
+
+    hu: np.ndarray
+    axis: int
+    image: sitk.Image
+    padding_value: float | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """(rows, columns) pixel spacing in mm."""
+        by_array_axis = list(self.image.GetSpacing()[::-1])
+        if len(by_array_axis) == 3:
+            del by_array_axis[self.axis]
+        return by_array_axis[0], by_array_axis[1]
+
+    def with_hu(self, hu: np.ndarray) -> Volume:
+        """The same geometry with other voxels."""
+        return replace(self, hu=hu)
+
+
+def volume_suffix(path: str | os.PathLike[str]) -> str | None:
+    """The volume suffix of a file name (".nii.gz" counts as one), or None."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), None)
+
+
+def axial_axis(image: sitk.Image) -> int:
+    """Array axis (slowest first) that runs most nearly along the patient's superior-inferior direction."""
+    if image.GetDimension() == 2:
+        return 0
+    direction = np.abs(np.array(image.GetDirection()).reshape(3, 3))
+    # Row 2 of the direction matrix holds the S component of each index axis; index x is array axis 2.
+    return 2 - int(np.argmax(direction[2]))
+
+
+def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None) -> Volume:
+    """Read a volume file, or the CT series of a DICOM folder.
+
+    Args:
+        path: an NRRD, NIfTI or MetaImage file, or a folder of DICOM files.
+        axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
+        series: SeriesInstanceUID of the series to read from a DICOM folder.
+
+    Raises:
+        InputError: missing, unreadable, empty, not three-dimensional or not scalar.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
+    if source.is_dir():
+        from .dicom_series import read_dicom_series
+
+        image, padding_value = read_dicom_series(source, series)
+    else:
+        if series is not None:
+            raise InputError(f"--series selects from a DICOM folder, and {source.name} is a file; leave it out.")
+        image, padding_value = _read_file(source), None
+
+    voxels = sitk.GetArrayFromImage(image)
+    if image.GetDimension() == 2:
+        voxels = voxels[None]
+    if axis not in ("auto", "0", "1", "2"):
+        raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
+    chosen = axial_axis(image) if axis == "auto" or image.GetDimension() == 2 else int(axis)
+    return Volume(np.moveaxis(voxels, chosen, 0), chosen, image, padding_value)
+
+
+def _read_file(path: Path) -> sitk.Image:
+    if volume_suffix(path) is None:
+        raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size, components = reader.GetSize(), reader.GetNumberOfComponents()
+        if components != 1:
+            raise InputError(
+                f"{path.name} has {components} values per voxel (a colour or vector image); "
+                "a CT volume with one value per voxel is needed."
+            )
+        # A trailing axis of length one is a three-dimensional volume written with a fourth axis.
+        spatial = size[:3] + tuple(n for n in size[3:] if n != 1)
+        if len(spatial) > 3:
+            raise InputError(f"{path.name} has {len(size)} axes {size}; extract one frame as a 3-D volume first.")
+        if len(size) > 3:
+            reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
+        if 0 in size:
+            raise InputError(f"{path.name} is empty: its size is {size}.")
+        return reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f"{path.name} cannot be read: {_last_sentence(error)}") from error
+
+
+def _last_sentence(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else "unknown format").removeprefix("sitk::ERROR: ").rstrip(".") + "."
+
+
+def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """The output path, after making sure before any computation that it can be written.
+
+    Raises:
+        InputError: no volume format, no such folder, not writable, or already there without ``overwrite``.
+    """
+    target = Path(path)
+    if target.is_dir() or volume_suffix(target) not in WRITABLE_SUFFIXES:
+        raise InputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.")
+    return check_writable(target, overwrite=overwrite)
+
+
+def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
+    """Write a volume with the geometry and the voxel type it has, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    target = Path(path)
+    voxels = np.moveaxis(volume.hu, 0, volume.axis)
+    if volume.image.GetDimension() == 2:
+        voxels = voxels[0]
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels))
+    image.CopyInformation(volume.image)
+    with replace_when_complete(target, volume_suffix(target) or "") as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise InputError(f"{target.name} cannot be written: {_last_sentence(error)}") from error

@@ -1,0 +1,201 @@
+"""What a training run is: read from one YAML file, kept with the run and in the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..cascade import Level, Predicts, Sees
+from ..errors import InputError
+from ..extras import require_extra
+from ..networks import NETWORKS
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Loss of one level: ``mse * MSE + perceptual * L_P``, means over pixels and batch, in network units.
+
+    Attributes:
+        mse: weight of the mean squared error.
+        perceptual: weight of the VGG-16 feature loss L_P; 0 leaves it out.
+        perceptual_from_step: first step that counts L_P; before it the MSE alone leads, at half the cost of a step.
+        vgg_blocks: how many of VGG-16's blocks, from the first, L_P sums over (the paper: 4).
+        vgg_window: [low, high] HU that VGG sees as [0, 1].
+        noise_weighted: divide each patch's loss by (SD of its inserted noise)^2 / 4 + (3 HU)^2, so that a batch of mixed
+            doses is not ruled by its noisiest patches.
+    """
+
+    mse: float = 1.0
+    perceptual: float = 0.0
+    perceptual_from_step: int = 0
+    vgg_blocks: int = 4
+    vgg_window: tuple[float, float] = (-1024.0, 3071.0)
+    noise_weighted: bool = False
+
+
+@dataclass(frozen=True)
+class LevelConfig:
+    """One level of the cascade and how it is trained.
+
+    Attributes:
+        network, predicts, sees: as in ``cascade.Level``.
+        steps: optimiser steps.
+        learning_rate: of Adam.
+        last_layer_rate: learning rate of the last convolution, as a share of the others'. Its weights act directly in
+            units of 4,095 HU, so that steps that suit the other layers shake the result by tens of HU.
+        schedule: "constant", or "cosine" down to zero over the steps.
+        loss: the level's loss.
+    """
+
+    network: str
+    predicts: Predicts
+    steps: int
+    sees: Sees = Sees.PREVIOUS
+    learning_rate: float = 1e-3
+    last_layer_rate: float = 1.0
+    schedule: str = "constant"
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    @property
+    def level(self) -> Level:
+        return Level(self.network, self.predicts, self.sees)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Patches, doses and the split.
+
+    Attributes:
+        patch_size: side of a training patch in pixels.
+        batch_size: patches in a step.
+        dose_range: [lowest, highest] dose fraction of the inserted noise, drawn log-uniformly.
+        validate, test: patients (file names without suffix) kept from training, when the data are a folder.
+    """
+
+    patch_size: int = 64
+    batch_size: int = 32
+    dose_range: tuple[float, float] = (0.05, 0.5)
+    validate: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A training run.
+
+    Attributes:
+        name: of the model that it makes.
+        purpose: one line that says what the model is for.
+        levels: first to last.
+        data: patches, doses and split.
+        precision: of Lightning's trainer, for example "32" or "bf16-mixed".
+        seed: of the initial weights, the patches and the noise.
+        steps_per_epoch: steps between two validations and checkpoints.
+        batch_norm_batches: batches over which batch norm's statistics are estimated anew at a level's end.
+    """
+
+    name: str
+    purpose: str
+    levels: tuple[LevelConfig, ...]
+    data: DataConfig = field(default_factory=DataConfig)
+    precision: str = "32"
+    seed: int = 1
+    steps_per_epoch: int = 250
+    batch_norm_batches: int = 200
+
+    def __post_init__(self) -> None:
+        low, high = self.data.dose_range
+        checks = [
+            (len(self.levels) > 0, "levels is empty; list at least one"),
+            (0 < low <= high < 1, f"dose_range {[low, high]} must lie between 0 and 1, lowest first"),
+            (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),
+            (self.steps_per_epoch > 0, "steps_per_epoch must be above 0"),
+        ]
+        for number, level in enumerate(self.levels, 1):
+            loss = level.loss
+            checks += [
+                (level.network in NETWORKS, f"level {number}: network must be one of {', '.join(NETWORKS)}"),
+                (level.steps > 0, f"level {number}: steps must be above 0"),
+                (level.schedule in ("constant", "cosine"), f"level {number}: schedule must be constant or cosine"),
+                (loss.mse > 0 or loss.perceptual > 0, f"level {number}: the loss has no term"),
+                (1 <= loss.vgg_blocks <= 4, f"level {number}: vgg_blocks must be 1 to 4"),
+                (loss.vgg_window[0] < loss.vgg_window[1], f"level {number}: vgg_window must be [low, high]"),
+            ]
+        for good, complaint in checks:
+            if not good:
+                raise InputError(f"The training configuration is wrong: {complaint}.")
+
+
+def load_config(path: str | os.PathLike[str]) -> TrainingConfig:
+    """Read and check a training configuration.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or has a wrong or unknown setting.
+        MissingExtraError: the ``train`` extra is not installed.
+    """
+    with require_extra("train"):
+        import yaml
+    try:
+        record = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"The configuration {path} cannot be read: {str(error).splitlines()[0]}.") from error
+    return _build(TrainingConfig, record, "the configuration")
+
+
+def config_record(config: TrainingConfig) -> dict[str, Any]:
+    """The configuration as plain lists, dictionaries, strings and numbers, as it stands in YAML and JSON."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return getattr(value, "value", value)
+
+    return plain(config)
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Turn plain YAML into the given type, naming the place of anything that does not fit."""
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"{where} must be a list, not {value!r}.")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise InputError(f"{where} must have {len(kinds)} values, not {len(value)}.")
+        return tuple(_build(k, v, f"{where}, item {i}") for i, (k, v) in enumerate(zip(kinds, value, strict=True), 1))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and issubclass(kind, (Predicts, Sees)):
+        try:
+            return kind(value)
+        except ValueError:
+            raise InputError(f"{where} must be {' or '.join(k.value for k in kind)}, not {value!r}.") from None
+    if isinstance(kind, types.UnionType) or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(f"{where} must be of type {getattr(kind, '__name__', kind)}, not {value!r}.")
+    return value
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} must be a mapping of settings, not {value!r}.")
+    hints = typing.get_type_hints(kind)
+    unknown = [key for key in value if key not in hints]
+    if unknown:
+        raise InputError(f"{where} has an unknown setting '{unknown[0]}'; known are {', '.join(hints)}.")
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.name not in value and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InputError(f"{where} lacks the setting '{missing[0]}'.")
+    return kind(**{key: _build(hints[key], item, f"{where}: {key}") for key, item in value.items()})

@@ -1,0 +1,19 @@
+"""``ldctdenoise models``: the models that come with the package."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("models", help="list the shipped models", description=__doc__)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..model_file import read_info, shipped_models
+
+    for path in shipped_models():
+        info = read_info(path)
+        networks = " + ".join(level.network for level in info.levels)
+        print(f"{info.name}: {info.purpose}\n    {len(info.levels)} level(s): {networks}; sha256 {info.tensor_hash[:16]}")

@@ -1,0 +1,48 @@
+"""Option types and options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
+    return value
+
+
+def slice_range(text: str) -> tuple[int, int]:
+    """A zero-based half-open range A:B."""
+    start, colon, stop = text.partition(":")
+    if not (colon and start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a slice range A:B with A < B, counted from 0, B not included")
+    return int(start), int(stop)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto (default), cuda, cuda:N, mps or cpu")
+
+
+def add_volume_options(parser: argparse.ArgumentParser) -> None:
+    """Input, output, and how to read the one and write the other."""
+    parser.add_argument("input", type=Path, help="volume file (NRRD, NIfTI, MetaImage) or DICOM folder")
+    parser.add_argument("output", type=Path, help="volume file to write")
+    parser.add_argument(
+        "--axis", choices=["auto", "0", "1", "2"], default="auto", help="array axis of the slices (default: from the geometry)"
+    )
+    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when a DICOM folder holds several CT series")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")

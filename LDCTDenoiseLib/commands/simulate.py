@@ -1,0 +1,31 @@
+"""``ldctdenoise simulate``: a low-dose CT from a normal-dose one, by noise insertion."""
+
+from __future__ import annotations
+
+import argparse
+
+from .options import add_device, add_volume_options, fraction
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("simulate", help="make a low-dose CT from a normal-dose one", description=__doc__)
+    add_volume_options(parser)
+    add_device(parser)
+    parser.add_argument("--dose", type=fraction, required=True, metavar="A", help="dose fraction, above 0 and at most 1")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+    parser.add_argument("--kernel", choices=["soft", "sharp"], default="soft", help="of the inserted noise (default soft)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..hu_check import check_hu
+    from ..simulation import simulate_low_dose
+    from ..volumes import check_volume_output, read_volume, write_volume
+
+    check_volume_output(options.output, overwrite=options.overwrite)
+    volume = read_volume(options.input, axis=options.axis, series=options.series)
+    check_hu(volume.hu)
+    low = simulate_low_dose(
+        volume.hu, volume.spacing, options.dose, kernel=options.kernel, seed=options.seed, device=options.device
+    )
+    write_volume(volume.with_hu(low), options.output)

@@ -1,0 +1,44 @@
+"""``ldctdenoise train``: train a cascade level by level and write its model file and card."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import add_device
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("train", help="train a cascade", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file, such as configs/default.yaml")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of normal-dose volumes, or a CSV: patient,low,full,split"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: checkpoints, logs, model")
+    parser.add_argument("--resume", action="store_true", help="go on from the run folder's checkpoints")
+    parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-16 (safetensors; default: fetch torchvision's)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for prepared noise (default: RUN/cache)")
+    add_device(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..extras import require_extra
+    from ..training.config import load_config
+
+    config = load_config(options.config)
+    with require_extra("train"):
+        from ..training.train import train
+
+    model = train(
+        config,
+        options.data,
+        options.out,
+        resume=options.resume,
+        vgg_weights=options.vgg_weights,
+        cache=options.cache,
+        device=options.device,
+        progress=not options.quiet,
+    )
+    print(model)

@@ -1,0 +1,61 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
+from LDCTDenoiseLib.model_file import ModelInfo, save_model
+from LDCTDenoiseLib.networks import initialise
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "cuda" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA GPU on this machine"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real CT data, which is not part of the project."""
+    folder = Path(os.environ.get("LDCT_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no shared CT data at {folder} (set LDCT_SHARED)")
+    return folder
+
+
+def random_cascade(system: str = "C", seed: int = 0) -> Cascade:
+    """A cascade that changes an image by some tens of HU, with batch-norm statistics that matter."""
+    torch.manual_seed(seed)
+    cascade = Cascade(SYSTEMS[system])
+    for index in range(len(cascade.levels)):
+        initialise(cascade.network(index))
+        torch.nn.init.normal_(cascade.network(index).last_layer.weight, std=2e-4)
+    random_statistics(cascade)
+    return cascade.eval()
+
+
+def random_statistics(module: torch.nn.Module) -> None:
+    """Batch-norm statistics and weights that matter: fresh ones would hide a wrong folding."""
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.5, 1.5)
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A valid model file: system C with random weights."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    cascade = random_cascade()
+    save_model(cascade, ModelInfo("tiny", cascade.levels, purpose="tests"), path)
+    return path

@@ -1,0 +1,292 @@
+"""The engine: HU in, HU out, whatever the batch, the tile or the memory."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from LDCTDenoiseLib import Denoiser, load_model
+from LDCTDenoiseLib import engine as engine_module
+from LDCTDenoiseLib.errors import DenoisingCancelled, DeviceError, InputError, ModelError
+from LDCTDenoiseLib.hu import DEFAULT_SCALE, add_change
+from LDCTDenoiseLib.tiling import apply_in_tiles, tile_spans
+
+
+@pytest.fixture(scope="module")
+def denoiser(tiny_model: Path) -> Denoiser:
+    return Denoiser(tiny_model, device="cpu")
+
+
+def noisy_volume(slices: int = 3, rows: int = 40, columns: int = 48, kind: type = np.int16) -> np.ndarray:
+    return np.random.default_rng(0).normal(40, 60, (slices, rows, columns)).astype(kind)
+
+
+def test_result_is_input_plus_prediction_minus_clamped_input(denoiser: Denoiser, tiny_model: Path) -> None:
+    volume = noisy_volume(kind=np.float32)
+    volume[0, 0, :4] = [5000, -3000, 3071, -1024]
+    cascade, _ = load_model(tiny_model)
+    unit = torch.from_numpy(DEFAULT_SCALE.to_unit(volume))[:, None]
+    with torch.inference_mode():
+        change = (cascade(unit) - unit)[:, 0].numpy() * 4095
+    np.testing.assert_allclose(denoiser(volume), add_change(volume, change), atol=2e-3)
+
+
+def test_values_outside_the_networks_range_survive(denoiser: Denoiser) -> None:
+    volume = noisy_volume()
+    volume[1, 20, 20] = 20000
+    result = denoiser(volume)
+    assert result[1, 20, 20] > 15000
+
+
+def test_padding_is_untouched_and_everything_else_is_denoised(denoiser: Denoiser) -> None:
+    volume = noisy_volume(kind=np.int32)
+    volume[:, :, :5] = -3024
+    volume[:, :, 5:8] = 63
+    result = denoiser(volume, padding_value=63)
+    assert (result[:, :, :5] == -3024).all()
+    assert (result[volume == 63] == 63).all()
+    assert (result[:, :, 8:] != volume[:, :, 8:]).mean() > 0.8
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
+def test_integer_types_keep_their_type(denoiser: Denoiser, kind: type) -> None:
+    volume = np.clip(noisy_volume(1), 0, 100).astype(kind)
+    result = denoiser(volume)
+    assert result.dtype == kind
+    reference = denoiser(volume.astype(np.float32))
+    limits = np.iinfo(kind)
+    np.testing.assert_array_equal(result, np.clip(np.rint(reference), limits.min, limits.max).astype(kind))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_floating_types_give_float32(denoiser: Denoiser, kind: type) -> None:
+    assert denoiser(noisy_volume(1).astype(kind)).dtype == np.float32
+
+
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "big-endian", "read-only"])
+def test_memory_layout_does_not_matter_and_the_input_is_not_changed(denoiser: Denoiser, layout: str) -> None:
+    plain = noisy_volume()
+    volume = {
+        "fortran": np.asfortranarray(plain),
+        "reversed": plain[::-1].copy()[::-1],
+        "big-endian": plain.astype(">i2"),
+        "read-only": plain.copy(),
+    }[layout]
+    volume.flags.writeable = False
+    np.testing.assert_array_equal(denoiser(volume), denoiser(plain))
+    np.testing.assert_array_equal(volume, plain)
+
+
+def test_blend_zero_gives_the_input_back(tiny_model: Path) -> None:
+    volume = noisy_volume(kind=np.int32)
+    volume[0, 0, :4] = [2**30, -(2**30), 5000, -1025]
+    np.testing.assert_array_equal(Denoiser(tiny_model, device="cpu", blend=0)(volume), volume)
+
+
+def test_blend_weighs_the_denoised_image(denoiser: Denoiser, tiny_model: Path) -> None:
+    volume = noisy_volume(kind=np.float32)
+    blended = Denoiser(tiny_model, device="cpu", blend=0.7)(volume)
+    np.testing.assert_allclose(blended, 0.3 * volume + 0.7 * denoiser(volume), atol=1e-3)
+
+
+def test_levels_use_the_first_ones(tiny_model: Path) -> None:
+    volume = noisy_volume(1, kind=np.float32)
+    cascade, _ = load_model(tiny_model)
+    unit = torch.from_numpy(DEFAULT_SCALE.to_unit(volume))[:, None]
+    with torch.inference_mode():
+        expected = volume + (cascade.network(0)(unit) - unit)[:, 0].numpy() * 4095
+    np.testing.assert_allclose(Denoiser(tiny_model, device="cpu", levels=1)(volume), expected, atol=2e-3)
+
+
+def test_slices_outside_the_range_are_copied(denoiser: Denoiser) -> None:
+    volume = noisy_volume(5)
+    result = denoiser(volume, slices=(1, 3))
+    np.testing.assert_array_equal(result[[0, 3, 4]], volume[[0, 3, 4]])
+    np.testing.assert_array_equal(result[1:3], denoiser(volume)[1:3])
+
+
+@pytest.mark.parametrize("slices", [(-1, 2), (2, 2), (3, 2), (0, 4)])
+def test_a_slice_range_outside_the_volume_is_refused(denoiser: Denoiser, slices: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=r"slice range .* 3 slices"):
+        denoiser(noisy_volume(), slices=slices)
+
+
+def test_slices_do_not_depend_on_their_neighbours_or_the_batch(tiny_model: Path) -> None:
+    volume = noisy_volume(5)
+    together = Denoiser(tiny_model, device="cpu", batch_size=4)(volume)
+    alone = Denoiser(tiny_model, device="cpu", batch_size=1)(volume)
+    assert np.abs(together.astype(int) - alone).max() <= 1  # a rounding, where the sum lies on a half
+    assert (together != alone).mean() < 0.01
+
+
+def test_cpu_runs_are_bitwise_repeatable(denoiser: Denoiser, tiny_model: Path) -> None:
+    volume = noisy_volume(kind=np.float32)
+    first = denoiser(volume)
+    np.testing.assert_array_equal(denoiser(volume), first)
+    np.testing.assert_array_equal(Denoiser(tiny_model, device="cpu")(volume), first)
+
+
+def test_progress_counts_every_slice_once(tiny_model: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    Denoiser(tiny_model, device="cpu", batch_size=2)(
+        noisy_volume(6), slices=(1, 6), progress=lambda done, total: calls.append((done, total))
+    )
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_cancel_stops_before_the_next_batch(tiny_model: Path) -> None:
+    done: list[int] = []
+    with pytest.raises(DenoisingCancelled):
+        Denoiser(tiny_model, device="cpu", batch_size=1)(
+            noisy_volume(9), progress=lambda count, total: done.append(count), cancel=lambda: len(done) >= 2
+        )
+    assert done == [1, 2]
+
+
+@given(length=st.integers(1, 300), tile=st.integers(1, 120), halo=st.integers(0, 40))
+def test_tiles_cover_an_axis_once(length: int, tile: int, halo: int) -> None:
+    covered = np.zeros(length, int)
+    for read, keep, put in tile_spans(length, tile, halo):
+        covered[put] += 1
+        np.testing.assert_array_equal(np.arange(length)[read][keep], np.arange(length)[put])
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("tile", [64, 100])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_tiles_give_the_same_voxels_as_the_whole_slice(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tile: int, levels: int
+) -> None:
+    volume = noisy_volume(1, 150, 201, np.float32)
+    denoiser = Denoiser(tiny_model, device="cpu", levels=levels)
+    whole = denoiser(volume)
+    monkeypatch.setattr(engine_module, "CPU_TILE", tile)
+    np.testing.assert_allclose(denoiser(volume), whole, atol=1e-3)
+
+
+def test_a_halo_one_pixel_short_would_show(tiny_model: Path) -> None:
+    images = torch.rand(1, 1, 150, 90, dtype=torch.float64)
+    cascade = load_model(tiny_model)[0].double()
+    radius = cascade.radius()
+    with torch.inference_mode():
+        whole = cascade(images)
+        exact = apply_in_tiles(cascade, images, 75, radius)
+        short = apply_in_tiles(cascade, images, 75, radius - 1)
+    assert (exact - whole).abs().max() < 1e-12
+    assert (short - whole).abs().max() > 1e-12
+
+
+class Memory:
+    """A device that runs out of memory above a number of pixels."""
+
+    def __init__(self, denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+        self.seen: list[tuple[int, ...]] = []
+        forward = denoiser._cascade.forward
+
+        def limited(x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
+            self.seen.append(tuple(x.shape))
+            if x.numel() > pixels:
+                raise torch.cuda.OutOfMemoryError("out of memory")
+            return forward(x, levels)
+
+        monkeypatch.setattr(denoiser._cascade, "forward", limited)
+
+
+def test_out_of_memory_halves_the_batch_then_tiles(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    volume = noisy_volume(5, 150, 160, np.float32)
+    expected = Denoiser(tiny_model, device="cpu", batch_size=1)(volume)
+    denoiser = Denoiser(tiny_model, device="cpu", batch_size=4)
+    memory = Memory(denoiser, monkeypatch, pixels=20_000)
+    calls: list[int] = []
+    with caplog.at_level(logging.WARNING):
+        result = denoiser(volume, progress=lambda done, total: calls.append(done))
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+    assert [shape[0] for shape in memory.seen[:3]] == [4, 2, 1]
+    assert max(shape[0] * shape[2] * shape[3] for shape in memory.seen[4:]) <= 20_000
+    assert calls == [1, 2, 3, 4, 5]
+    assert "Out of memory" in caplog.text
+
+
+def test_too_little_memory_for_any_tile_says_so(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoiser = Denoiser(tiny_model, device="cpu")
+    Memory(denoiser, monkeypatch, pixels=10)
+    with pytest.raises(DeviceError, match="not enough memory"):
+        denoiser(noisy_volume())
+
+
+def test_other_failures_are_not_taken_for_lack_of_memory(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoiser = Denoiser(tiny_model, device="cpu")
+
+    def broken(x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(denoiser._cascade, "forward", broken)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        denoiser(noisy_volume())
+
+
+def test_bfloat16_stays_near_float32(denoiser: Denoiser, tiny_model: Path) -> None:
+    volume = noisy_volume(1, kind=np.float32)
+    difference = Denoiser(tiny_model, device="cpu", precision="bfloat16")(volume) - denoiser(volume)
+    assert 0 < np.abs(difference).max() < 4  # steps of 8 HU would mean that the input itself was rounded
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 7), (2, 3, 5), (1, 63, 65)])
+def test_the_smallest_matrices_work(denoiser: Denoiser, shape: tuple[int, ...]) -> None:
+    result = denoiser(np.full(shape, -50, np.int16))
+    assert result.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("volume", "sentence"),
+    [
+        (np.zeros((4, 4), np.int16), "shape"),
+        (np.zeros((1, 4, 4, 1), np.int16), "shape"),
+        (np.zeros((0, 4, 4), np.int16), "empty"),
+        (np.zeros((1, 4, 0), np.float32), "empty"),
+        (np.zeros((1, 4, 4), bool), "type bool"),
+        (np.zeros((1, 4, 4), np.complex64), "type complex64"),
+        (np.full((1, 4, 4), np.nan, np.float32), "16 voxel.*NaN or infinite"),
+        (np.array([[[0.0, np.inf]]]), "1 voxel.*NaN or infinite"),
+    ],
+)
+def test_volumes_that_cannot_be_denoised_are_refused(denoiser: Denoiser, volume: np.ndarray, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        denoiser(volume)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"blend": 1.01}, InputError, "blend is 1.01"),
+        ({"blend": -0.5}, InputError, "blend is -0.5"),
+        ({"blend": float("nan")}, InputError, "blend is nan"),
+        ({"batch_size": 0}, InputError, "batch size is 0"),
+        ({"precision": "int8"}, InputError, "no precision 'int8'"),
+        ({"levels": 3}, InputError, "2 level"),
+        ({"device": "tpu"}, DeviceError, "'tpu' is not a device"),
+        ({"device": "cpu:1"}, DeviceError, "not a device"),
+        ({"device": "cuda:99"}, DeviceError, "CUDA cannot be used|no cuda:99"),
+        ({"model": "no-such-model"}, ModelError, "no model 'no-such-model'"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    tiny_model: Path, options: dict[str, object], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        Denoiser(**({"model": tiny_model, "device": "cpu"} | options))  # type: ignore[arg-type]
+
+
+def test_automatic_choice_says_which_device_and_why(tiny_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        device = Denoiser(tiny_model).device
+    assert f"Device: {device}" in caplog.text
+    assert device.type == "cuda" or "because" in caplog.text

@@ -1,0 +1,154 @@
+"""Model files: what is written is read, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
+from LDCTDenoiseLib.errors import ModelError
+from LDCTDenoiseLib.hu import HUScale
+from LDCTDenoiseLib.model_card import card_text
+from LDCTDenoiseLib.model_file import METADATA_KEY, ModelInfo, load_model, read_info, save_model, shipped_models
+from Testing.conftest import random_cascade
+
+
+def test_a_saved_cascade_is_loaded_whole(tmp_path: Path) -> None:
+    cascade = random_cascade("Wu")
+    info = ModelInfo("mine", cascade.levels, HUScale(1000, 4000), "a test", {"steps": [1]}, {"psnr": 1.5})
+    written = save_model(cascade, info, tmp_path / "mine.safetensors")
+    loaded, read = load_model(tmp_path / "mine.safetensors")
+    assert read == written
+    assert (read.name, read.scale, read.purpose, read.training, read.metrics) == (
+        "mine",
+        HUScale(1000, 4000),
+        "a test",
+        {"steps": [1]},
+        {"psnr": 1.5},
+    )
+    assert loaded.levels == cascade.levels
+    assert not loaded.training
+    x = torch.rand(1, 1, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(loaded(x), cascade(x))
+
+
+def test_saving_leaves_only_the_model(tmp_path: Path, tiny_model: Path) -> None:
+    cascade, info = load_model(tiny_model)
+    save_model(cascade, info, tmp_path / "m.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def tamper(source: Path, target: Path, change: object) -> Path:
+    """A copy of a model file whose description was changed by ``change(record)``."""
+    data = source.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    record = json.loads(header["__metadata__"][METADATA_KEY])
+    change(record)  # type: ignore[operator]
+    header["__metadata__"][METADATA_KEY] = json.dumps(record)
+    text = json.dumps(header).encode()
+    target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    return target
+
+
+def test_a_changed_tensor_is_noticed(tmp_path: Path, tiny_model: Path) -> None:
+    data = bytearray(tiny_model.read_bytes())
+    data[-1000] ^= 1
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(data)
+    with pytest.raises(ModelError, match="do not match its hash"):
+        load_model(bad)
+
+
+@pytest.mark.parametrize("length", [0, 5, 8, 100, 5000, -1])
+def test_a_truncated_file_is_noticed(tmp_path: Path, tiny_model: Path, length: int) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(tiny_model.read_bytes()[:length])
+    with pytest.raises(ModelError, match=r"truncated|damaged"):
+        load_model(bad)
+
+
+def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ModelError, match="not a safetensors file"):
+        load_model(bad)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_foreign_safetensors_file_is_named_as_such(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="another program"):
+        load_model(tmp_path / "foreign.safetensors")
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path: Path, tiny_model: Path) -> None:
+    newer = tamper(tiny_model, tmp_path / "newer.safetensors", lambda record: record.update(format_version=2))
+    with pytest.raises(ModelError, match="update ldctdenoise"):
+        read_info(newer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.pop("levels"),
+        lambda record: record.update(levels=[]),
+        lambda record: record["levels"][0].update(network="os.system"),
+        lambda record: record["levels"][0].update(predicts="nothing"),
+        lambda record: record.update(levels=record["levels"] * 9),
+        lambda record: record["scale"].update(width=0),
+        lambda record: record.update(scale="wide"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused(tmp_path: Path, tiny_model: Path, change: object) -> None:
+    with pytest.raises(ModelError, match="cannot be understood"):
+        load_model(tamper(tiny_model, tmp_path / "odd.safetensors", change))
+
+
+def test_tensors_that_do_not_fit_the_named_networks_are_refused(tmp_path: Path, tiny_model: Path) -> None:
+    cascade, info = load_model(tiny_model)
+    cascade.levels = Cascade(SYSTEMS["B"]).levels
+    save_model(cascade, info, tmp_path / "misfit.safetensors")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(tmp_path / "misfit.safetensors")
+
+
+def test_an_unknown_name_lists_the_shipped_models() -> None:
+    with pytest.raises(ModelError, match=r"no model 'best'.*default"):
+        load_model("best")
+
+
+def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        load_model(tmp_path)
+
+
+def test_the_name_comes_from_the_file(tmp_path: Path, tiny_model: Path) -> None:
+    shutil.copy(tiny_model, tmp_path / "renamed.safetensors")
+    assert read_info(tmp_path / "renamed.safetensors").name == "renamed"
+
+
+def test_metadata_is_stored_beside_plain_tensors(tiny_model: Path) -> None:
+    assert set(load_file(tiny_model)) == set(Cascade(SYSTEMS["C"]).state_dict())
+
+
+def test_every_shipped_model_loads_and_has_a_card() -> None:
+    assert "default" in [path.stem for path in shipped_models()]
+    for path in shipped_models():
+        _, info = load_model(path)
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert info.purpose in card
+        assert card == card_text(info), "the card is not the one that the model file makes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from .options import add_device
@@ -31,6 +32,9 @@ def run(options: argparse.Namespace) -> None:
     with require_extra("train"):
         from ..training.train import train
 
+    # Lightning's own notes are about Lightning.
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     model = train(
         config,
         options.data,

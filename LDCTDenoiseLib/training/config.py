@@ -121,6 +121,11 @@ class TrainingConfig:
             checks += [
                 (level.network in NETWORKS, f"level {number}: network must be one of {', '.join(NETWORKS)}"),
                 (level.steps > 0, f"level {number}: steps must be above 0"),
+                # A checkpoint in mid-epoch could not be resumed exactly.
+                (
+                    level.steps % max(1, self.steps_per_epoch) == 0,
+                    f"level {number}: steps ({level.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch})",
+                ),
                 (level.schedule in ("constant", "cosine"), f"level {number}: schedule must be constant or cosine"),
                 (loss.mse > 0 or loss.perceptual > 0, f"level {number}: the loss has no term"),
                 (1 <= loss.vgg_blocks <= 4, f"level {number}: vgg_blocks must be 1 to 4"),

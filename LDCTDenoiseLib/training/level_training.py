@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -41,6 +42,7 @@ class LevelTraining(LightningModule):
         self._perceptual = (perceptual,)
         self.cascade.requires_grad_(False)
         self.network.requires_grad_(True)
+        self.strict_loading = False  # see on_save_checkpoint
 
     @property
     def network(self) -> DenoisingNetwork:
@@ -57,6 +59,12 @@ class LevelTraining(LightningModule):
         for network in self.cascade.networks[: self.index]:
             network.eval()
         return self
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep this level's network only: earlier ones have checkpoints of their own, which may go on training."""
+        state = checkpoint["state_dict"]
+        for key in [key for key in state if not key.startswith(f"cascade.networks.{self.index}.")]:
+            del state[key]
 
     def on_fit_start(self) -> None:
         for perceptual in self._perceptual:

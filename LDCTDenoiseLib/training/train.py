@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 import yaml
 from pytorch_lightning import LightningDataModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from ..cascade import Cascade
@@ -32,6 +31,7 @@ from ..networks.layers import channels_last
 from ..version import __version__
 from .cases import Case, load_cases
 from .config import TrainingConfig, config_record
+from .epoch_log import EpochLog
 from .level_training import LevelTraining
 from .patches import PatchBatches, ValidationSlices
 from .perceptual import PerceptualLoss, load_vgg
@@ -97,26 +97,6 @@ class LevelData(LightningDataModule):
         # On the CPU the step needs every core; beside a GPU they are idle.
         workers = min(4, os.cpu_count() or 1) if torch.cuda.is_available() else 0
         return DataLoader(dataset, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available())
-
-
-class TrainingClock(Callback):
-    """Seconds of training, kept in the checkpoint so that a resumed run goes on counting."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._since = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, module: Any) -> None:
-        self._since = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
-        self.seconds += time.monotonic() - self._since
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seconds = state["seconds"]
 
 
 def train(
@@ -226,9 +206,10 @@ def _train_level(
     channels_last(cascade)
     datamodule = LevelData(cases, config, index, module.halo)
     checkpoint = files.checkpoint(index)
-    clock = TrainingClock()
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    epochs = EpochLog(files.level(index) / "metrics.csv")
     callbacks: list[Callback] = [
-        clock,
+        epochs,
         ModelCheckpoint(checkpoint.parent, filename=checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
     if progress:
@@ -242,10 +223,7 @@ def _train_level(
         limit_val_batches=None if cases["validate"] else 0,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
-        logger=[
-            CSVLogger(files.folder, name="", version=f"level{index + 1}"),
-            TensorBoardLogger(files.folder, name="tensorboard", version=f"level{index + 1}"),
-        ],
+        logger=TensorBoardLogger(files.folder, name="tensorboard", version=f"level{index + 1}"),
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -259,7 +237,7 @@ def _train_level(
         raise KeyboardInterrupt
     _estimate_batch_norm(module, datamodule, config.batch_norm_batches, device)
     cascade.eval().cpu()
-    return clock.seconds / 60
+    return epochs.seconds / 60
 
 
 def _estimate_batch_norm(module: LevelTraining, data: LevelData, batches: int, device: torch.device) -> None:

@@ -1,0 +1,93 @@
+"""Training configurations: the shipped ones, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from LDCTDenoiseLib.cascade import SYSTEMS, Predicts
+from LDCTDenoiseLib.errors import InputError, MissingExtraError
+from LDCTDenoiseLib.extras import require_extra
+from LDCTDenoiseLib.training.config import config_record, load_config
+from Testing.conftest import REPOSITORY
+
+MINIMAL = {"name": "x", "purpose": "tests", "steps_per_epoch": 5, "levels": [{"network": "drl", "predicts": "image", "steps": 5}]}
+
+
+def write(folder: Path, record: object) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(record), encoding="utf-8")
+    return path
+
+
+def test_the_papers_training_has_the_papers_numbers() -> None:
+    config = load_config(REPOSITORY / "configs" / "paper.yaml")
+    assert tuple(level.level for level in config.levels) == SYSTEMS["C"]
+    first, second = config.levels
+    patches = 281_660
+    assert first.steps == pytest.approx(15 * patches / config.data.batch_size, rel=0.001)
+    assert second.steps == pytest.approx(10 * patches / config.data.batch_size, rel=0.001)
+    assert (config.data.patch_size, config.data.batch_size) == (64, 32)
+    assert {level.learning_rate for level in config.levels} == {1e-3}
+    assert (first.loss.mse, first.loss.perceptual, first.loss.vgg_blocks) == (1.0, 0.1, 4)
+    assert (second.loss.mse, second.loss.perceptual) == (1.0, 0.0)
+
+
+def test_the_shipped_models_training_keeps_the_test_patients_out() -> None:
+    config = load_config(REPOSITORY / "configs" / "default.yaml")
+    assert tuple(level.level for level in config.levels) == SYSTEMS["C"]
+    assert config.data.dose_range == (0.05, 0.5)
+    assert {name.split("_")[1] for name in config.data.test} == {"CRLM-CT-1006", "TCGA-THCA"}
+    assert {name.split("_")[1] for name in config.data.validate} == {"CRLM-CT-1004"}
+
+
+def test_a_configuration_survives_its_record(tmp_path: Path) -> None:
+    config = load_config(REPOSITORY / "configs" / "default.yaml")
+    assert load_config(write(tmp_path, config_record(config))) == config
+
+
+def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL))
+    assert config.levels[0].predicts is Predicts.IMAGE
+    assert config.data.patch_size == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"nmae": "x"}, "unknown setting 'nmae'"),
+        ({"levels": []}, "levels is empty"),
+        ({"levels": "drl"}, "must be a list"),
+        ({"levels": [{"network": "drl", "predicts": "image"}]}, "lacks the setting 'steps'"),
+        ({"levels": [{"network": "unet", "predicts": "image", "steps": 5}]}, "network must be one of drl"),
+        ({"levels": [{"network": "drl", "predicts": "noise", "steps": 5}]}, "image or difference, not 'noise'"),
+        ({"levels": [{"network": "drl", "predicts": "image", "steps": 5.5}]}, "steps must be of type int"),
+        ({"levels": [{"network": "drl", "predicts": "image", "steps": True}]}, "steps must be of type int"),
+        ({"levels": [{"network": "drl", "predicts": "image", "steps": 5, "schedule": "fast"}]}, "constant or cosine"),
+        ({"levels": [{"network": "drl", "predicts": "image", "steps": 5, "loss": {"mse": 0}}]}, "the loss has no term"),
+        ({"steps_per_epoch": 3}, "multiple of steps_per_epoch"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be above 0"),
+        ({"data": {"dose_range": [0.5, 0.1]}}, "dose_range"),
+        ({"data": {"dose_range": [0.5]}}, "must have 2 values"),
+        ({"data": {"patch_size": 0}}, "above 0"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load_config(write(tmp_path, MINIMAL | change))
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("levels: [", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_config(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_config(tmp_path / "missing.yaml")
+
+
+def test_a_missing_extra_says_what_to_install() -> None:
+    with pytest.raises(MissingExtraError, match=r"no_such_package.*pip install 'ldctdenoise\[train\]'"), require_extra("train"):
+        import no_such_package  # noqa: F401

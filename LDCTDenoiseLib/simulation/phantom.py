@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 
 from .noise_insertion import simulate_low_dose
 
 FIELD_MM = 400.0
 FULL_DOSE_PHOTONS = 2.5e5
 """Photons per ray that give soft tissue in the phantom's middle a noise of some 15 HU, a usual abdomen scan."""
+POINT_SPREAD_MM = 1.2
+"""Full width at half maximum of the point spread that edges have, as a body kernel gives it."""
 _AIR_HU = -1000
 _SUBSAMPLES = 4
 
@@ -83,7 +86,7 @@ class Phantom:
     """A true volume.
 
     Attributes:
-        truth: (slices, rows, columns) float32 HU without noise.
+        truth: (slices, rows, columns) float32 HU without noise, blurred by ``POINT_SPREAD_MM``.
         spacing: (rows, columns) pixel spacing in mm.
     """
 
@@ -122,8 +125,15 @@ def make_phantom(slices: int = 8, size: int = 512) -> Phantom:
         for insert in INSERTS:
             image[_inside(insert, fine, fine, _progress(z, slices))] = insert.hu
         # Averaging the fine grid gives borders their partial-volume values.
-        truth[z] = image.reshape(size, _SUBSAMPLES, size, _SUBSAMPLES).mean(axis=(1, 3))
+        truth[z] = _blur(image.reshape(size, _SUBSAMPLES, size, _SUBSAMPLES).mean(axis=(1, 3)), spacing)
     return Phantom(truth, (spacing, spacing))
+
+
+def _blur(image: np.ndarray, spacing: float) -> np.ndarray:
+    sigma_mm = POINT_SPREAD_MM / (2 * math.sqrt(2 * math.log(2)))
+    variance_pixels = (sigma_mm / spacing) ** 2
+    blurred = sitk.DiscreteGaussian(sitk.GetImageFromArray(image), variance=[variance_pixels] * 2, useImageSpacing=False)
+    return sitk.GetArrayFromImage(blurred)
 
 
 def _axis(count: int, spacing: float) -> np.ndarray:

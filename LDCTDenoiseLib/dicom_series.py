@@ -24,7 +24,16 @@ _HEADER_TAGS = [
     "ImageType",
     "Rows",
     "NumberOfFrames",
+    "SamplesPerPixel",
 ]
+
+_NUMBERS_NEEDED = {
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    "RescaleSlope": 1,
+    "RescaleIntercept": 1,
+}
 
 
 def read_dicom_series(folder: Path, series: str | None = None) -> tuple[sitk.Image, float | None]:
@@ -56,17 +65,33 @@ def read_dicom_series(folder: Path, series: str | None = None) -> tuple[sitk.Ima
 
 
 def _ct_series(folder: Path) -> dict[str, list[tuple[Path, Dataset]]]:
-    """Files with CT images by SeriesInstanceUID; localizers are left out."""
+    """Files with CT images by SeriesInstanceUID; localizers and colour screenshots are left out."""
     found: dict[str, list[tuple[Path, Dataset]]] = defaultdict(list)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-        except (InvalidDicomError, OSError):
+        header = _header(path)
+        if header is None:
             continue
         is_image = header.get("Modality") == "CT" and header.get("Rows") is not None
-        if is_image and "LOCALIZER" not in (header.get("ImageType") or ()):
+        is_colour = (header.get("SamplesPerPixel") or 1) > 1
+        if is_image and not is_colour and "LOCALIZER" not in (header.get("ImageType") or ()):
             found[str(header.get("SeriesInstanceUID", ""))].append((path, header))
     return found
+
+
+def _header(path: Path) -> Dataset | None:
+    """The tags that choose a series; None when the file is not DICOM."""
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+        list(header)  # decodes the values, which pydicom puts off
+    except InvalidDicomError:
+        return None
+    except Exception as error:  # of many kinds, when a header is damaged
+        raise _unreadable(path, error) from error
+    return header
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path.name} cannot be read ({_first_line(error)}); get the file again, or leave it out.")
 
 
 def _choose(found: dict[str, list[tuple[Path, Dataset]]], folder: Path, series: str | None) -> list[Path]:
@@ -87,11 +112,18 @@ def _choose(found: dict[str, list[tuple[Path, Dataset]]], folder: Path, series: 
 
 
 def _read_slice(path: Path) -> Dataset:
-    dataset = pydicom.dcmread(path)
-    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
-        if dataset.get(tag) is None:
-            raise InputError(f"{path.name} lacks {tag}, without which a CT slice has no place or no HU; leave it out.")
+    try:
+        dataset = pydicom.dcmread(path)
+        lacking = [tag for tag, count in _NUMBERS_NEEDED.items() if _how_many_numbers(dataset.get(tag)) != count]
+    except Exception as error:  # of many kinds, when a value is damaged
+        raise _unreadable(path, error) from error
+    if lacking:
+        raise InputError(f"{path.name} lacks {lacking[0]}, without which a CT slice has no place or no HU; leave it out.")
     return dataset
+
+
+def _how_many_numbers(value: object) -> int:
+    return 0 if value is None else np.array(value, float).size
 
 
 def _position(dataset: Dataset) -> np.ndarray:
@@ -119,7 +151,7 @@ def _sorted_by_position(slices: list[Dataset]) -> tuple[list[Dataset], float]:
         return slices, float(first.get("SliceThickness") or 1.0)
     positions = np.array([_position(one) for one in slices])
     steps = np.diff(positions @ normal)
-    expected = float(np.median(steps))
+    expected = float(np.percentile(steps, 50, method="lower"))  # a step that occurs: the median of 5 and 10 does not
     if steps.min() < POSITION_TOLERANCE_MM:
         number = int(np.argmin(steps)) + 1
         raise InputError(f"Slices {number} and {number + 1} of {name} lie at the same place; give one acquisition alone.")
@@ -142,13 +174,13 @@ def _sorted_by_position(slices: list[Dataset]) -> tuple[list[Dataset], float]:
 def _stack_hu(slices: list[Dataset]) -> np.ndarray:
     """HU of all slices in the smallest of int16, int32 and float32 that holds them exactly."""
     parts = []
-    for number, one in enumerate(slices, 1):
+    for one in slices:
         try:
             stored = one.pixel_array
         except (ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
             raise InputError(
-                f"The pixels of slice {number} cannot be read ({str(error).splitlines()[0]}); if the series is compressed, "
-                "pip install 'ldctdenoise[dicom]'."
+                f"The pixels of {Path(str(one.filename)).name} cannot be read ({_first_line(error)}); get the file again, or, "
+                "if it is compressed, pip install 'ldctdenoise[dicom]'."
             ) from error
         slope, intercept = float(one.RescaleSlope), float(one.RescaleIntercept)
         if slope.is_integer() and intercept.is_integer():
@@ -161,8 +193,15 @@ def _stack_hu(slices: list[Dataset]) -> np.ndarray:
     return hu.astype(np.float32) if hu.dtype == np.float64 else hu
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def _padding_hu(dataset: Dataset) -> float | None:
     value = dataset.get("PixelPaddingValue")
     if value is None:
         return None
-    return float(value) * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    stored = int(value)
+    if dataset.PixelRepresentation == 1 and stored >= 2 ** (dataset.BitsAllocated - 1):
+        stored -= 2**dataset.BitsAllocated  # a negative value that the scanner wrote as unsigned
+    return stored * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)

@@ -29,8 +29,15 @@ def check_writable(target: Path, *, overwrite: bool) -> Path:
 
 @contextmanager
 def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; rename it to ``target`` on success, remove it on any failure."""
-    handle, name = tempfile.mkstemp(prefix=".ldctdenoise-", suffix=suffix, dir=target.absolute().parent)
+    """Yield a temporary path beside ``target``; rename it to ``target`` on success, remove it on any failure.
+
+    Raises:
+        InputError: no file can be made there.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=".ldctdenoise-", suffix=suffix, dir=target.absolute().parent)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror}); choose another output.") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -39,6 +46,9 @@ def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            raise InputError(f"{target} cannot be written ({error.strerror}); choose another output.") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import os
+import re
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,14 +118,40 @@ def _read_file(path: Path) -> sitk.Image:
             reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
         if 0 in size:
             raise InputError(f"{path.name} is empty: its size is {size}.")
+        if volume_suffix(path) in (".nii", ".nii.gz"):
+            _check_nifti_is_whole(path, reader)
         return reader.Execute()
     except RuntimeError as error:
-        raise InputError(f"{path.name} cannot be read: {_last_sentence(error)}") from error
+        raise InputError(
+            f"{path.name} cannot be read ({_reason(error)}); it may be damaged, or of another format than its name says."
+        ) from error
 
 
-def _last_sentence(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "unknown format").removeprefix("sitk::ERROR: ").rstrip(".") + "."
+def _check_nifti_is_whole(path: Path, reader: sitk.ImageFileReader) -> None:
+    # ITK reads a NIfTI file that breaks off without complaint.
+    voxel_bytes = math.prod(reader.GetSize()) * int(reader.GetMetaData("bitpix")) // 8
+    expected = int(float(reader.GetMetaData("vox_offset"))) + voxel_bytes
+    try:
+        there = _uncompressed_bytes(path)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path.name} is damaged or cut off ({error}); get the file again.") from error
+    if there < expected:
+        raise InputError(f"{path.name} is cut off: it holds {there} of {expected} bytes; get the file again.")
+
+
+def _uncompressed_bytes(path: Path) -> int:
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path.stat().st_size
+    with gzip.open(path) as stream:
+        return sum(len(block) for block in iter(lambda: stream.read(2**20), b""))
+
+
+def _reason(error: Exception) -> str:
+    """The last line of an ITK error that says something: "Reason: " lines hold a stale errno."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Reason:")]
+    return re.sub(r"^(sitk::|ITK )ERROR: (\w+\(0x\w+\): )?", "", told[-1] if told else "unknown format").rstrip(".!")
 
 
 def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -152,4 +182,4 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
-            raise InputError(f"{target.name} cannot be written: {_last_sentence(error)}") from error
+            raise InputError(f"{target.name} cannot be written ({_reason(error)}); choose another output.") from error

@@ -14,16 +14,20 @@ from .commands import demo, denoise, info, models, simulate, train
 from .errors import LDCTDenoiseError
 from .version import __version__
 
+_DEBUG_HELP = "show the traceback of an error"
 COMMANDS = (denoise, simulate, train, models, info, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ldctdenoise", description="Low-dose CT denoising. For research, not for diagnosis.")
     parser.add_argument("--version", action="version", version=f"ldctdenoise {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--debug", action="store_true", help=_DEBUG_HELP)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    for subparser in commands.choices.values():
+        # Also after the command's name; without a default, which would undo the one before it.
+        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG_HELP)
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from enum import Enum
 
 import numpy as np
@@ -14,6 +15,7 @@ from .cascade import Cascade
 from .devices import choose_device
 from .errors import DenoisingCancelled, DeviceError, InputError
 from .hu import add_change
+from .hu_check import check_finite
 from .model_file import load_model
 from .networks.folding import fold_batch_norm
 from .networks.layers import channels_last
@@ -169,7 +171,8 @@ class Denoiser:
     def _change(self, hu: torch.Tensor, tile: int) -> torch.Tensor:
         scale = self.info.scale
         unit = scale.to_unit(hu).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+        reduced = self._dtype != torch.float32
+        with torch.autocast(self.device.type, self._dtype) if reduced else nullcontext():
             prediction = apply_in_tiles(lambda x: self._cascade(x, self.levels).float(), unit, tile, self._halo)
         return scale.to_hu_difference(prediction - unit) * self.blend
 
@@ -225,10 +228,7 @@ def _check_volume(volume: np.ndarray) -> None:
         raise InputError(f"The volume is empty: its shape is {volume.shape}.")
     if not (np.issubdtype(volume.dtype, np.integer) or np.issubdtype(volume.dtype, np.floating)):
         raise InputError(f"The voxels are of type {volume.dtype}; integers or floating-point numbers in HU are needed.")
-    if np.issubdtype(volume.dtype, np.floating):
-        bad = sum(int(np.count_nonzero(~np.isfinite(one))) for one in volume)
-        if bad:
-            raise InputError(f"{bad} voxel(s) are NaN or infinite; replace them with padding (-1024 HU) first.")
+    check_finite(volume)
 
 
 def _check_slices(slices: tuple[int, int] | None, count: int) -> tuple[int, int]:

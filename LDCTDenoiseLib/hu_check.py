@@ -39,3 +39,16 @@ def check_hu(volume: np.ndarray) -> None:
         )
     if lowest >= NO_AIR_HU:
         log.warning("No voxel lies below %d HU: make sure that this is CT in HU.", NO_AIR_HU)
+
+
+def check_finite(volume: np.ndarray) -> None:
+    """Refuse a volume with NaN or infinite voxels.
+
+    Raises:
+        InputError: there are some; it says how many.
+    """
+    if not np.issubdtype(volume.dtype, np.floating):
+        return
+    bad = sum(int(np.count_nonzero(~np.isfinite(one))) for one in volume)  # slice by slice: a mask of all costs memory
+    if bad:
+        raise InputError(f"{bad} voxel(s) are NaN or infinite; replace them with padding (-1024 HU) first.")

@@ -22,7 +22,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--slices", type=slice_range, metavar="A:B", help="denoise these only, counted from 0, B not included")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="slices at once (default: by free memory)")
-    parser.add_argument("--force", action="store_true", help="denoise even if the voxels do not look like HU")
     parser.add_argument("--json", action="store_true", help="print a JSON summary")
     parser.set_defaults(run=run)
 
@@ -42,7 +41,8 @@ def run(options: argparse.Namespace) -> None:
     if not options.force:
         check_hu(volume.hu)
     start = time.perf_counter()
-    with tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr) as bar:
+    # delay: no bar before the first batch, so that none stands above an error about the volume.
+    with tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -45,4 +45,5 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when a DICOM folder holds several CT series")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    parser.add_argument("--force", action="store_true", help="go on even if the voxels do not look like HU")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")

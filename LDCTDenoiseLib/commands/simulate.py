@@ -24,7 +24,8 @@ def run(options: argparse.Namespace) -> None:
 
     check_volume_output(options.output, overwrite=options.overwrite)
     volume = read_volume(options.input, axis=options.axis, series=options.series)
-    check_hu(volume.hu)
+    if not options.force:
+        check_hu(volume.hu)
     low = simulate_low_dose(
         volume.hu, volume.spacing, options.dose, kernel=options.kernel, seed=options.seed, device=options.device
     )

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .denoising_network import DenoisingNetwork
-from .layers import in_float32, keras_batch_norm, same_convolution
+from .layers import in_float32, keras_batch_norm, same_convolution, without_autocast
 
 
 class DRL(DenoisingNetwork):
@@ -90,6 +90,6 @@ class DRLEdge(DRL):
         self.register_buffer("edge_kernels", kernels[:, None], persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             edges = F.conv2d(x, self.edge_kernels, padding=1)
         return super().forward(torch.cat([x, edges], dim=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -31,5 +32,10 @@ def in_float32(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
 
     For the layers that touch HU directly: bfloat16 would round soft tissue (about 0.25 in network units) to steps of 8 HU.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         return layer(x.to(layer.weight.dtype))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Context in which autocast is off; MPS has had none in most torch versions that are supported."""
+    return nullcontext() if device.type == "mps" else torch.autocast(device.type, enabled=False)

@@ -19,6 +19,7 @@ import torch
 from ..devices import choose_device
 from ..errors import InputError
 from ..hu import AIR_FLOOR_HU
+from ..hu_check import check_finite
 from .noise_level import noise_sd, uniform_windows
 from .parallel_beam import Kernel, ParallelBeam
 
@@ -149,6 +150,7 @@ def simulate_low_dose(
         raise InputError(f"The dose fraction is {dose_fraction:g}; it must be above 0 and at most 1.")
     if volume.ndim != 3 or volume.size == 0:
         raise InputError(f"The volume has shape {volume.shape}; a non-empty (slices, rows, columns) is needed.")
+    check_finite(volume)
     if photons is not None and photons <= 0:
         raise InputError(f"photons is {photons:g}; it must be above 0.")
     if electronic_noise < 0:

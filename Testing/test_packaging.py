@@ -1,0 +1,133 @@
+"""What is shipped: nothing forgotten, nothing that inference or Slicer would miss."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import types
+from importlib import util
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from Testing.conftest import REPOSITORY
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+LIBRARY = REPOSITORY / "LDCTDenoiseLib"
+MODULE = REPOSITORY / "LDCTDenoise"
+
+
+def listed(cmake: Path, variable: str) -> set[str]:
+    """Entries of a ``set(variable ...)`` in a CMake file."""
+    found = re.search(rf"set\({variable}\s+(.*?)\)", cmake.read_text(encoding="utf-8"), re.DOTALL)
+    assert found, f"{variable} is not set in {cmake}"
+    return set(found[1].replace("${MODULE_NAME}", "LDCTDenoise").split())
+
+
+def on_disk(folder: Path, *patterns: str) -> set[str]:
+    return {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern)}
+
+
+def test_cmake_installs_every_file_of_the_library() -> None:
+    cmake = LIBRARY / "CMakeLists.txt"
+    assert listed(cmake, "LIBRARY_SCRIPTS") == on_disk(LIBRARY, "*.py")
+    assert listed(cmake, "LIBRARY_RESOURCES") == on_disk(LIBRARY, "*.safetensors", "*.md")
+
+
+def test_cmake_installs_every_file_of_the_module() -> None:
+    cmake = MODULE / "CMakeLists.txt"
+    assert listed(cmake, "MODULE_PYTHON_SCRIPTS") == on_disk(MODULE, "*.py")
+    assert listed(cmake, "MODULE_PYTHON_RESOURCES") == on_disk(MODULE, "*.png", "*.ui")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_the_distribution_holds_every_package() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = {f"LDCTDenoiseLib/{init}".rpartition("/")[0].replace("/", ".") for init in on_disk(LIBRARY, "__init__.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == packages
+
+
+def imported_modules(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def test_the_library_never_imports_slicer_qt_or_vtk() -> None:
+    for path in LIBRARY.rglob("*.py"):
+        assert not imported_modules(path) & {"slicer", "qt", "ctk", "vtk", "PySide6"}, path
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+
+
+def test_inference_and_simulation_need_the_base_packages_only() -> None:
+    extras = "yaml pytorch_lightning tensorboard torchmetrics skimage scipy matplotlib jinja2 pandas idc_index PIL pylibjpeg"
+    code = f"""
+import sys
+for name in {extras.split()!r}:
+    sys.modules[name] = None
+import numpy as np
+from LDCTDenoiseLib import Denoiser, simulate_low_dose
+low = simulate_low_dose(np.zeros((1, 32, 32), np.int16), (1, 1), 0.25, photons=1e5, device="cpu")
+assert Denoiser(device="cpu")(low).shape == (1, 32, 32)
+from LDCTDenoiseLib.command_line import main
+assert main(["models"]) == 0 and main(["info"]) == 0
+for command, extra in ((["demo"], "report"), (["train", "--config", "c", "--data", "d", "--out", "o"], "train")):
+    assert main(command) == 1
+"""
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert "pip install 'ldctdenoise[report]'" in result.stderr
+    assert "pip install 'ldctdenoise[train]'" in result.stderr
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = """
+import sys
+from LDCTDenoiseLib.command_line import build_parser
+build_parser().format_help()
+sys.exit("torch" in sys.modules)
+"""
+    assert run_python(code).returncode == 0
+
+
+def test_the_slicer_module_loads_without_torch_and_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loadable:
+        def __init__(self, parent: object) -> None:
+            self.parent = parent
+
+    scripted = types.ModuleType("slicer.ScriptedLoadableModule")
+    scripted.ScriptedLoadableModule = scripted.ScriptedLoadableModuleWidget = Loadable  # type: ignore[attr-defined]
+    i18n = types.ModuleType("slicer.i18n")
+    i18n.tr = lambda text: text  # type: ignore[attr-defined]
+    i18n.translate = lambda context, text: text  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "slicer", types.ModuleType("slicer"))
+    monkeypatch.setitem(sys.modules, "slicer.ScriptedLoadableModule", scripted)
+    monkeypatch.setitem(sys.modules, "slicer.i18n", i18n)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    spec = util.spec_from_file_location("LDCTDenoise", MODULE / "LDCTDenoise.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    parent = types.SimpleNamespace()
+    module.LDCTDenoise(parent)
+    assert parent.categories == ["Filtering"]
+    assert "not for diagnosis" in parent.helpText
+    assert "2006.14738" in parent.acknowledgementText
+
+
+@pytest.mark.parametrize("icon", ["LDCTDenoise.png", "LDCTDenoise/Resources/Icons/LDCTDenoise.png"])
+def test_the_icon_has_the_size_that_the_extensions_index_asks_for(icon: str) -> None:
+    assert sitk.ReadImage(str(REPOSITORY / icon)).GetSize() == (128, 128)

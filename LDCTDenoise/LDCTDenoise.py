@@ -14,9 +14,7 @@ class LDCTDenoise(ScriptedLoadableModule):
         parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
         parent.dependencies = []
         parent.contributors = ["The LDCTDenoise developers"]
-        parent.helpText = _(
-            "Denoises low-dose CT with a cascade of dilated residual networks. For research, not for diagnosis."
-        )
+        parent.helpText = _("Denoises low-dose CT with a cascade of dilated residual networks. For research, not for diagnosis.")
         parent.acknowledgementText = _("Method: Ataei, Alirezaie and Babyn, arXiv 2006.14738.")
 
 

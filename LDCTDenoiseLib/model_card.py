@@ -46,7 +46,7 @@ def _training_text(training: dict[str, Any]) -> str:
     lines = [
         f"- data: {training['data']}; {patients['train']} patients to train on, {patients['validate']} to validate",
         f"- dose fractions: {training['dose_range'][0]:g} to {training['dose_range'][1]:g}",
-        f"- device: {training['device']}; precision {training['config']['precision']}",
+        f"- device: {training['device']}",
     ]
     for number, (level, steps, minutes) in enumerate(
         zip(training["config"]["levels"], training["steps"], training["minutes"], strict=True), 1
@@ -59,7 +59,8 @@ def _training_text(training: dict[str, Any]) -> str:
                 f"from step {loss['perceptual_from_step']:,})"
             )
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
-        lines.append(f"- level {number}: {steps:,} steps, {minutes:g} minutes; loss {terms}{weighted}")
+        spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
+        lines.append(f"- level {number}: {spent}; loss {terms}{weighted}")
     return "\n".join(lines) + "\n"
 
 

@@ -34,7 +34,14 @@ CONFIG = {
     "batch_norm_batches": 2,
     "data": {"patch_size": 16, "batch_size": 2, "validate": ["bert"]},
     "levels": [
-        {"network": "drl", "predicts": "image", "steps": 6, "schedule": "cosine", "loss": {"noise_weighted": True}},
+        {
+            "network": "drl",
+            "predicts": "image",
+            "steps": 6,
+            "precision": "bf16-mixed",
+            "schedule": "cosine",
+            "loss": {"noise_weighted": True},
+        },
         {"network": "drl-difference", "predicts": "difference", "steps": 4},
     ],
 }
@@ -128,6 +135,18 @@ def test_a_patch_sees_the_earlier_levels_result_as_in_a_whole_slice() -> None:
         module.denoise(whole)
         module.denoise(whole[..., 20 : 20 + 50, 20 : 20 + 50], module.halo)
     torch.testing.assert_close(seen[1], seen[0][..., 37 : 37 + 16, 37 : 37 + 16])
+
+
+def test_a_level_sees_the_earlier_ones_results_in_the_precision_of_inference() -> None:
+    module = module_for(1).eval()
+    low = torch.randn(1, 1, 40, 40) * 50
+    seen: list[torch.Tensor] = []
+    module.network.register_forward_hook(lambda network, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        module.denoise(low)
+        with torch.autocast("cpu", torch.bfloat16):
+            module.denoise(low)
+    assert torch.equal(seen[0], seen[1])
 
 
 def test_the_last_layer_can_learn_slower_and_the_cosine_ends_at_zero() -> None:

@@ -49,6 +49,8 @@ class LevelConfig:
         last_layer_rate: learning rate of the last convolution, as a share of the others'. Its weights act directly in
             units of 4,095 HU, so that steps that suit the other layers shake the result by tens of HU.
         schedule: "constant", or "cosine" down to zero over the steps.
+        precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
+            predict is no larger than bfloat16's rounding.
         loss: the level's loss.
     """
 
@@ -59,6 +61,7 @@ class LevelConfig:
     learning_rate: float = 1e-3
     last_layer_rate: float = 1.0
     schedule: str = "constant"
+    precision: str = "32"
     loss: LossConfig = field(default_factory=LossConfig)
 
     @property
@@ -93,7 +96,6 @@ class TrainingConfig:
         purpose: one line that says what the model is for.
         levels: first to last.
         data: patches, doses and split.
-        precision: of Lightning's trainer, for example "32" or "bf16-mixed".
         seed: of the initial weights, the patches and the noise.
         steps_per_epoch: steps between two validations and checkpoints.
         batch_norm_batches: batches over which batch norm's statistics are estimated anew at a level's end.
@@ -103,7 +105,6 @@ class TrainingConfig:
     purpose: str
     levels: tuple[LevelConfig, ...]
     data: DataConfig = field(default_factory=DataConfig)
-    precision: str = "32"
     seed: int = 1
     steps_per_epoch: int = 250
     batch_norm_batches: int = 200

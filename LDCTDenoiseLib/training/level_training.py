@@ -13,6 +13,7 @@ from ..cascade import Cascade
 from ..hu import DEFAULT_SCALE
 from ..metrics import ABDOMEN, psnr
 from ..networks import DenoisingNetwork
+from ..networks.layers import without_autocast
 from .config import LevelConfig
 from .perceptual import PerceptualLoss
 
@@ -76,7 +77,8 @@ class LevelTraining(LightningModule):
         original = DEFAULT_SCALE.to_unit(low).contiguous(memory_format=torch.channels_last)
         previous = original
         if self.index:
-            with torch.no_grad():
+            # In float32, as inference does it: a level shown results in bfloat16 learns to mend their rounding.
+            with torch.no_grad(), without_autocast(low.device):
                 previous = self.cascade(original, levels=self.index)
         return self.cascade.step(self.index, _crop(original, halo), _crop(previous, halo))
 
@@ -104,7 +106,8 @@ class LevelTraining(LightningModule):
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> None:
         full, low = batch
-        result = DEFAULT_SCALE.to_hu_difference(self.denoise(low).float()) - DEFAULT_SCALE.offset
+        with without_autocast(low.device):  # as inference does it
+            result = DEFAULT_SCALE.to_hu_difference(self.denoise(low)) - DEFAULT_SCALE.offset
         gain = psnr(result, full, ABDOMEN) - psnr(low, full, ABDOMEN)
         # Even batches hold the higher dose, see ValidationSlices.
         name = "gain_db_dose_0.25" if batch_index % 2 == 0 else "gain_db_dose_0.10"

@@ -217,7 +217,7 @@ def _train_level(
     trainer = Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=config.precision,  # type: ignore[arg-type]  # any string; Lightning names the ones it knows
+        precision=level.precision,  # type: ignore[arg-type]  # any string; Lightning names the ones it knows
         max_steps=level.steps,
         max_epochs=-1,
         limit_val_batches=None if cases["validate"] else 0,

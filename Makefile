@@ -9,6 +9,7 @@ DATA ?= $(SHARED)/data/train
 VGG_WEIGHTS ?= $(SHARED)/weights/vgg16_features_to_relu4_3.safetensors
 RUN ?= runs/default
 DEMO_OUT ?= demo-output
+EVERY ?= 1
 
 .PHONY: demo test test-slow lint format bench train-default figures clean
 
@@ -41,7 +42,7 @@ train-default: $(INSTALLED)
 
 # The model card's figures, measured on the test patients and written into the shipped model and its card.
 figures: $(INSTALLED)
-	$(BIN)/python benchmarks/model_quality.py --data $(DATA) --write
+	$(BIN)/python benchmarks/model_quality.py --data $(DATA) --every $(EVERY) --write
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output

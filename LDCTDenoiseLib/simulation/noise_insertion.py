@@ -137,7 +137,7 @@ def simulate_low_dose(
         photons: photons per ray of the original scan (N0); None calibrates it from the image's own noise.
         electronic_noise: variance of the electronic noise, photons^2 (Ne).
         kernel: "soft" (Hann) or "sharp" (Ram-Lak): the spectrum of the inserted noise.
-        seed: the same seed gives the same noise.
+        seed: 0 or more; the same seed gives the same noise.
         device: "auto", "cuda", "cuda:N", "mps" or "cpu".
 
     Returns:
@@ -151,10 +151,12 @@ def simulate_low_dose(
     if volume.ndim != 3 or volume.size == 0:
         raise InputError(f"The volume has shape {volume.shape}; a non-empty (slices, rows, columns) is needed.")
     check_finite(volume)
-    if photons is not None and photons <= 0:
+    if photons is not None and not photons > 0:  # not: NaN is refused as well
         raise InputError(f"photons is {photons:g}; it must be above 0.")
-    if electronic_noise < 0:
+    if not electronic_noise >= 0:
         raise InputError(f"electronic_noise is {electronic_noise:g}; a variance cannot be negative.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; it must be 0 or more.")
     try:
         chosen_kernel = Kernel(kernel)
     except ValueError:

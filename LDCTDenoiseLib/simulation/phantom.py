@@ -12,7 +12,9 @@ from .noise_insertion import simulate_low_dose
 
 FIELD_MM = 400.0
 FULL_DOSE_PHOTONS = 2.5e5
-"""Photons per ray that give soft tissue in the phantom's middle a noise of some 15 HU, a usual abdomen scan."""
+"""Photons per ray that give the phantom's soft tissue a noise of 15 to 20 HU, a usual abdomen scan."""
+_FIRST_SCAN_SEED = 10**9
+"""Scans draw other noise than ``simulate_low_dose``: the same noise inserted into a scan once more would add up wrongly."""
 POINT_SPREAD_MM = 1.2
 """Full width at half maximum of the point spread that edges have, as a body kernel gives it."""
 _AIR_HU = -1000
@@ -100,7 +102,14 @@ class Phantom:
         insertion at a/(1+a) adds a variance of (1-a')/a' = 1/a full-dose variances: the whole noise of dose a.
         """
         fraction = dose_fraction / (1 + dose_fraction)
-        noisy = simulate_low_dose(self.truth, self.spacing, fraction, photons=FULL_DOSE_PHOTONS, seed=seed, device=device)
+        noisy = simulate_low_dose(
+            self.truth,
+            self.spacing,
+            fraction,
+            photons=FULL_DOSE_PHOTONS,
+            seed=_FIRST_SCAN_SEED + seed,
+            device=device,
+        )
         return np.rint(noisy).astype(np.int16)
 
     def mask(self, insert: Insert, margin_mm: float = 0.0) -> np.ndarray:

@@ -61,6 +61,7 @@ def _training_text(training: dict[str, Any]) -> str:
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
         lines.append(f"- level {number}: {spent}; loss {terms}{weighted}")
+    lines += [f"- {remark}" for remark in training.get("remarks", [])]
     return "\n".join(lines) + "\n"
 
 

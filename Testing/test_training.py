@@ -183,6 +183,14 @@ def test_a_run_leaves_model_card_and_records(finished: Path) -> None:
         assert any((finished / "tensorboard" / level).iterdir())
 
 
+@pytest.mark.parametrize(("level", "steps"), [(1, 6), (2, 4)])
+def test_every_level_learns_with_batch_statistics(finished: Path, level: int, steps: int) -> None:
+    state = torch.load(finished / f"level{level}" / "last.ckpt", weights_only=False)["state_dict"]
+    tracked = {name: int(value) for name, value in state.items() if name.endswith("num_batches_tracked")}
+    assert len(tracked) == 5
+    assert set(tracked.values()) == {steps}
+
+
 def test_the_same_seed_gives_the_same_model(finished: Path, data: Path, tmp_path: Path) -> None:
     assert main([*arguments(data, tmp_path / "again"), "--quiet"]) == 0
     again, first = (load_model(folder / "small.safetensors")[1] for folder in (tmp_path / "again", finished))

@@ -230,6 +230,7 @@ def _train_level(
         log_every_n_steps=50,
         deterministic="warn",
     )
+    module.train()  # Lightning keeps the modes that it finds, and the level before this one ended in evaluation mode
     resumed = checkpoint if checkpoint.exists() else None
     # Our own checkpoint, written by this run folder; never one from elsewhere.
     trainer.fit(module, datamodule, ckpt_path=resumed, weights_only=False)

@@ -1,0 +1,121 @@
+"""The shipped model keeps the promises of every result: less noise, right HU, structures kept, no harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from LDCTDenoiseLib import Denoiser, load_model
+from LDCTDenoiseLib.cascade import SYSTEMS
+from LDCTDenoiseLib.metrics import ABDOMEN, hu_bias, psnr, tissue_mask
+from LDCTDenoiseLib.simulation import simulate_low_dose
+from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
+from LDCTDenoiseLib.simulation.phantom import EDGE_CYLINDERS, LIVER_HU, LOW_CONTRAST_DISCS, Phantom, make_phantom
+from LDCTDenoiseLib.volumes import read_volume
+
+BODY_HU = (-150.0, 250.0)
+
+
+def decibels(image: np.ndarray, reference: np.ndarray) -> float:
+    return float(psnr(torch.from_numpy(image).float(), torch.from_numpy(reference).float(), ABDOMEN))
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> Denoiser:
+    return Denoiser(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return make_phantom(2, 512)
+
+
+@pytest.fixture(scope="module")
+def low(phantom: Phantom) -> np.ndarray:
+    return phantom.scan(0.25, seed=11, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def denoised(denoiser: Denoiser, low: np.ndarray) -> np.ndarray:
+    return denoiser(low)
+
+
+def test_default_is_the_papers_cascade() -> None:
+    assert load_model("default")[1].levels == SYSTEMS["C"]
+
+
+def test_a_quarter_dose_phantom_gains_against_the_truth(phantom: Phantom, low: np.ndarray, denoised: np.ndarray) -> None:
+    assert decibels(denoised, phantom.truth) > decibels(low, phantom.truth) + 4
+
+
+def test_noise_in_uniform_tissue_is_halved_at_least(phantom: Phantom, low: np.ndarray, denoised: np.ndarray) -> None:
+    windows = uniform_windows(phantom.truth, phantom.spacing)
+    before, after = (noise_sd(volume, windows, phantom.spacing) for volume in (low, denoised))
+    assert after < 0.5 * before
+
+
+@pytest.mark.parametrize("tissue", [(-120.0, -80.0), (20.0, 80.0), (100.0, 250.0)])
+def test_mean_hu_of_tissues_stays(phantom: Phantom, denoised: np.ndarray, tissue: tuple[float, float]) -> None:
+    assert abs(hu_bias(denoised, phantom.truth, tissue_mask(phantom.truth, tissue))) < 3
+
+
+def test_low_contrast_discs_survive(phantom: Phantom, low: np.ndarray, denoised: np.ndarray) -> None:
+    """Most of their contrast is kept, and they stand out from the noise more than before."""
+    windows = uniform_windows(phantom.truth, phantom.spacing)
+    noise_before, noise_after = (noise_sd(volume, windows, phantom.spacing) for volume in (low, denoised))
+    for disc in LOW_CONTRAST_DISCS[1:4]:  # 10, 15 and 20 HU
+        inside = phantom.mask(disc, margin_mm=2)
+        around = phantom.mask(disc, margin_mm=-6) & ~phantom.mask(disc, margin_mm=-2)
+        before, after = (volume[inside].mean() - volume[around].mean() for volume in (low, denoised))
+        assert after > 0.6 * (disc.hu - LIVER_HU), disc.hu
+        assert after / noise_after > 1.5 * before / noise_before, disc.hu
+
+
+def test_edges_keep_their_height(phantom: Phantom, denoised: np.ndarray) -> None:
+    for cylinder in EDGE_CYLINDERS:
+        inside = phantom.mask(cylinder, margin_mm=3)
+        assert denoised[inside].mean() == pytest.approx(cylinder.hu, abs=max(6, 0.03 * cylinder.hu))
+
+
+def assert_no_harm(denoiser: Denoiser, volume: np.ndarray, spacing: tuple[float, float]) -> None:
+    """RMS change below the volume's own noise, and no shift of HU, in body tissue."""
+    own_noise = noise_sd(volume, uniform_windows(volume, spacing), spacing)
+    again = denoiser(volume)
+    body = tissue_mask(volume, BODY_HU)
+    change = again[body].astype(float) - volume[body]
+    assert np.sqrt((change**2).mean()) < own_noise
+    assert abs(change.mean()) < 1
+
+
+def test_a_normal_dose_volume_is_not_harmed(denoiser: Denoiser, phantom: Phantom) -> None:
+    assert_no_harm(denoiser, phantom.scan(1.0, seed=12, device="cpu"), phantom.spacing)
+
+
+def test_an_already_denoised_volume_is_not_harmed(denoiser: Denoiser, phantom: Phantom, denoised: np.ndarray) -> None:
+    assert_no_harm(denoiser, denoised, phantom.spacing)
+
+
+@pytest.fixture(scope="module")
+def abdomen(shared: Path) -> tuple[np.ndarray, tuple[float, float]]:
+    """Three slices of the validation patient."""
+    path = shared / "data" / "train" / "abdomen_CRLM-CT-1004.nrrd"
+    if not path.exists():
+        pytest.skip(f"no validation volume at {path}")
+    volume = read_volume(path)
+    return volume.hu[10:34:8], volume.spacing
+
+
+def test_a_real_normal_dose_volume_is_not_harmed(denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]]) -> None:
+    assert_no_harm(denoiser, *abdomen)
+
+
+@pytest.mark.parametrize(("dose", "kernel", "gain"), [(0.25, "soft", 1.5), (0.1, "sharp", 2.5)])
+def test_a_real_abdomen_gains(
+    denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]], dose: float, kernel: str, gain: float
+) -> None:
+    full, spacing = abdomen
+    low = simulate_low_dose(full, spacing, dose, kernel=kernel, seed=5, device="cpu")
+    assert decibels(denoiser(low), full) > decibels(low, full) + gain

@@ -190,6 +190,11 @@ def test_every_level_learns_with_batch_statistics(finished: Path, level: int, st
     assert set(tracked.values()) == {steps}
 
 
+def test_checkpoints_know_no_path_of_the_machine(finished: Path) -> None:
+    for level in (1, 2):
+        assert str(finished.parent).encode() not in (finished / f"level{level}" / "last.ckpt").read_bytes()
+
+
 def test_the_same_seed_gives_the_same_model(finished: Path, data: Path, tmp_path: Path) -> None:
     assert main([*arguments(data, tmp_path / "again"), "--quiet"]) == 0
     again, first = (load_model(folder / "small.safetensors")[1] for folder in (tmp_path / "again", finished))

@@ -62,10 +62,15 @@ class LevelTraining(LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep this level's network only: earlier ones have checkpoints of their own, which may go on training."""
-        state = checkpoint["state_dict"]
+        """Keep this level's network only: earlier ones have checkpoints of their own, which may go on training.
+
+        ModelCheckpoint's memory goes too: it is a path on this machine, and a run folder may travel.
+        """
+        state, callbacks = checkpoint["state_dict"], checkpoint["callbacks"]
         for key in [key for key in state if not key.startswith(f"cascade.networks.{self.index}.")]:
             del state[key]
+        for key in [key for key in callbacks if key.startswith("ModelCheckpoint")]:
+            del callbacks[key]
 
     def on_fit_start(self) -> None:
         for perceptual in self._perceptual:

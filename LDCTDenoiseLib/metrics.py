@@ -42,6 +42,11 @@ def psnr(image: torch.Tensor, reference: torch.Tensor, window: Window) -> torch.
     return 10 * torch.log10(window.width**2 / difference.square().mean())
 
 
+def psnr_of_arrays(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
+    """:func:`psnr` of arrays of any real type."""
+    return float(psnr(torch.from_numpy(image).float(), torch.from_numpy(reference).float(), window))
+
+
 def ssim(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
     """Structural similarity, mean over the slices of (slices, rows, columns) HU clipped to the window.
 

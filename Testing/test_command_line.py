@@ -23,10 +23,10 @@ import SimpleITK as sitk
 from LDCTDenoiseLib import Denoiser, __version__, load_model, simulate_low_dose, volumes
 from LDCTDenoiseLib.command_line import COMMANDS, main
 from LDCTDenoiseLib.volumes import read_volume
+from Testing.conftest import REPOSITORY
 from Testing.test_dicom_series import OTHER_SERIES, SERIES, save_series
 from Testing.unprivileged import as_nobody, closed_folder
 
-REPOSITORY = Path(__file__).parent.parent
 AXIAL = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 CORONAL = (1, 0, 0, 0, 0, 1, 0, -1, 0)
 

@@ -18,11 +18,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 from skimage.restoration import denoise_nl_means
 
 from LDCTDenoiseLib import Denoiser, load_model
-from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, hu_bias, psnr, rmse, ssim, tissue_mask
+from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
 from LDCTDenoiseLib.model_card import write_card
 from LDCTDenoiseLib.model_file import find_model, save_model
 from LDCTDenoiseLib.simulation.noise_insertion import insert_noise
@@ -53,14 +52,6 @@ COLUMNS = [
 ]
 
 Method = Callable[[np.ndarray], np.ndarray]
-
-
-def abdomen_psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    return float(psnr(torch.from_numpy(image).float(), torch.from_numpy(reference).float(), ABDOMEN))
-
-
-def chest_psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    return float(psnr(torch.from_numpy(image).float(), torch.from_numpy(reference).float(), CHEST))
 
 
 def non_local_means(low: np.ndarray, noise_hu: float, strength: float, patch: int) -> np.ndarray:
@@ -108,18 +99,18 @@ def tune_non_local_means(volumes: list[TestVolume], dose: float, kernel: Kernel)
         for strength, patch in product(NLM_STRENGTHS, NLM_PATCHES):
             denoised = non_local_means(low[chosen], noise_hu, strength, patch)
             key = (strength, patch)
-            scores[key] = scores.get(key, 0.0) + abdomen_psnr(denoised, volume.full[chosen])
+            scores[key] = scores.get(key, 0.0) + psnr_of_arrays(denoised, volume.full[chosen], ABDOMEN)
     return max(scores, key=lambda key: scores[key])
 
 
 def rows_of(volume: TestVolume, dose: float, kernel: Kernel, methods: dict[str, Method]) -> list[list[str]]:
     low = volume.low(dose, kernel)
     mask = tissue_mask(volume.full, SOFT_TISSUE_HU)
-    before = abdomen_psnr(low, volume.full)
+    before = psnr_of_arrays(low, volume.full, ABDOMEN)
     rows = []
     for name, method in methods.items():
         image = method(low)
-        decibels = abdomen_psnr(image, volume.full)
+        decibels = psnr_of_arrays(image, volume.full, ABDOMEN)
         rows.append(
             [
                 volume.name,
@@ -129,7 +120,7 @@ def rows_of(volume: TestVolume, dose: float, kernel: Kernel, methods: dict[str, 
                 f"{decibels:.2f}",
                 f"{decibels - before:+.2f}",
                 f"{ssim(image, volume.full, ABDOMEN):.3f}",
-                f"{chest_psnr(image, volume.full):.2f}",
+                f"{psnr_of_arrays(image, volume.full, CHEST):.2f}",
                 f"{ssim(image, volume.full, CHEST):.3f}",
                 f"{rmse(image, volume.full):.2f}",
                 f"{hu_bias(image, volume.full, mask):+.2f}",

@@ -254,7 +254,7 @@ def _estimate_batch_norm(module: LevelTraining, data: LevelData, batches: int, d
         norm.momentum = None  # a plain mean over all batches
     module.train()
     with torch.no_grad():
-        # Epoch -1 does not occur in training: patches of its own. (numpy wants seeds that are not negative.)
+        # An epoch that no training reaches: patches of its own.
         for _, low in data.batches(batches, epoch=2**31):
             module.denoise(low.to(device), module.halo)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -20,6 +20,26 @@ def why_no_cuda() -> str:
     return "no CUDA GPU or driver was found"
 
 
+def list_devices() -> list[dict[str, str]]:
+    """The devices of this machine, best first: ``name`` as :func:`choose_device` takes it, ``label`` for people."""
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        devices.append({"name": f"cuda:{index}", "label": f"cuda:{index} {properties.name}, {memory}"})
+    if torch.backends.mps.is_available():
+        devices.append({"name": "mps", "label": "mps (Apple silicon)"})
+    cores = f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return [*devices, {"name": "cpu", "label": f"cpu ({cores})"}]
+
+
+def why_device(asked: str, device: torch.device) -> str:
+    """Why :func:`choose_device` gave this device for a name, as part of a sentence."""
+    if asked != "auto":
+        return "as asked"
+    return "the first CUDA GPU" if device.type == "cuda" else f"because {why_no_cuda()}"
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """The torch device for a name; ``auto`` takes CUDA, then MPS, then the CPU, and logs which and why.
 
@@ -32,13 +52,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             device = torch.device("cuda:0")
-            log.info("Device: %s (%s), the first CUDA GPU.", device, torch.cuda.get_device_name(device))
         elif torch.backends.mps.is_available():
             device = torch.device("mps")
-            log.info("Device: mps, because %s.", why_no_cuda())
         else:
             device = torch.device("cpu")
-            log.info("Device: cpu, because %s.", why_no_cuda())
+        log.info("Device: %s, %s.", device, why_device(name, device))
         return device
 
     kind, _, index = name.partition(":")
@@ -46,12 +64,12 @@ def choose_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"'{name}' is not a device; choose auto, cuda, cuda:N, mps or cpu.")
     if kind == "cuda":
         if why_no_cuda():
-            raise DeviceError(f"CUDA cannot be used: {why_no_cuda()}. Use --device auto or cpu.")
+            raise DeviceError(f"CUDA cannot be used: {why_no_cuda()}. Use the device auto or cpu.")
         count = torch.cuda.device_count()
         if int(index or 0) >= count:
             raise DeviceError(f"There is no {name}: this machine has {count} CUDA device(s), numbered from 0.")
         name = f"cuda:{index or 0}"
     elif kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("MPS cannot be used: it needs macOS on Apple silicon. Use --device auto or cpu.")
+        raise DeviceError("MPS cannot be used: it needs macOS on Apple silicon. Use the device auto or cpu.")
     log.info("Device: %s, as asked.", name)
     return torch.device(name)

@@ -112,6 +112,7 @@ class Denoiser:
         progress: Callable[[int, int], object] | None = None,
         cancel: Callable[[], bool] | None = None,
         padding_value: float | None = None,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Denoise a volume.
 
@@ -121,6 +122,7 @@ class Denoiser:
             progress: called with (slices done, slices to do) after every batch.
             cancel: asked before every batch; true stops.
             padding_value: HU of padding voxels, which come out as they went in (below -1024 HU they always do).
+            out: where the result goes, of the volume's shape; None makes a new array.
 
         Returns:
             Same shape. Integer types keep their type (rounded, saturated); floating types give float32.
@@ -132,8 +134,12 @@ class Denoiser:
         """
         _check_volume(volume)
         start, stop = _check_slices(slices, len(volume))
-        integer = np.issubdtype(volume.dtype, np.integer)
-        result = volume.copy() if integer else volume.astype(np.float32)
+        if out is None:
+            out = np.empty(volume.shape, volume.dtype if np.issubdtype(volume.dtype, np.integer) else np.float32)
+        elif out.shape != volume.shape:
+            raise InputError(f"The output has shape {out.shape}, and the volume {volume.shape}; they must be the same.")
+        out[:start] = volume[:start]
+        out[stop:] = volume[stop:]
         total = stop - start
         plan = self._plan(*volume.shape[1:])
         done = 0
@@ -141,7 +147,7 @@ class Denoiser:
             try:
                 for change in self._changes(volume[start + done : stop], plan, cancel):
                     part = slice(start + done, start + done + len(change))
-                    result[part] = add_change(volume[part], change, padding_value)
+                    out[part] = add_change(volume[part], change, padding_value)
                     done += len(change)
                     if progress is not None:
                         progress(done, total)
@@ -152,7 +158,7 @@ class Denoiser:
                 log.warning("Out of memory on %s; going on with %s.", self.device, plan)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
-        return result
+        return out
 
     def _changes(self, volume: np.ndarray, plan: _Plan, cancel: Callable[[], bool] | None) -> Iterator[np.ndarray]:
         """Changes in HU of consecutive batches, (batch, rows, columns) float32."""
@@ -208,7 +214,7 @@ class _Plan:
             return _Plan(1, max(SMALLEST_TILE, (self.tile + 1) // 2))
         raise DeviceError(
             f"The device has not enough memory even for tiles of {SMALLEST_TILE} pixels; "
-            "close other programs or use another device (--device cpu)."
+            "close other programs or use the device cpu."
         )
 
     def __str__(self) -> str:

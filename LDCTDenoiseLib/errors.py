@@ -9,6 +9,18 @@ class InputError(LDCTDenoiseError, ValueError):
     """The volume or an argument cannot be used as it is."""
 
 
+class NotHUError(InputError):
+    """The voxels cannot be CT in HU.
+
+    Attributes:
+        finding: what was found, without what to do: that differs between command line and panel.
+    """
+
+    def __init__(self, finding: str) -> None:
+        self.finding = finding
+        super().__init__(f"{finding} Convert them to HU, or pass --force if they are.")
+
+
 class ModelError(LDCTDenoiseError):
     """A model file is missing, damaged, changed or not one of ours."""
 
@@ -19,6 +31,14 @@ class DeviceError(LDCTDenoiseError):
 
 class MissingExtraError(LDCTDenoiseError):
     """A command needs packages that the base installation leaves out."""
+
+
+class MissingTorchError(LDCTDenoiseError):
+    """PyTorch is missing, broken or too old."""
+
+
+class WorkerError(LDCTDenoiseError):
+    """The worker process died, fell silent or did not speak the protocol."""
 
 
 class DenoisingCancelled(LDCTDenoiseError):  # noqa: N818 (its name in the API)

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, NotHUError
 
 log = logging.getLogger(__name__)
 
@@ -23,20 +23,16 @@ def check_hu(volume: np.ndarray) -> None:
         volume: any shape.
 
     Raises:
-        InputError: no voxel below -50, or more than 1 % above 4,000.
+        NotHUError: no voxel below -50, or more than 1 % above 4,000.
     """
     lowest = volume.min()
     if lowest >= NO_FAT_OR_AIR_HU:
-        raise InputError(
-            f"The voxels do not look like HU: the lowest is {lowest:g}, and a CT has fat or air below "
-            f"{NO_FAT_OR_AIR_HU}. Convert them to HU, or pass --force if they are."
+        raise NotHUError(
+            f"The voxels do not look like HU: the lowest is {lowest:g}, and a CT has fat or air below {NO_FAT_OR_AIR_HU}."
         )
     bright = np.count_nonzero(volume > TOO_BRIGHT_HU) / volume.size
     if bright > TOO_BRIGHT_SHARE:
-        raise InputError(
-            f"The voxels do not look like HU: {bright:.0%} lie above {TOO_BRIGHT_HU}. "
-            "Convert them to HU, or pass --force if they are."
-        )
+        raise NotHUError(f"The voxels do not look like HU: {bright:.0%} lie above {TOO_BRIGHT_HU}.")
     if lowest >= NO_AIR_HU:
         log.warning("No voxel lies below %d HU: make sure that this is CT in HU.", NO_AIR_HU)
 

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .files import check_writable, replace_when_complete
+from .orientation import axial_axis
 
 VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii.gz", ".nii", ".mha", ".mhd")
 WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
@@ -56,15 +57,6 @@ def volume_suffix(path: str | os.PathLike[str]) -> str | None:
     return next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), None)
 
 
-def axial_axis(image: sitk.Image) -> int:
-    """Array axis (slowest first) that runs most nearly along the patient's superior-inferior direction."""
-    if image.GetDimension() == 2:
-        return 0
-    direction = np.abs(np.array(image.GetDirection()).reshape(3, 3))
-    # Row 2 of the direction matrix holds the S component of each index axis; index x is array axis 2.
-    return 2 - int(np.argmax(direction[2]))
-
-
 def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None) -> Volume:
     """Read a volume file, or the CT series of a DICOM folder.
 
@@ -93,7 +85,10 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
         voxels = voxels[None]
     if axis not in ("auto", "0", "1", "2"):
         raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
-    chosen = axial_axis(image) if axis == "auto" or image.GetDimension() == 2 else int(axis)
+    if image.GetDimension() == 2:
+        chosen = 0
+    else:
+        chosen = axial_axis(np.array(image.GetDirection()).reshape(3, 3)) if axis == "auto" else int(axis)
     return Volume(np.moveaxis(voxels, chosen, 0), chosen, image, padding_value)
 
 

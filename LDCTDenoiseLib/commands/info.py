@@ -18,20 +18,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    import torch
-
-    from ..devices import why_no_cuda
+    from ..devices import list_devices, why_no_cuda
 
     print(f"ldctdenoise {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     for package in _PACKAGES:
         print(f"  {package} {_version_of(package)}")
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        print(f"  cuda:{index} {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    for device in list_devices():
+        print(f"  device {device['label']}")
     if why_no_cuda():
         print(f"  cuda: no, {why_no_cuda()}")
-    print(f"  mps: {'yes' if torch.backends.mps.is_available() else 'no'}")
-    print(f"  cpu: {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
     for extra, package in _EXTRAS.items():
         print(f"  extra {extra}: {_version_of(package)}")
 

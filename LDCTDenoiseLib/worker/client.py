@@ -1,0 +1,215 @@
+"""The client's side, free of any window toolkit: one worker, started when needed, one job at a time.
+
+Who owns the event loop brings a :class:`Transport` (a QProcess in Slicer, a plain subprocess in tests), hands over what the
+process says, and calls :meth:`WorkerClient.tick` some times a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import DenoisingCancelled, LDCTDenoiseError, WorkerError
+from .process_tree import kill_tree
+from .protocol import PROTOCOL_VERSION, LineDecoder, Message, ProtocolError, encode
+
+LOG_LINES = 500
+_LINES_IN_MESSAGE = 5
+
+
+class Transport(Protocol):
+    """A process with pipes. It reports to the client's ``on_output``, ``on_log`` and ``on_end``."""
+
+    def start(self, client: WorkerClient) -> None:
+        """Start ``python -m LDCTDenoiseLib.worker``; a failure to start is reported to ``on_end``."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to its stdin."""
+
+    def kill(self) -> None:
+        """Close its pipes and kill it; nothing is reported any more."""
+
+
+@dataclass
+class Job:
+    """A request and who wants to hear of it. Exactly one of ``finished`` and ``failed`` is called, once.
+
+    Attributes:
+        request: the message, without ``id``.
+        finished: called with the result message.
+        failed: called with the error: ``DenoisingCancelled``, ``WorkerError`` or ``JobError``.
+        progress: called with (done, total).
+    """
+
+    request: Message
+    finished: Callable[[Message], object]
+    failed: Callable[[LDCTDenoiseError], object]
+    progress: Callable[[int, int], object] = lambda done, total: None
+    id: int = 0
+    cancelled_at: float | None = field(default=None)
+
+
+class JobError(LDCTDenoiseError):
+    """The worker could not do the job, for a reason that it told.
+
+    Attributes:
+        kind: name of the exception's class in the worker.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+class WorkerClient:
+    """Keeps a worker and gives it jobs.
+
+    Args:
+        make_transport: makes a fresh transport for every process.
+        silence_s: a worker that serves a job and says nothing for so long is taken for hanging. Importing torch from a
+            slow disk keeps it silent too.
+        cancel_s: how long a worker may take to stop at a batch's end before it is killed.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        make_transport: Callable[[], Transport],
+        *,
+        silence_s: float = 120.0,
+        cancel_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self._make_transport = make_transport
+        self._silence_s = silence_s
+        self._cancel_s = cancel_s
+        self._clock = clock
+        self._transport: Transport | None = None
+        self._decoder = LineDecoder()
+        self._log_rest = ""
+        self._pid: int | None = None
+        self._job: Job | None = None
+        self._jobs = 0
+        self._heard = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is being done."""
+        return self._job is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Process ID of the running worker; None when there is none, or it has not said hello yet."""
+        return self._pid
+
+    def submit(self, job: Job) -> None:
+        """Give the worker a job, starting a worker if none runs.
+
+        Raises:
+            WorkerError: it is busy.
+        """
+        if self.busy:
+            raise WorkerError("A computation is running already; wait for it or cancel it.")
+        self._jobs += 1
+        job.id = self._jobs
+        self._job = job
+        self._heard = self._clock()
+        if self._transport is None:
+            self._decoder, self._log_rest, self._pid = LineDecoder(), "", None
+            self._transport = self._make_transport()
+            self._transport.start(self)
+        if self._transport is not None:  # a failed start has been reported by now
+            self._transport.write(encode({**job.request, "id": job.id}))
+
+    def cancel(self) -> None:
+        """Ask the worker to stop its job; :meth:`tick` kills it when it does not stop in time."""
+        if self._job is not None and self._transport is not None and self._job.cancelled_at is None:
+            self._job.cancelled_at = self._clock()
+            self._transport.write(encode({"request": "cancel"}))
+
+    def shutdown(self) -> None:
+        """End the worker with everything it started; a running job fails as cancelled."""
+        self._kill()
+        self._fail(DenoisingCancelled("The computation was stopped; nothing was changed."))
+
+    def tick(self) -> None:
+        """Look whether the worker hangs; to be called a few times a second."""
+        job, now = self._job, self._clock()
+        if job is None:
+            return
+        if job.cancelled_at is not None and now - job.cancelled_at > self._cancel_s:
+            self._kill()
+            self._fail(DenoisingCancelled("Denoising was cancelled; nothing was changed."))
+        elif now - self._heard > self._silence_s:
+            self._kill()
+            self._fail(
+                WorkerError(self._with_log(f"The computation has not answered for {self._silence_s:g} s and was stopped."))
+            )
+
+    def on_output(self, data: bytes) -> None:
+        """Bytes from the worker's stdout."""
+        self._heard = self._clock()
+        try:
+            messages = self._decoder.feed(data)
+        except ProtocolError as error:
+            self._break(f"The computation's process said something that is not part of its protocol ({error}).")
+            return
+        for message in messages:
+            self._on_message(message)
+
+    def on_log(self, data: bytes) -> None:
+        """Bytes from the worker's stderr."""
+        *lines, self._log_rest = (self._log_rest + data.decode("utf-8", "replace")).split("\n")
+        self.log.extend(line.rstrip() for line in lines)
+
+    def on_end(self, description: str) -> None:
+        """The process ended or could not start; the description says how ("exit code 1")."""
+        self._break(f"The computation's process ended unexpectedly ({description}).")
+
+    def _on_message(self, message: Message) -> None:
+        event, job = message.get("event"), self._job
+        if event == "hello":
+            if message.get("protocol") != PROTOCOL_VERSION:
+                self._break(
+                    f"The computation's process speaks protocol {message.get('protocol')} and this module "
+                    f"{PROTOCOL_VERSION}; install the extension again."
+                )
+                return
+            self._pid = message["pid"]
+        elif job is not None and message.get("id") == job.id:
+            if event == "progress":
+                job.progress(message["done"], message["total"])
+            elif event == "result":
+                self._job = None
+                job.finished(message)
+            elif event == "error":
+                kind, text = str(message.get("kind")), str(message.get("message"))
+                cancelled = kind == DenoisingCancelled.__name__
+                self._fail(DenoisingCancelled(text) if cancelled else JobError(kind, text))
+
+    def _break(self, sentence: str) -> None:
+        self._kill()
+        self._fail(WorkerError(self._with_log(sentence)))
+
+    def _fail(self, error: LDCTDenoiseError) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.failed(error)
+
+    def _kill(self) -> None:
+        transport, self._transport = self._transport, None
+        pid, self._pid = self._pid, None
+        if transport is None:
+            return
+        if pid is not None:
+            kill_tree(pid)  # the transport may know only a launcher
+        transport.kill()
+
+    def _with_log(self, sentence: str) -> str:
+        lines = [line for line in (*self.log, self._log_rest) if line.strip()][-_LINES_IN_MESSAGE:]
+        last = "\nThe last lines of its log:\n" + "\n".join(lines) if lines else ""
+        return f"{sentence} Press Apply to try again with a fresh one.{last}"

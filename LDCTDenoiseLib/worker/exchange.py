@@ -1,0 +1,123 @@
+"""Volumes between two processes: files of a private folder, mapped into memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+
+PREFIX = "ldctdenoise-exchange-"
+CHUNK_BYTES = 8 * 2**20
+"""What is copied at once: some milliseconds, so that a window stays alive between chunks."""
+_STALE_SECONDS = 24 * 3600
+_SPARE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class SharedArray:
+    """An array in a file: where it lies, its type and shape."""
+
+    path: Path
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def map(self, mode: str = "r") -> np.memmap:
+        """The array itself, "r" to read or "r+" to write."""
+        return np.memmap(self.path, self.dtype, mode, shape=self.shape)  # type: ignore[call-overload]
+
+    def as_message(self) -> dict[str, object]:
+        return {"path": str(self.path), "dtype": self.dtype.str, "shape": list(self.shape)}
+
+    @classmethod
+    def from_message(cls, message: dict) -> SharedArray:
+        return cls(Path(message["path"]), np.dtype(message["dtype"]), tuple(message["shape"]))
+
+
+class ExchangeFolder:
+    """A folder that only this user can read, for the volumes of one job.
+
+    Args:
+        base: where to make it; None is the system's temporary folder.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+
+    def __init__(self, base: str | os.PathLike[str] | None = None) -> None:
+        root = Path(base or tempfile.gettempdir())
+        remove_stale(root)
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))  # mkdtemp: mode 0700
+        except OSError as error:
+            raise InputError(
+                f"No folder can be made in {root} ({error.strerror}); free or change the temporary folder."
+            ) from error
+
+    def allocate(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> SharedArray:
+        """An array of undefined content whose disk space is reserved.
+
+        Space is reserved and not only promised: writing to a mapped file on a full disk ends a process without a word.
+
+        Raises:
+            InputError: the disk has not enough space.
+        """
+        array = SharedArray(self.path / name, np.dtype(dtype), tuple(shape))
+        free = shutil.disk_usage(self.path).free
+        try:
+            if free < array.nbytes + _SPARE_BYTES:
+                raise OSError(28, "No space left on device")
+            with array.path.open("wb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, array.nbytes)
+                else:
+                    file.truncate(array.nbytes)
+        except OSError as error:
+            raise InputError(
+                f"The temporary folder {self.path.parent} has not enough space: {array.nbytes / 1e6:.0f} MB are needed and "
+                f"{free / 1e6:.0f} MB are free; free some, or set another temporary folder."
+            ) from error
+        return array
+
+    def remove(self) -> None:
+        """Remove the folder with all volumes in it; a second time does nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def chunks(shape: tuple[int, ...], itemsize: int) -> Iterator[slice]:
+    """Ranges of the first axis, of about ``CHUNK_BYTES`` each."""
+    per_slice = max(1, int(np.prod(shape[1:], dtype=np.int64)) * itemsize)
+    step = max(1, CHUNK_BYTES // per_slice)
+    for first in range(0, shape[0], step):
+        yield slice(first, min(first + step, shape[0]))
+
+
+def copy_in_chunks(source: np.ndarray, target: np.ndarray) -> Iterator[None]:
+    """Copy one array into another of the same shape, yielding after every chunk."""
+    for part in chunks(target.shape, target.itemsize):
+        target[part] = source[part]
+        yield
+
+
+def remove_stale(root: Path) -> None:
+    """Remove folders that a machine which lost its power left behind more than a day ago."""
+    for folder in root.glob(f"{PREFIX}*"):
+        try:
+            # The newest file and not the folder: a job that still runs writes into its files.
+            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            mine = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+        except OSError:
+            continue
+        if mine and time.time() - newest > _STALE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,164 @@
+"""What a worker does on request; the messages are described in ``protocol.py``."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import MissingTorchError
+from ..hu_check import check_hu
+from ..version import __version__
+from .exchange import SharedArray
+from .protocol import Message
+
+if TYPE_CHECKING:
+    from ..engine import Denoiser
+
+Progress = Callable[[int, int], None]
+OLDEST_TORCH = (2, 1)
+PHANTOM_SLICE_MM = 5.0
+
+
+class Jobs:
+    """The jobs, with what they keep from one to the next: the model that is loaded.
+
+    Args:
+        cancelled: asked before every batch.
+    """
+
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
+        self._key: tuple[object, ...] = ()
+        self._denoiser: Denoiser | None = None
+
+    def report(self, request: Message, progress: Progress) -> Message:
+        version, problem = _torch_version(), _torch_problem()
+        answer: Message = {
+            "software": __version__,
+            "python": platform.python_version(),
+            "torch": version,
+            "torch_problem": problem,
+            "why_no_cuda": "",
+            "devices": [],
+            "threads": 0,
+        }
+        if not problem:
+            import torch
+
+            from ..devices import list_devices, why_no_cuda
+
+            answer |= {"why_no_cuda": why_no_cuda(), "devices": list_devices(), "threads": torch.get_num_threads()}
+        return answer
+
+    def denoise(self, request: Message, progress: Progress) -> Message:
+        require_torch()
+        from ..before_and_after import compare
+        from ..devices import why_device
+
+        volume, output = (SharedArray.from_message(request[key]) for key in ("volume", "output"))
+        hu, denoised = volume.map(), output.map("r+")
+        if not request["force"]:
+            check_hu(hu)
+        denoiser = self._ready_denoiser(request)
+        denoiser.blend = request["blend"]
+        slices = tuple(request["slices"]) if request["slices"] else (0, len(hu))
+        start = time.perf_counter()
+        denoiser(
+            hu, slices=slices, progress=progress, cancel=self._cancelled, padding_value=request["padding_value"], out=denoised
+        )
+        seconds = time.perf_counter() - start
+        comparison = None
+        if request["compare"]:
+            reference = SharedArray.from_message(request["reference"]).map() if request["reference"] else None
+            comparison = compare(hu, denoised, request["spacing"], slices=slices, reference=reference)
+        return {
+            "device": str(denoiser.device),
+            "device_reason": why_device(request["device"], denoiser.device),
+            "model": denoiser.info.name,
+            "model_hash": denoiser.info.tensor_hash,
+            "levels": denoiser.levels,
+            "seconds": seconds,
+            "comparison": comparison,
+        }
+
+    def _ready_denoiser(self, request: Message) -> Denoiser:
+        from ..engine import Denoiser
+        from ..model_file import find_model
+
+        model = find_model(request["model"])
+        status = model.stat()
+        arguments: dict[str, Any] = {key: request[key] for key in ("device", "precision", "batch_size", "levels")}
+        # A model file that was replaced on disk is another model.
+        key = (model, status.st_mtime_ns, status.st_size, *arguments.values())
+        if self._denoiser is None or key != self._key:
+            self._denoiser = None  # frees its memory before the next one asks for some
+            self._denoiser = Denoiser(request["model"], **arguments)
+            self._key = key
+        return self._denoiser
+
+    def phantom(self, request: Message, progress: Progress) -> Message:
+        require_torch()
+        from ..simulation.phantom import make_phantom
+
+        output = SharedArray.from_message(request["output"])
+        slices, size, _ = output.shape
+        phantom = make_phantom(slices, size)
+        output.map("r+")[:] = phantom.scan(request["dose"])
+        return {"spacing": phantom.spacing, "slice_mm": PHANTOM_SLICE_MM}
+
+    def simulate(self, request: Message, progress: Progress) -> Message:
+        require_torch()
+        from ..simulation import simulate_low_dose
+
+        volume, output = (SharedArray.from_message(request[key]) for key in ("volume", "output"))
+        hu = np.asarray(volume.map())
+        if not request["force"]:
+            check_hu(hu)
+        output.map("r+")[:] = simulate_low_dose(hu, tuple(request["spacing"]), request["dose"])
+        return {}
+
+
+JOBS: dict[str, Callable[[Jobs, Message, Progress], Message]] = {
+    "report": Jobs.report,
+    "denoise": Jobs.denoise,
+    "phantom": Jobs.phantom,
+    "simulate": Jobs.simulate,
+}
+
+
+def _torch_version() -> str | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return str(torch.__version__)
+
+
+def _torch_problem() -> str:
+    """What is wrong with PyTorch, as a sentence; empty when nothing is."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            return f"PyTorch cannot be loaded ({error}); install it again."
+        return "PyTorch is not installed; press Install PyTorch under Device and setup."
+    except (ImportError, OSError) as error:  # OSError: a library of it is missing or broken
+        return f"PyTorch cannot be loaded ({error}); install it again."
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        return f"PyTorch {torch.__version__} is too old: {oldest} or newer is needed; install it again."
+    return ""
+
+
+def require_torch() -> None:
+    """Make sure that PyTorch is there and new enough.
+
+    Raises:
+        MissingTorchError: it is not; it says what to do.
+    """
+    if problem := _torch_problem():
+        raise MissingTorchError(problem)

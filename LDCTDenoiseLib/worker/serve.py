@@ -1,0 +1,118 @@
+"""The worker's side: requests from stdin one after the other, events to stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import shutil
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import LDCTDenoiseError, NotHUError
+from ..version import __version__
+from .exchange import PREFIX
+from .jobs import JOBS, Jobs
+from .process_tree import lead_own_group
+from .protocol import ALIVE_SECONDS, PROTOCOL_VERSION, Message, ProtocolError, decode, encode
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves requests until the input ends.
+
+    Args:
+        requests: binary stream of requests.
+        events: binary stream for events.
+    """
+
+    def __init__(self, requests: BinaryIO, events: BinaryIO) -> None:
+        self._requests = requests
+        self._events = events
+        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._folder: Path | None = None
+        self._busy = threading.Event()
+
+    def run(self) -> None:
+        """Never returns: the end of the input ends the process."""
+        self._send({"event": "hello", "protocol": PROTOCOL_VERSION, "software": __version__, "pid": os.getpid()})
+        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._tell_alive, daemon=True).start()
+        jobs = Jobs(self._cancelled.is_set)
+        while True:
+            self._serve(jobs, self._queue.get())
+
+    def _send(self, message: Message) -> None:
+        with self._lock, contextlib.suppress(BrokenPipeError):  # the end of the input says the same, and is handled
+            self._events.write(encode(message))
+            self._events.flush()
+
+    def _read(self) -> None:
+        for line in self._requests:
+            try:
+                message = decode(line)
+            except ProtocolError as error:
+                log.error("Request not understood: %s", error)
+                continue
+            if message.get("request") == "cancel":
+                self._cancelled.set()
+            else:
+                self._cancelled.clear()
+                self._queue.put(message)
+        # Whoever asked is gone: nobody would read the result, and nobody else would remove the volumes.
+        if self._folder is not None and self._folder.name.startswith(PREFIX):
+            shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(0)
+
+    def _tell_alive(self) -> None:
+        while self._busy.wait():
+            self._send({"event": "alive"})
+            threading.Event().wait(ALIVE_SECONDS)
+
+    def _serve(self, jobs: Jobs, request: Message) -> None:
+        number = request.get("id")
+        self._folder = Path(request["folder"]) if "folder" in request else None
+        self._busy.set()
+        try:
+            job = JOBS.get(str(request.get("request")))
+            if job is None:
+                raise ProtocolError(f"there is no request {request.get('request')!r}")
+            answer = job(jobs, request, lambda done, total: self._progress(number, done, total))
+            event = {"event": "result", "id": number, **answer}
+        except Exception as error:  # whatever it is, the other side must hear of it
+            traceback.print_exc()
+            event = {"event": "error", "id": number, "kind": type(error).__name__, "message": _sentence(error)}
+        finally:
+            self._busy.clear()
+            self._folder = None
+        self._send(event)
+
+    def _progress(self, number: object, done: int, total: int) -> None:
+        self._send({"event": "progress", "id": number, "done": done, "total": total})
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, NotHUError):
+        return error.finding
+    if isinstance(error, LDCTDenoiseError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this volume; close other programs, or denoise a range of slices."
+    return f"The computation failed ({type(error).__name__}: {error}); the log says where."
+
+
+def main() -> None:
+    """Serve on stdin and stdout."""
+    lead_own_group()
+    # A library that prints must not break the protocol: what it takes for stdout is the log.
+    events = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    Server(sys.stdin.buffer, events).run()

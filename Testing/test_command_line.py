@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib import Denoiser, __version__, load_model, simulate_low_dose, volumes
+from LDCTDenoiseLib import Denoiser, __version__, denoise_file, load_model, simulate_low_dose
 from LDCTDenoiseLib.command_line import COMMANDS, main
 from LDCTDenoiseLib.volumes import read_volume
 from Testing.conftest import REPOSITORY
@@ -540,7 +540,7 @@ def test_any_other_failure_is_one_line_too(
     def fail(*arguments: object, **options: object) -> None:
         raise failure
 
-    monkeypatch.setattr(volumes, "read_volume", fail)
+    monkeypatch.setattr(denoise_file, "read_volume", fail)
     assert_refused(run("denoise", source, tmp_path / "out.nrrd", "--model", tiny_model), sentence)
 
 

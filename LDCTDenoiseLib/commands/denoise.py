@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 
 from .options import add_device, add_volume_options, fraction, positive, slice_range
 
@@ -27,20 +26,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..volumes import check_volume_output, read_volume, write_volume
+    from ..denoise_file import FileOptions, check_output, denoise_file
 
-    check_volume_output(options.output, overwrite=options.overwrite)
+    check_output(options.input, options.output, overwrite=options.overwrite)
 
     from tqdm import tqdm
 
     from ..engine import Denoiser
-    from ..hu_check import check_hu
 
     denoiser = Denoiser(options.model, options.device, options.precision, options.batch_size, options.levels, options.blend)
-    volume = read_volume(options.input, axis=options.axis, series=options.series)
-    if not options.force:
-        check_hu(volume.hu)
-    start = time.perf_counter()
+    how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite)
     # delay: no bar before the first batch, so that none stands above an error about the volume.
     with tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6) as bar:
 
@@ -48,11 +43,9 @@ def run(options: argparse.Namespace) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        hu = denoiser(volume.hu, slices=options.slices, progress=progress, padding_value=volume.padding_value)
-    seconds = time.perf_counter() - start
-    write_volume(volume.with_hu(hu), options.output)
+        done = denoise_file(options.input, options.output, denoiser, how, progress=progress)
     if options.json:
-        first, last = options.slices or (0, len(hu))
+        first, last = done.slices
         summary = {
             "input": str(options.input),
             "output": str(options.output),
@@ -62,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
             "slices": [first, last],
             "levels": denoiser.levels,
             "blend": denoiser.blend,
-            "seconds": round(seconds, 3),
-            "slices_per_second": round((last - first) / seconds, 3),
+            "seconds": round(done.seconds, 3),
+            "slices_per_second": round((last - first) / done.seconds, 3),
         }
         print(json.dumps(summary, indent=2))

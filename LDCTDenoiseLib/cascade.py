@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from enum import Enum
 from typing import cast
 
 import torch
 from torch import nn
 
 from .errors import InputError
+from .level import Level, Predicts, Sees
 from .networks import DenoisingNetwork, build_network
-
-
-class Predicts(str, Enum):
-    """What a level's network gives."""
-
-    IMAGE = "image"  # the normal-dose image: the result is the prediction
-    DIFFERENCE = "difference"  # previous result minus normal dose: the result is the previous one minus the prediction
-
-
-class Sees(str, Enum):
-    """What a level's network is shown."""
-
-    PREVIOUS = "previous"  # the previous level's result, one channel
-    PREVIOUS_AND_ORIGINAL = "previous and original"  # channels: original, previous result (Wu's order)
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of a cascade: which network (a name in ``networks.NETWORKS``), what it predicts and sees."""
-
-    network: str
-    predicts: Predicts
-    sees: Sees = Sees.PREVIOUS
-
-    @classmethod
-    def from_metadata(cls, record: dict[str, str]) -> Level:
-        return cls(record["network"], Predicts(record["predicts"]), Sees(record["sees"]))
-
-    def as_metadata(self) -> dict[str, str]:
-        return {key: getattr(value, "value", value) for key, value in asdict(self).items()}
-
 
 _DRL_IMAGE = Level("drl", Predicts.IMAGE)
 _DRL_DIFFERENCE = Level("drl-difference", Predicts.DIFFERENCE)

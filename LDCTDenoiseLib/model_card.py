@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import replace_when_complete
-from .model_file import ModelInfo
+from .model_info import ModelInfo
 
 _LIMITS = """\
 - For research. Not a medical device, not for diagnosis.

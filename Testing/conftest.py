@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
-from LDCTDenoiseLib.model_file import ModelInfo, save_model
+from LDCTDenoiseLib.model_file import save_model
+from LDCTDenoiseLib.model_info import ModelInfo
 from LDCTDenoiseLib.networks import initialise
 
 REPOSITORY = Path(__file__).parent.parent

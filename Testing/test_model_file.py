@@ -17,7 +17,8 @@ from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.errors import ModelError
 from LDCTDenoiseLib.hu import HUScale
 from LDCTDenoiseLib.model_card import card_text
-from LDCTDenoiseLib.model_file import METADATA_KEY, ModelInfo, load_model, read_info, save_model, shipped_models
+from LDCTDenoiseLib.model_file import load_model, save_model
+from LDCTDenoiseLib.model_info import METADATA_KEY, ModelInfo, read_info, shipped_models
 from Testing.conftest import random_cascade
 
 

@@ -217,7 +217,8 @@ def test_the_finding_about_hu_comes_without_command_line_advice(
 def test_a_replaced_model_file_is_loaded_anew(
     session: WorkerSession, folder: ExchangeFolder, tiny_model: Path, tmp_path: Path
 ) -> None:
-    from LDCTDenoiseLib.model_file import ModelInfo, save_model
+    from LDCTDenoiseLib.model_file import save_model
+    from LDCTDenoiseLib.model_info import ModelInfo
     from Testing.conftest import random_cascade
 
     model = tmp_path / "model.safetensors"
@@ -381,7 +382,7 @@ def test_one_job_at_a_time(session: WorkerSession, folder: ExchangeFolder, tiny_
 
 def test_a_worker_that_cannot_start_is_reported(tmp_path: Path) -> None:
     session = WorkerSession([sys.executable, str(tmp_path / "missing.py")])
-    with pytest.raises(WorkerError, match="missing.py"):
+    with pytest.raises(WorkerError, match=r"missing\.py"):
         session.run({"request": "report"})
 
 
@@ -396,7 +397,7 @@ def test_the_exchange_folder_is_private_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_refused_before_anything_is_mapped(folder: ExchangeFolder) -> None:
-    with pytest.raises(InputError, match="not enough space: .* MB are needed"):
+    with pytest.raises(InputError, match=r"not enough space: .* MB are needed"):
         folder.allocate("volume", (10**6, 10**4, 10**4), np.int16)
 
 

@@ -23,7 +23,8 @@ from skimage.restoration import denoise_nl_means
 from LDCTDenoiseLib import Denoiser, load_model
 from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
 from LDCTDenoiseLib.model_card import write_card
-from LDCTDenoiseLib.model_file import find_model, save_model
+from LDCTDenoiseLib.model_file import save_model
+from LDCTDenoiseLib.model_info import find_model
 from LDCTDenoiseLib.simulation.noise_insertion import insert_noise
 from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..cascade import Level, Predicts, Sees
 from ..errors import InputError
 from ..extras import require_extra
+from ..level import Level, Predicts, Sees
 from ..networks import NETWORKS
 
 

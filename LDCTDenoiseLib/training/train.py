@@ -25,7 +25,8 @@ from ..errors import InputError
 from ..files import replace_when_complete
 from ..hu import DEFAULT_SCALE
 from ..model_card import write_card
-from ..model_file import SUFFIX, ModelInfo, save_model
+from ..model_file import save_model
+from ..model_info import SUFFIX, ModelInfo
 from ..networks import initialise
 from ..networks.layers import channels_last
 from ..version import __version__

@@ -87,7 +87,7 @@ class Jobs:
 
     def _ready_denoiser(self, request: Message) -> Denoiser:
         from ..engine import Denoiser
-        from ..model_file import find_model
+        from ..model_info import find_model
 
         model = find_model(request["model"])
         status = model.stat()

@@ -111,7 +111,7 @@ class Denoiser:
         slices: tuple[int, int] | None = None,
         progress: Callable[[int, int], object] | None = None,
         cancel: Callable[[], bool] | None = None,
-        padding_value: float | None = None,
+        padding_value: float | np.ndarray | None = None,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Denoise a volume.
@@ -121,7 +121,8 @@ class Denoiser:
             slices: zero-based half-open range to denoise; the others are copied. None is all.
             progress: called with (slices done, slices to do) after every batch.
             cancel: asked before every batch; true stops.
-            padding_value: HU of padding voxels, which come out as they went in (below -1024 HU they always do).
+            padding_value: HU of padding voxels, or their boolean mask, of the volume's shape. They come out as they went
+                in (below -1024 HU they always do).
             out: where the result goes, of the volume's shape; None makes a new array.
 
         Returns:
@@ -147,7 +148,8 @@ class Denoiser:
             try:
                 for change in self._changes(volume[start + done : stop], plan, cancel):
                     part = slice(start + done, start + done + len(change))
-                    out[part] = add_change(volume[part], change, padding_value)
+                    padding = padding_value[part] if isinstance(padding_value, np.ndarray) else padding_value
+                    out[part] = add_change(volume[part], change, padding)
                     done += len(change)
                     if progress is not None:
                         progress(done, total)

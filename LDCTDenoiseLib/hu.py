@@ -48,15 +48,15 @@ class HUScale:
 DEFAULT_SCALE = HUScale()
 
 
-def is_padding(hu: Array, padding_value: float | None = None) -> Array:
-    """Boolean mask of voxels that carry no tissue: below -1024 HU, or equal to the header's padding value."""
+def is_padding(hu: Array, padding: float | Array | None = None) -> Array:
+    """Boolean mask of voxels that carry no tissue: below -1024 HU, or padding by its value in HU or its mask."""
     mask = hu < AIR_FLOOR_HU
-    if padding_value is not None:
-        mask = mask | (hu == padding_value)
+    if padding is not None:
+        mask = mask | (hu == padding if isinstance(padding, (int, float)) else padding)
     return mask
 
 
-def add_change(hu: np.ndarray, change_hu: np.ndarray, padding_value: float | None = None) -> np.ndarray:
+def add_change(hu: np.ndarray, change_hu: np.ndarray, padding: float | np.ndarray | None = None) -> np.ndarray:
     """Add a float32 change in HU to voxels, leaving padding untouched.
 
     Adding a *change* instead of replacing the voxel keeps values outside the network's range.
@@ -66,9 +66,9 @@ def add_change(hu: np.ndarray, change_hu: np.ndarray, padding_value: float | Non
     Args:
         hu: voxels in HU, any shape, integer or floating type.
         change_hu: float32 change in HU, same shape.
-        padding_value: the header's padding value in HU, if there is one.
+        padding: HU of padding voxels, or their boolean mask, if the header names any.
     """
-    change_hu = np.where(is_padding(hu, padding_value), np.float32(0), change_hu)
+    change_hu = np.where(is_padding(hu, padding), np.float32(0), change_hu)
     if not np.issubdtype(hu.dtype, np.integer):
         return hu.astype(np.float32) + change_hu
     limits = np.iinfo(hu.dtype)

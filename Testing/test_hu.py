@@ -32,12 +32,12 @@ def test_a_difference_in_network_units_gets_back_to_hu(one: float, other: float)
 def test_padding_is_below_minus_1024_or_the_headers_value() -> None:
     hu = np.array([-2000, -1025, -1024, 0, 63], np.int16)
     assert is_padding(hu).tolist() == [True, True, False, False, False]
-    assert is_padding(hu, padding_value=63).tolist() == [True, True, False, False, True]
+    assert is_padding(hu, padding=63).tolist() == [True, True, False, False, True]
 
 
 def test_padding_comes_out_as_it_went_in() -> None:
     hu = np.array([-3024, -1025, 63, 40], np.int16)
-    changed = add_change(hu, np.full(4, 7.0, np.float32), padding_value=63)
+    changed = add_change(hu, np.full(4, 7.0, np.float32), padding=63)
     assert changed.tolist() == [-3024, -1025, 63, 47]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import re
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +12,16 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
-from .files import check_writable, replace_when_complete
+from .files import check_writable, replace_when_complete, unchanged
+from .memory import check_memory
 from .orientation import axial_axis
+from .volume_payload import Payload, check_payload, find_payload
 
 VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii.gz", ".nii", ".mha", ".mhd")
 WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
 """One-file formats: a header with its voxels in a second file cannot be replaced in one step."""
+_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+"""ITK's readers by suffix, NIfTI's for the others. Left to itself, ITK tries every reader it has on a file."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
     """Read a volume file, or the CT series of a DICOM folder.
 
     Args:
-        path: an NRRD, NIfTI or MetaImage file, or a folder of DICOM files.
+        path: an NRRD, NIfTI or MetaImage file, a folder of DICOM files, a DICOMDIR or a DICOM file.
         axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
         series: SeriesInstanceUID of the series to read from a DICOM folder.
 
@@ -95,51 +97,54 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
 def _read_file(path: Path) -> sitk.Image:
     if volume_suffix(path) is None:
         raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    if not path.is_file():
+        raise InputError(f"{path.name} is no regular file; give a volume file or a DICOM folder.")
     try:
-        reader.ReadImageInformation()
-        size, components = reader.GetSize(), reader.GetNumberOfComponents()
-        if components != 1:
-            raise InputError(
-                f"{path.name} has {components} values per voxel (a colour or vector image); "
-                "a CT volume with one value per voxel is needed."
-            )
-        # A trailing axis of length one is a three-dimensional volume written with a fourth axis.
-        spatial = size[:3] + tuple(n for n in size[3:] if n != 1)
-        if len(spatial) > 3:
-            raise InputError(f"{path.name} has {len(size)} axes {size}; extract one frame as a 3-D volume first.")
-        if len(size) > 3:
-            reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
-        if 0 in size:
-            raise InputError(f"{path.name} is empty: its size is {size}.")
-        if volume_suffix(path) in (".nii", ".nii.gz"):
-            _check_nifti_is_whole(path, reader)
-        return reader.Execute()
+        with unchanged(path):
+            payload = find_payload(path, volume_suffix(path) or "")
+            with unchanged(payload.path):
+                reader = _open(path)
+                check_memory(path.name, reader.GetSize(), sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
+                _check_voxels(path, payload, reader)
+                return reader.Execute()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read ({error.strerror}); make sure that you may read it.") from error
     except RuntimeError as error:
         raise InputError(
             f"{path.name} cannot be read ({_reason(error)}); it may be damaged, or of another format than its name says."
         ) from error
 
 
-def _check_nifti_is_whole(path: Path, reader: sitk.ImageFileReader) -> None:
-    # ITK reads a NIfTI file that breaks off without complaint.
-    voxel_bytes = math.prod(reader.GetSize()) * int(reader.GetMetaData("bitpix")) // 8
-    expected = int(float(reader.GetMetaData("vox_offset"))) + voxel_bytes
-    try:
-        there = _uncompressed_bytes(path)
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path.name} is damaged or cut off ({error}); get the file again.") from error
-    if there < expected:
-        raise InputError(f"{path.name} is cut off: it holds {there} of {expected} bytes; get the file again.")
+def _open(path: Path) -> sitk.ImageFileReader:
+    """A reader that has read a header and found one volume in it."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_READERS.get(volume_suffix(path) or "", "NiftiImageIO"))
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if components != 1:
+        raise InputError(
+            f"{path.name} has {components} values per voxel (a colour or vector image); "
+            "a CT volume with one value per voxel is needed."
+        )
+    # A trailing axis of length one is a three-dimensional volume written with a fourth axis.
+    spatial = size[:3] + tuple(n for n in size[3:] if n != 1)
+    if len(spatial) > 3:
+        raise InputError(f"{path.name} has {len(size)} axes {size}; extract one frame as a 3-D volume first.")
+    if len(size) > 3:
+        reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
+    if 0 in size:
+        raise InputError(f"{path.name} is empty: its size is {size}.")
+    return reader
 
 
-def _uncompressed_bytes(path: Path) -> int:
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return path.stat().st_size
-    with gzip.open(path) as stream:
-        return sum(len(block) for block in iter(lambda: stream.read(2**20), b""))
+def _check_voxels(path: Path, payload: Payload, reader: sitk.ImageFileReader) -> None:
+    header_bytes, voxel_bytes = 0, sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+    if reader.GetImageIO() == "NiftiImageIO":
+        header_bytes = int(float(reader.GetMetaData("vox_offset")))
+        voxel_bytes = int(reader.GetMetaData("bitpix")) // 8  # smaller than in memory, when the file is rescaled
+    size = reader.GetSize()
+    check_payload(path, payload, header_bytes + math.prod(size) * voxel_bytes, size[0] * voxel_bytes)
 
 
 def _reason(error: Exception) -> str:
@@ -178,3 +183,8 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
             raise InputError(f"{target.name} cannot be written ({_reason(error)}); choose another output.") from error
+        try:
+            # ITK writes half a NIfTI file on a full disk and calls it done.
+            _check_voxels(temporary, find_payload(temporary, volume_suffix(target) or ""), _open(temporary))
+        except (InputError, OSError, RuntimeError) as error:
+            raise InputError(f"{target.name} was not written whole; make sure that the disk has space.") from error

@@ -412,7 +412,7 @@ BAD_VOLUMES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "does not exist"),
     "no volume": (lambda path: path.write_text("text"), "cannot be read"),
     "without a byte": (lambda path: path.touch(), "cannot be read"),
-    "cut off": (lambda path: path.write_bytes(save(path, body()).read_bytes()[:-2000]), "cannot be read"),
+    "cut off": (lambda path: path.write_bytes(save(path, body()).read_bytes()[:-2000]), "cut off"),
     "4-D": (lambda path: sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(body())] * 2), str(path)), "has 4 axes"),
     "colour": (lambda path: save(path, np.zeros((3, 8, 8, 3), np.uint8), vector=True), "3 values per voxel"),
     "NaN": (lambda path: save(path, with_voxel(np.nan)), "1 voxel(s) are NaN or infinite"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.files import check_writable, replace_when_complete
+from Testing.conftest import REPOSITORY
 from Testing.unprivileged import as_nobody, closed_folder
 
 
@@ -108,3 +111,65 @@ def test_a_folder_that_is_not_writable_is_refused_before_and_while_writing() -> 
 
         assert as_nobody(check) == f"InputError: The folder {folder} is not writable; choose another output folder."
         assert as_nobody(write) == f"InputError: {target} cannot be written (Permission denied); choose another output."
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from LDCTDenoiseLib.files import replace_when_complete
+with replace_when_complete(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+
+
+@posix
+def test_what_a_killed_process_left_is_removed_by_the_next_output(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, target], cwd=REPOSITORY, check=False, timeout=60)
+        (left,) = names(tmp_path)  # of two killed processes the second has removed what the first left
+        assert left.startswith(".ldctdenoise-")
+    with replace_when_complete(target) as temporary:
+        temporary.write_text("whole")
+    assert names(tmp_path) == ["out.txt"]
+
+
+@posix
+def test_a_temporary_file_in_use_is_no_leftover(tmp_path: Path) -> None:
+    with replace_when_complete(tmp_path / "one.txt") as one:
+        one.write_text("one")
+        with replace_when_complete(tmp_path / "two.txt") as two:
+            two.write_text("two")
+    assert names(tmp_path) == ["one.txt", "two.txt"]
+
+
+@posix
+def test_many_threads_write_into_one_folder(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        with replace_when_complete(tmp_path / str(number)) as temporary:
+            temporary.write_text(str(number))
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(write, range(300)))
+    assert {name: (tmp_path / name).read_text() for name in names(tmp_path)} == {str(n): str(n) for n in range(300)}
+
+
+@posix
+def test_a_folder_closed_meanwhile_is_reported_as_such() -> None:
+    with closed_folder() as folder:
+        folder.chmod(0o777)
+
+        # Only its owner may close a folder, so the ordinary user gets one of its own.
+        read_write = folder / "own"
+
+        def write_in_own_folder() -> None:
+            read_write.mkdir()
+            with replace_when_complete(read_write / "out.txt") as temporary:
+                temporary.write_text("content")
+                read_write.chmod(0o555)
+
+        sentence = as_nobody(write_in_own_folder)
+        assert sentence == f"InputError: {read_write / 'out.txt'} cannot be written (Permission denied); choose another output."
+        assert not (read_write / "out.txt").exists()

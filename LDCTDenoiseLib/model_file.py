@@ -20,6 +20,9 @@ from .files import replace_when_complete
 from .model_info import FORMAT_VERSION, METADATA_KEY, SUFFIX, ModelInfo, find_model, read_info
 from .version import __version__
 
+_TYPES = {torch.float32: "F32", torch.int64: "I64"}
+"""Types of a cascade's tensors by their names in safetensors."""
+
 
 def tensor_hash(tensors: dict[str, torch.Tensor]) -> str:
     """sha256 over names, types, shapes and bytes of the tensors, in the order of their names."""
@@ -66,17 +69,22 @@ def load_model(name_or_file: str | os.PathLike[str] = "default") -> tuple[Cascad
     path = find_model(name_or_file)
     info = read_info(path)
     try:
+        cascade = Cascade(info.levels)
+    except ValueError as error:  # a network that this version does not know
+        raise ModelError(f"{path.name} has a description that cannot be understood ({error})") from error
+    try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            found = {key: (one.get_dtype(), tuple(one.get_shape())) for key, one in slices.items()}
+            # Before any tensor is loaded: a stranger's file may hold any number of any size.
+            if found != {key: (_TYPES[one.dtype], tuple(one.shape)) for key, one in cascade.state_dict().items()}:
+                raise ModelError(f"The tensors of {path.name} do not fit the networks that it names; get it again.")
+            tensors = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path.name} is damaged ({error}); get it again.") from error
     if tensor_hash(tensors) != info.tensor_hash:
         raise ModelError(f"The tensors of {path.name} do not match its hash: the file was changed or damaged; get it again.")
-    try:
-        cascade = Cascade(info.levels)
-        cascade.load_state_dict(tensors)
-    except ValueError as error:  # a network that this version does not know
-        raise ModelError(f"{path.name} has a description that cannot be understood ({error})") from error
-    except RuntimeError as error:
-        raise ModelError(f"The tensors of {path.name} do not fit the networks that it names; get it again.") from error
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ModelError(f"The tensors of {path.name} hold NaN or infinite numbers, which denoise nothing; train it again.")
+    cascade.load_state_dict(tensors)
     return cascade.eval().requires_grad_(False), info

@@ -7,6 +7,9 @@ import os
 import pickle
 import shutil
 import struct
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.errors import ModelError
 from LDCTDenoiseLib.hu import HUScale
 from LDCTDenoiseLib.model_card import card_text
-from LDCTDenoiseLib.model_file import load_model, save_model
+from LDCTDenoiseLib.model_file import load_model, save_model, tensor_hash
 from LDCTDenoiseLib.model_info import METADATA_KEY, ModelInfo, read_info, shipped_models
 from Testing.conftest import random_cascade
 
@@ -46,6 +49,13 @@ def test_saving_leaves_only_the_model(tmp_path: Path, tiny_model: Path) -> None:
     cascade, info = load_model(tiny_model)
     save_model(cascade, info, tmp_path / "m.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def description(source: Path) -> dict:
+    """The description in a model file, as it stands there."""
+    data = source.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY])
 
 
 def tamper(source: Path, target: Path, change: object) -> Path:
@@ -125,6 +135,76 @@ def test_tensors_that_do_not_fit_the_named_networks_are_refused(tmp_path: Path, 
     save_model(cascade, info, tmp_path / "misfit.safetensors")
     with pytest.raises(ModelError, match="do not fit"):
         load_model(tmp_path / "misfit.safetensors")
+
+
+def changed_header(source: Path, target: Path, change: Callable[[dict], object], size: int) -> Path:
+    """A copy of a model file with another list of tensors, and a sparse end that gives it any size."""
+    data = source.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    with target.open("r+b") as file:
+        file.truncate(8 + len(text) + size)
+    return target
+
+
+def test_a_tensor_of_any_size_is_refused_before_it_is_loaded(tmp_path: Path, tiny_model: Path) -> None:
+    size = 2**34  # 16 GiB
+    behind = tiny_model.stat().st_size
+    extra = {"dtype": "U8", "shape": [size - behind], "data_offsets": [behind, size]}
+
+    def add(header: dict) -> None:
+        end = max(one["data_offsets"][1] for key, one in header.items() if key != "__metadata__")
+        header["more"] = {**extra, "shape": [size - end], "data_offsets": [end, size]}
+
+    hostile = changed_header(tiny_model, tmp_path / "hostile.safetensors", add, size)
+    start = time.perf_counter()
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(hostile)
+    assert time.perf_counter() - start < 2
+
+
+def test_a_tensor_of_another_type_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    tensors = {key: tensor.double() for key, tensor in load_file(tiny_model).items()}
+    record = {METADATA_KEY: json.dumps(description(tiny_model) | {"tensor_hash": tensor_hash(tensors)})}
+    save_file(tensors, tmp_path / "double.safetensors", record)
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(tmp_path / "double.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_of_nan_is_refused(tmp_path: Path, tiny_model: Path, value: float) -> None:
+    cascade, info = load_model(tiny_model)
+    cascade.network(0).last_layer.weight.data.view(-1)[3] = value
+    save_model(cascade, info, tmp_path / "bad.safetensors")
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        load_model(tmp_path / "bad.safetensors")
+
+
+def test_no_word_of_the_description_is_opened_as_a_file(tmp_path: Path, tiny_model: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+
+    def point_at_secret(record: dict) -> None:
+        record.update(
+            purpose=str(secret), training={"data": str(secret), str(secret): [str(secret)]}, software_version=str(secret)
+        )
+
+    hostile = tamper(tiny_model, tmp_path / "hostile.safetensors", point_at_secret)
+    opened: list[str] = []
+    listening = True
+
+    def listen(event: str, arguments: tuple[object, ...]) -> None:
+        if listening and event in ("open", "os.listdir", "os.scandir", "import", "exec", "subprocess.Popen"):
+            opened.append(f"{event} {arguments[0]}")
+
+    sys.addaudithook(listen)
+    load_model(hostile)
+    listening = False
+    assert [one for one in opened if "secret" in one] == []
+    assert any("hostile" in one for one in opened)
 
 
 def test_an_unknown_name_lists_the_shipped_models() -> None:

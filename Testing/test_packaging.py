@@ -42,7 +42,7 @@ def test_cmake_installs_every_file_of_the_library() -> None:
 def test_cmake_installs_every_file_of_the_module() -> None:
     cmake = MODULE / "CMakeLists.txt"
     assert listed(cmake, "MODULE_PYTHON_SCRIPTS") == on_disk(MODULE, "*.py")
-    assert listed(cmake, "MODULE_PYTHON_RESOURCES") == on_disk(MODULE, "*.png", "*.ui")
+    assert listed(cmake, "MODULE_PYTHON_RESOURCES") == on_disk(MODULE, "*.png", "*.ui", "*.txt") - {"CMakeLists.txt"}
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")

@@ -42,12 +42,14 @@ class Job:
         finished: called with the result message.
         failed: called with the error: ``DenoisingCancelled``, ``WorkerError`` or ``JobError``.
         progress: called with (done, total).
+        started: called with the message that names the device.
     """
 
     request: Message
     finished: Callable[[Message], object]
     failed: Callable[[LDCTDenoiseError], object]
     progress: Callable[[int, int], object] = lambda done, total: None
+    started: Callable[[Message], object] = lambda message: None
     id: int = 0
     cancelled_at: float | None = field(default=None)
 
@@ -181,7 +183,9 @@ class WorkerClient:
                 return
             self._pid = message["pid"]
         elif job is not None and message.get("id") == job.id:
-            if event == "progress":
+            if event == "started":
+                job.started(message)
+            elif event == "progress":
                 job.progress(message["done"], message["total"])
             elif event == "result":
                 self._job = None

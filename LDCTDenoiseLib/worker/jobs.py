@@ -18,7 +18,8 @@ from .protocol import Message
 if TYPE_CHECKING:
     from ..engine import Denoiser
 
-Progress = Callable[[int, int], None]
+Tell = Callable[..., None]
+"""Sends an event about the running job: its name and, as keywords, what it says."""
 OLDEST_TORCH = (2, 1)
 PHANTOM_SLICE_MM = 5.0
 
@@ -35,7 +36,7 @@ class Jobs:
         self._key: tuple[object, ...] = ()
         self._denoiser: Denoiser | None = None
 
-    def report(self, request: Message, progress: Progress) -> Message:
+    def report(self, request: Message, tell: Tell) -> Message:
         version, problem = _torch_version(), _torch_problem()
         answer: Message = {
             "software": __version__,
@@ -54,7 +55,7 @@ class Jobs:
             answer |= {"why_no_cuda": why_no_cuda(), "devices": list_devices(), "threads": torch.get_num_threads()}
         return answer
 
-    def denoise(self, request: Message, progress: Progress) -> Message:
+    def denoise(self, request: Message, tell: Tell) -> Message:
         require_torch()
         from ..before_and_after import compare
         from ..devices import why_device
@@ -66,9 +67,16 @@ class Jobs:
         denoiser = self._ready_denoiser(request)
         denoiser.blend = request["blend"]
         slices = tuple(request["slices"]) if request["slices"] else (0, len(hu))
+        where = {"device": str(denoiser.device), "device_reason": why_device(request["device"], denoiser.device)}
+        tell("started", **where)
         start = time.perf_counter()
         denoiser(
-            hu, slices=slices, progress=progress, cancel=self._cancelled, padding_value=request["padding_value"], out=denoised
+            hu,
+            slices=slices,
+            progress=lambda done, total: tell("progress", done=done, total=total),
+            cancel=self._cancelled,
+            padding_value=request["padding_value"],
+            out=denoised,
         )
         seconds = time.perf_counter() - start
         comparison = None
@@ -76,8 +84,7 @@ class Jobs:
             reference = SharedArray.from_message(request["reference"]).map() if request["reference"] else None
             comparison = compare(hu, denoised, request["spacing"], slices=slices, reference=reference)
         return {
-            "device": str(denoiser.device),
-            "device_reason": why_device(request["device"], denoiser.device),
+            **where,
             "model": denoiser.info.name,
             "model_hash": denoiser.info.tensor_hash,
             "levels": denoiser.levels,
@@ -100,7 +107,7 @@ class Jobs:
             self._key = key
         return self._denoiser
 
-    def phantom(self, request: Message, progress: Progress) -> Message:
+    def phantom(self, request: Message, tell: Tell) -> Message:
         require_torch()
         from ..simulation.phantom import make_phantom
 
@@ -110,7 +117,7 @@ class Jobs:
         output.map("r+")[:] = phantom.scan(request["dose"])
         return {"spacing": phantom.spacing, "slice_mm": PHANTOM_SLICE_MM}
 
-    def simulate(self, request: Message, progress: Progress) -> Message:
+    def simulate(self, request: Message, tell: Tell) -> Message:
         require_torch()
         from ..simulation import simulate_low_dose
 
@@ -122,7 +129,7 @@ class Jobs:
         return {}
 
 
-JOBS: dict[str, Callable[[Jobs, Message, Progress], Message]] = {
+JOBS: dict[str, Callable[[Jobs, Message, Tell], Message]] = {
     "report": Jobs.report,
     "denoise": Jobs.denoise,
     "phantom": Jobs.phantom,

@@ -4,8 +4,8 @@ Each message is one JSON object on one line (UTF-8), requests on the worker's st
 log for people. Voxels do not travel through the pipes: they lie in files of a private folder (``exchange.py``) that both
 processes map into memory; an *array* below is ``{"path", "dtype", "shape"}``.
 
-The first line of a worker is ``hello``. Requests are answered one after the other: each by any number of ``progress`` and
-``alive`` events and by one ``result`` or ``error`` with the request's ``id``.
+The first line of a worker is ``hello``. Requests are answered one after the other: each by at most one ``started``, any number of
+``progress`` and ``alive`` events and by one ``result`` or ``error`` with the request's ``id``.
 
 Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of the job, if it has one):
 
@@ -16,13 +16,13 @@ Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of 
   (rows, columns in mm), ``model``, ``levels`` (int or null), ``blend``, ``device``, ``precision``, ``batch_size`` (int or
   null), ``slices`` ([first, last + 1] or null), ``padding_value`` (HU or null), ``force`` (bool: do not check that voxels
   look like HU), ``compare`` (bool), ``reference`` (array or null: normal dose, same shape).
-  Progress: ``done`` and ``total`` slices. Result: ``device``, ``device_reason``, ``model``, ``model_hash``, ``levels``,
-  ``seconds`` (of the computation), ``comparison`` (of ``before_and_after.compare``, null unless asked for).
+  Started: ``device``, ``device_reason``. Progress: ``done`` and ``total`` slices. Result: ``device``, ``device_reason``,
+  ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``before_and_after.compare``, null unless asked for).
 - ``phantom``: ``folder``, ``output`` (array, int16), ``dose``. Result: ``spacing``, ``slice_mm``.
 - ``simulate``: ``folder``, ``volume``, ``output`` (arrays), ``spacing``, ``dose``, ``force``. Result: nothing more.
 - ``cancel``: no id of its own; the running request ends with the error ``DenoisingCancelled`` before its next batch.
 
-Events: ``hello`` (``protocol``, ``software``, ``pid``: the real process, not a launcher), ``progress``, ``alive`` (every
+Events: ``hello`` (``protocol``, ``software``, ``pid``: the real process, not a launcher), ``started``, ``progress``, ``alive`` (every
 second while a request is served), ``result``, ``error`` (``kind``: the exception's class, ``message``: a sentence for the user).
 
 When its stdin ends, the worker removes the running job's folder and exits at once: a parent that crashed leaves no orphan.

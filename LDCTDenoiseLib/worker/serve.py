@@ -84,7 +84,7 @@ class Server:
             job = JOBS.get(str(request.get("request")))
             if job is None:
                 raise ProtocolError(f"there is no request {request.get('request')!r}")
-            answer = job(jobs, request, lambda done, total: self._progress(number, done, total))
+            answer = job(jobs, request, lambda event, **told: self._send({"event": event, "id": number, **told}))
             event = {"event": "result", "id": number, **answer}
         except Exception as error:  # whatever it is, the other side must hear of it
             traceback.print_exc()
@@ -93,9 +93,6 @@ class Server:
             self._busy.clear()
             self._folder = None
         self._send(event)
-
-    def _progress(self, number: object, done: int, total: int) -> None:
-        self._send({"event": "progress", "id": number, "done": done, "total": total})
 
 
 def _sentence(error: Exception) -> str:

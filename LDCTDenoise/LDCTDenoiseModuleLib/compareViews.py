@@ -1,0 +1,63 @@
+"""Input, output and noise map side by side in linked views."""
+
+import slicer
+from slicer.i18n import tr as _
+
+LAYOUT_ID = 20061
+"""Any number that no other layout uses; after the paper's, 2006.14738."""
+_VIEWS = (("LDCTInput", "Input", "#8C8C8C"), ("LDCTOutput", "Output", "#6EB04B"), ("LDCTNoise", "Noise", "#EDD54C"))
+_ITEM = (
+    '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
+    '<property name="orientation" action="default">Axial</property>'
+    '<property name="viewlabel" action="default">{label}</property>'
+    '<property name="viewcolor" action="default">{color}</property>'
+    "</view></item>"
+)
+
+
+class CompareViews:
+    """Switches the window to the comparison and back."""
+
+    def __init__(self):
+        self._layoutBefore = None
+
+    @property
+    def shown(self):
+        return self._layoutBefore is not None
+
+    def show(self, inputNode, outputNode, noiseMapNode):
+        """Show the volumes side by side; without a noise map two views have something to show.
+
+        Returns:
+            Whether there is a window to show them in.
+        """
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return False
+        layoutNode = manager.layoutLogic().GetLayoutNode()
+        if not layoutNode.IsLayoutDescription(LAYOUT_ID):
+            items = "".join(_ITEM.format(tag=tag, label=_(label), color=color) for tag, label, color in _VIEWS)
+            layoutNode.AddLayoutDescription(LAYOUT_ID, f'<layout type="horizontal" split="true">{items}</layout>')
+        if layoutNode.GetViewArrangement() != LAYOUT_ID:
+            self._layoutBefore = layoutNode.GetViewArrangement()
+        layoutNode.SetViewArrangement(LAYOUT_ID)
+        for (tag, _label, _color), volume in zip(_VIEWS, (inputNode, outputNode, noiseMapNode), strict=True):
+            logic = manager.sliceWidget(tag).sliceLogic()
+            composite = logic.GetSliceCompositeNode()
+            composite.SetBackgroundVolumeID(volume.GetID() if volume is not None else None)
+            composite.SetForegroundVolumeID(None)
+            composite.SetLinkedControl(True)
+        for tag, _label, _color in _VIEWS:
+            logic = manager.sliceWidget(tag).sliceLogic()
+            logic.GetSliceNode().RotateToVolumePlane(inputNode)
+            logic.FitSliceToAll()
+        return True
+
+    def hide(self):
+        """Give the window its earlier layout back."""
+        manager = slicer.app.layoutManager()
+        if manager is not None and self._layoutBefore is not None:
+            layoutNode = manager.layoutLogic().GetLayoutNode()
+            if layoutNode.GetViewArrangement() == LAYOUT_ID:
+                layoutNode.SetViewArrangement(self._layoutBefore)
+        self._layoutBefore = None

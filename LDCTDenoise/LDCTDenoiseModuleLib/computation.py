@@ -1,0 +1,82 @@
+"""Slices through the worker and back, as steps of an ``EventLoopTask``."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import slicer
+
+from LDCTDenoiseLib.worker.exchange import ExchangeFolder, chunks, copy_in_chunks
+
+
+@dataclass
+class Settings:
+    """How to denoise; the names and meanings are the library's (``LDCTDenoiseLib.Denoiser``)."""
+
+    model: str = "default"
+    levels: int | None = None
+    blend: float = 1.0
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+    force: bool = False
+
+
+def denoiseSlices(
+    worker, hu, denoised, spacing, settings, *, slices=None, reference=None, compare=False, progress=None, started=None
+):
+    """Steps that denoise (slices, rows, columns) into an array of the same shape; they return the worker's result.
+
+    Args:
+        hu: voxels in HU, a view that stays valid.
+        denoised: where the result goes; untouched until the computation is complete.
+        spacing: (rows, columns) in mm.
+        slices: zero-based half-open range; None is all.
+        reference: normal-dose voxels of the same shape, or None.
+        compare: whether to measure before and after.
+    """
+    folder = ExchangeFolder(slicer.app.temporaryPath)
+    try:
+        volume = yield from _share(folder, "volume", hu)
+        shared = yield from _share(folder, "reference", reference) if reference is not None else _nothing()
+        resultType = hu.dtype if np.issubdtype(hu.dtype, np.integer) else np.dtype(np.float32)
+        output = folder.allocate("output", hu.shape, resultType)
+        request = {
+            "request": "denoise",
+            "folder": str(folder.path),
+            "volume": volume.as_message(),
+            "output": output.as_message(),
+            "spacing": [float(mm) for mm in spacing],
+            "slices": list(slices) if slices else None,
+            "padding_value": None,
+            "compare": compare,
+            "reference": shared.as_message() if shared else None,
+            **asdict(settings),
+        }
+        result = yield from worker.do(request, progress or (lambda done, total: None), started or (lambda message: None))
+        yield from copy_in_chunks(output.map(), denoised)
+        return result
+    finally:
+        folder.remove()
+
+
+def subtractInSteps(hu, denoised, noise):
+    """Steps that fill an array with what was removed: input minus output."""
+    for part in chunks(noise.shape, noise.itemsize):
+        np.subtract(hu[part], denoised[part], out=noise[part], casting="unsafe", dtype=noise.dtype)
+        yield
+
+
+def noiseType(dtype):
+    """A voxel type that holds the differences of two images of a type: signed."""
+    return np.result_type(dtype, np.int16) if np.issubdtype(dtype, np.integer) else dtype
+
+
+def _share(folder, name, voxels):
+    array = folder.allocate(name, voxels.shape, voxels.dtype)
+    yield from copy_in_chunks(voxels, array.map("r+"))
+    return array
+
+
+def _nothing():
+    return None
+    yield

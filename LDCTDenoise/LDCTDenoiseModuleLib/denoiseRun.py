@@ -1,0 +1,254 @@
+"""A run: a volume, or every frame of a sequence, denoised into new voxels that reach the scene only when all are there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from LDCTDenoiseLib.errors import InputError, WorkerError
+
+from .computation import Settings, denoiseSlices, noiseType, subtractInSteps
+from .eventLoopTask import EventLoopTask
+from .outputNodes import (
+    addVolume,
+    centreWindowOnZero,
+    copyDisplay,
+    denoisedName,
+    fillOutput,
+    noiseMapName,
+    record,
+)
+from .sequences import framesOf, sequenceOf, showSequence
+from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
+
+NEW = "new"
+"""In place of a node: make one when the result is there."""
+
+
+@dataclass
+class Callbacks:
+    """Who hears of a run. Exactly one of ``finished`` (result dictionary) and ``failed`` (exception) is called, once."""
+
+    progress: Callable[[int, int], Any] = lambda done, total: None
+    started: Callable[[dict], Any] = lambda message: None
+    finished: Callable[[dict], Any] = lambda result: None
+    failed: Callable[[Exception], Any] = lambda error: None
+
+
+@dataclass
+class Outcome:
+    """Voxels of one volume, not yet in the scene."""
+
+    image: vtk.vtkImageData
+    noise: vtk.vtkImageData | None
+    result: dict = field(default_factory=dict)
+
+
+class DenoiseRun(VTKObservationMixin):
+    """One press of Apply.
+
+    Nodes are held by ID and looked up again after every wait: a user may delete them or close the scene meanwhile, and
+    then the run ends with a message and the scene as it was.
+
+    Args:
+        worker: a ``workerProcess.Worker``.
+        inputNode: scalar volume node.
+        outputNode: scalar volume node, or ``NEW``.
+        settings: how to denoise.
+        callbacks: who hears of it.
+        slices: zero-based half-open range, or None for all.
+        noiseMapNode: scalar volume node, ``NEW``, or None for none.
+        referenceNode: normal-dose volume on the same grid, or None.
+        allFrames: denoise every frame of the sequence that the input shows, into a new sequence.
+
+    Raises:
+        InputError: the nodes cannot be used together.
+        WorkerError: another run is going on.
+    """
+
+    def __init__(
+        self,
+        worker,
+        inputNode,
+        outputNode,
+        settings: Settings,
+        callbacks: Callbacks,
+        slices=None,
+        noiseMapNode=None,
+        referenceNode=None,
+        allFrames=False,
+    ):
+        VTKObservationMixin.__init__(self)
+        if worker.run is not None and worker.run.running:
+            raise WorkerError(_("A volume is being denoised already; wait for it or cancel it."))
+        checkInput(inputNode)
+        _checkOutput(outputNode, inputNode, _("output"))
+        if noiseMapNode is not None:
+            _checkOutput(noiseMapNode, inputNode, _("noise map"))
+            if noiseMapNode is outputNode and noiseMapNode is not NEW:
+                raise InputError(_("Output and noise map are the same volume; choose two."))
+        if referenceNode is not None:
+            _checkReference(referenceNode, inputNode)
+        if allFrames:
+            _checkSequence(inputNode, noiseMapNode)
+        self._worker = worker
+        self._settings = settings
+        self._callbacks = callbacks
+        self._slices = tuple(slices) if slices else (0, sliceCount(inputNode))
+        self._inputID = inputNode.GetID()
+        self._outputID = _idOf(outputNode)
+        self._noiseMapID = _idOf(noiseMapNode)
+        self._referenceID = _idOf(referenceNode)
+        self._ended = None
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
+        worker.run = self
+        self._task = EventLoopTask(self._sequenceSteps() if allFrames else self._volumeSteps(), self._finished, self._failed)
+
+    @property
+    def running(self):
+        return self._task.running
+
+    def cancel(self):
+        """End the run within two seconds; ``failed`` hears of it."""
+        self._task.cancel()
+
+    def abort(self):
+        """End the run at once and silently."""
+        self.removeObservers()
+        self._task.abort()
+
+    def _onSceneClose(self, *_args):
+        self._end(InputError(_("The scene was closed during the run; nothing was changed.")))
+
+    def _onNodeRemoved(self, *_args):
+        ids = {self._inputID, self._outputID, self._noiseMapID, self._referenceID} - {None, NEW}
+        if any(slicer.mrmlScene.GetNodeByID(nodeID) is None for nodeID in ids):
+            self._end(InputError(_("A volume of this run was deleted while it was going on; nothing was changed.")))
+
+    def _end(self, reason):
+        self._ended = self._ended or reason
+        self._task.cancel()
+
+    def _finished(self, result):
+        self.removeObservers()
+        self._callbacks.finished(result)
+
+    def _failed(self, error):
+        self.removeObservers()
+        self._callbacks.failed(self._ended or error)
+
+    def _volumeSteps(self):
+        outcome = yield from self._compute(self._target(self._inputID), self._callbacks.progress)
+        inputNode = self._target(self._inputID)
+        output, noiseMap = self._target(self._outputID), self._target(self._noiseMapID)
+        told = record(inputNode, self._settings, outcome.result, self._slices)
+        output = addVolume(denoisedName(inputNode)) if output is NEW else output
+        fillOutput(output, inputNode, outcome.image, told)
+        copyDisplay(inputNode, output)
+        if noiseMap is not None:
+            noiseMap = addVolume(noiseMapName(inputNode)) if noiseMap is NEW else noiseMap
+            fillOutput(noiseMap, inputNode, outcome.noise, told)
+            copyDisplay(inputNode, noiseMap)
+            centreWindowOnZero(noiseMap)
+        return {**outcome.result, "output": output, "noiseMap": noiseMap, "slices": self._slices}
+
+    def _sequenceSteps(self):
+        inputNode = self._target(self._inputID)
+        frames = framesOf(inputNode)
+        outcomes = []
+        for number, frame in enumerate(frames):
+            checkInput(frame)
+
+            def progress(done, total, number=number):
+                self._callbacks.progress(number * total + done, len(frames) * total)
+
+            outcomes.append((yield from self._compute(frame, progress)))
+        inputNode = self._target(self._inputID)
+        first = outcomes[0].result
+        told = record(inputNode, self._settings, first, self._slices)
+        volumes = []
+        for frame, outcome in zip(frames, outcomes, strict=True):
+            volume = slicer.vtkMRMLScalarVolumeNode()
+            volume.SetName(denoisedName(frame))
+            matrix = vtk.vtkMatrix4x4()
+            frame.GetIJKToRASMatrix(matrix)
+            volume.SetIJKToRASMatrix(matrix)
+            volume.SetAndObserveImageData(outcome.image)
+            volumes.append(volume)
+        output = showSequence(inputNode, volumes, denoisedName(inputNode), told)
+        seconds = sum(outcome.result["seconds"] for outcome in outcomes)
+        return {**first, "seconds": seconds, "output": output, "noiseMap": None, "slices": self._slices, "frames": len(frames)}
+
+    def _compute(self, node, progress):
+        """Steps that denoise one volume node; they return its ``Outcome``."""
+        source, axis, spacing = node.GetImageData(), sliceAxis(node), pixelSpacing(node)
+        hu = slicesOf(source, axis)
+        image = newImage(source, hu.dtype)
+        denoised = slicesOf(image, axis)
+        referenceNode = self._target(self._referenceID)
+        reference = slicesOf(referenceNode.GetImageData(), axis) if referenceNode else None
+        result = yield from denoiseSlices(
+            self._worker,
+            hu,
+            denoised,
+            spacing,
+            self._settings,
+            slices=self._slices,
+            reference=reference,
+            compare=True,
+            progress=progress,
+            started=self._callbacks.started,
+        )
+        noise = None
+        if self._noiseMapID:
+            noise = newImage(source, noiseType(hu.dtype))
+            yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
+        return Outcome(image, noise, result)
+
+    def _target(self, nodeID):
+        return nodeID if nodeID in (None, NEW) else slicer.mrmlScene.GetNodeByID(nodeID)
+
+
+def _idOf(node):
+    return node if node in (None, NEW) else node.GetID()
+
+
+def _checkOutput(node, inputNode, role):
+    if node is NEW:
+        return
+    if node is inputNode:
+        raise InputError(_("The {role} is the input itself; choose another volume, so that nothing is lost.").format(role=role))
+    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode") or node.IsA("vtkMRMLVectorVolumeNode"):
+        raise InputError(_("The {role} must be a scalar volume; choose another.").format(role=role))
+
+
+def _checkSequence(inputNode, noiseMapNode):
+    if sequenceOf(inputNode) is None:
+        raise InputError(_("{name} is not shown by a sequence; untick 'All frames'.").format(name=inputNode.GetName()))
+    if noiseMapNode is not None:
+        raise InputError(_("A noise map is made of one frame only; choose no noise map, or untick 'All frames'."))
+
+
+def _checkReference(node, inputNode):
+    checkInput(node)
+    matrices = []
+    for volume in (node, inputNode):
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        matrices.append(matrix)
+    same = all(
+        abs(matrices[0].GetElement(row, column) - matrices[1].GetElement(row, column)) < 1e-3
+        for row in range(3)
+        for column in range(4)
+    )
+    if not same or node.GetImageData().GetDimensions() != inputNode.GetImageData().GetDimensions():
+        raise InputError(
+            _("The reference {name} lies on another grid than the input; choose a normal-dose volume of the same scan.").format(
+                name=node.GetName()
+            )
+        )

@@ -1,0 +1,73 @@
+"""Python packages that Slicer does not bring: PyTorch through the PyTorch extension, the others through Slicer's packaging."""
+
+import importlib.util
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.errors import LDCTDenoiseError
+
+RESOURCES = Path(__file__).resolve().parent.parent / "Resources"
+REQUIREMENTS = RESOURCES / "requirements.txt"
+REFERENCE_REQUIREMENTS = RESOURCES / "requirements-reference.txt"
+TORCH_VERSIONS = ">=2.1"
+
+
+def ensurePackages(path):
+    """Install what a requirements file names and is missing, after asking; to be called from a handler, never at import.
+
+    Raises:
+        LDCTDenoiseError: a package is still missing; the user declined, or the installation failed.
+    """
+    packaging = _packaging()
+    if packaging is not None:
+        packaging.pip_ensure(packaging.load_requirements(str(path)), requester="LDCTDenoise")
+        return
+    # Slicer 5.10
+    missing = [line for line in _lines(path) if importlib.util.find_spec(_importName(line)) is None]
+    if not missing:
+        return
+    question = _("LDCT Denoise needs the Python packages {names}. Install them now?").format(names=", ".join(missing))
+    if not slicer.util.confirmOkCancelDisplay(question):
+        raise LDCTDenoiseError(
+            _("The Python packages {names} are missing; press Apply again and install them.").format(names=", ".join(missing))
+        )
+    slicer.util.pip_install(missing)
+
+
+def installTorch(askConfirmation):
+    """Install PyTorch through the PyTorch extension, which picks the build for this machine's GPU.
+
+    Returns:
+        Whether it was installed; the user may decline.
+
+    Raises:
+        LDCTDenoiseError: the PyTorch extension is missing.
+    """
+    try:
+        import PyTorchUtils
+    except ImportError as error:
+        raise LDCTDenoiseError(
+            _("The PyTorch extension is missing; install it in the Extensions Manager, restart Slicer and press this again.")
+        ) from error
+    logic = PyTorchUtils.PyTorchUtilsLogic()
+    torch = logic.installTorch(askConfirmation=askConfirmation, torchVersionRequirement=TORCH_VERSIONS)
+    return torch is not None
+
+
+def _packaging():
+    try:
+        import slicer.packaging
+    except ImportError:
+        return None
+    return slicer.packaging
+
+
+def _lines(path):
+    return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _importName(requirement):
+    name = requirement.split(">")[0].split("=")[0].strip()
+    return {"scikit-image": "skimage"}.get(name, name)

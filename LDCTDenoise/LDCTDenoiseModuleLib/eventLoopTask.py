@@ -1,0 +1,77 @@
+"""A long task cut into short turns of Slicer's event loop, so that the window stays alive."""
+
+import time
+
+import qt
+
+from LDCTDenoiseLib.errors import DenoisingCancelled
+
+TURN_S = 0.03
+WAIT = "wait"
+"""Yielded by a task that waits for something outside: its next turn comes after some milliseconds, not at once."""
+_WAIT_MS = 20
+
+
+class EventLoopTask:
+    """Runs a generator turn by turn.
+
+    The generator yields None where it may be interrupted and ``WAIT`` where it waits; its return value is the result.
+    Cleaning up belongs into its ``finally`` blocks: they run however the task ends.
+
+    Args:
+        steps: the generator.
+        finished: called with the generator's return value.
+        failed: called with the exception that ended it.
+    """
+
+    def __init__(self, steps, finished, failed):
+        self._steps = steps
+        self._finished = finished
+        self._failed = failed
+        self._cancelled = False
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.connect("timeout()", self._turn)
+        self._timer.start(0)
+
+    @property
+    def running(self):
+        return self._timer is not None
+
+    def cancel(self):
+        """Raise ``DenoisingCancelled`` within the generator at its next turn."""
+        self._cancelled = True
+
+    def abort(self):
+        """End the generator now, without calling anyone: the application goes down or the module is reloaded."""
+        if self.running:
+            self._stop()
+            self._steps.close()
+
+    def _stop(self):
+        self._timer.stop()
+        self._timer = None
+
+    def _turn(self):
+        end = time.monotonic() + TURN_S
+        try:
+            while True:
+                if self._cancelled:
+                    self._cancelled = False
+                    step = self._steps.throw(DenoisingCancelled("Denoising was cancelled; nothing was changed."))
+                else:
+                    step = next(self._steps)
+                if not self.running:  # the step itself led to abort()
+                    return
+                if step is WAIT or time.monotonic() > end:
+                    self._timer.start(_WAIT_MS if step is WAIT else 0)
+                    return
+        except StopIteration as end_of_steps:
+            self._end(self._finished, end_of_steps.value)
+        except Exception as error:  # whatever it is, the panel must hear of it
+            self._end(self._failed, error)
+
+    def _end(self, callback, value):
+        if self.running:
+            self._stop()
+            callback(value)

@@ -1,0 +1,110 @@
+"""Results as MRML nodes: same place, same patient, same look as the input, and a record of how they were made."""
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.version import __version__
+
+ATTRIBUTE = "LDCTDenoise."
+SOURCE_REFERENCE = "LDCTDenoise.Source"
+INSTANCE_UIDS = "DICOM.instanceUIDs"
+
+
+def denoisedName(inputNode):
+    return _("{name} denoised").format(name=inputNode.GetName())
+
+
+def noiseMapName(inputNode):
+    return _("{name} noise map").format(name=inputNode.GetName())
+
+
+def addVolume(name):
+    """A new, empty volume in the scene; its name is made unique."""
+    scene = slicer.mrmlScene
+    return scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+
+
+def fillOutput(node, inputNode, image, record):
+    """Give a volume node its voxels at the input's place, with the input's look. The old voxels go in the same moment.
+
+    Args:
+        node: the output.
+        image: vtkImageData with the result.
+        record: attributes that tell how the voxels were made, by name.
+    """
+    modifying = node.StartModify()
+    copyGeometry(inputNode, node)
+    node.SetAndObserveImageData(image)
+    node.SetVoxelValueQuantity(inputNode.GetVoxelValueQuantity())
+    node.SetVoxelValueUnits(inputNode.GetVoxelValueUnits())
+    for name, value in record.items():
+        node.SetAttribute(ATTRIBUTE + name, str(value))
+    node.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
+    node.EndModify(modifying)
+    placeBeside(inputNode, node)
+
+
+def record(inputNode, settings, result, slices):
+    """What is told about a result: everything needed to make it again."""
+    told = {
+        "Model": result["model"],
+        "ModelHash": result["model_hash"],
+        "Strength": settings.blend,
+        "Levels": result["levels"],
+        "Device": result["device"],
+        "Precision": settings.precision,
+        "SoftwareVersion": __version__,
+        "SourceName": inputNode.GetName(),
+        "Slices": "{}:{}".format(*slices),
+    }
+    # Kept for the export to DICOM, which needs the source's files even when its node is gone.
+    uids = inputNode.GetAttribute(INSTANCE_UIDS)
+    return {**told, "SourceInstanceUIDs": uids} if uids else told
+
+
+def copyGeometry(source, target):
+    """Spacing, origin, directions and parent transform (the acquisition transform of a tilted series among them)."""
+    matrix = vtk.vtkMatrix4x4()
+    source.GetIJKToRASMatrix(matrix)
+    target.SetIJKToRASMatrix(matrix)
+    target.SetAndObserveTransformNodeID(source.GetTransformNodeID())
+
+
+def copyDisplay(source, target):
+    """Window, level and colours of the source."""
+    shown = source.GetScalarVolumeDisplayNode()
+    if target.GetScalarVolumeDisplayNode() is None:
+        target.CreateDefaultDisplayNodes()
+    display = target.GetScalarVolumeDisplayNode()
+    if shown is None or display is None:
+        return
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+    display.SetInterpolate(shown.GetInterpolate())
+    if shown.GetColorNodeID():
+        display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+
+
+def centreWindowOnZero(node):
+    """A noise map is grey where nothing was removed."""
+    display = node.GetScalarVolumeDisplayNode()
+    if display is not None:
+        display.SetWindowLevel(display.GetWindow(), 0)
+
+
+def placeBeside(source, target):
+    """Put a volume into the same study of the subject hierarchy as the source."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    if hierarchy is None:
+        return
+    item = hierarchy.GetItemByDataNode(source)
+    invalid = hierarchy.GetInvalidItemID()
+    if item == invalid:
+        return
+    parent = hierarchy.GetItemParent(item)
+    own = hierarchy.GetItemByDataNode(target)
+    if own == invalid:
+        hierarchy.CreateItem(parent, target)
+    else:
+        hierarchy.SetItemParent(own, parent)

@@ -1,0 +1,107 @@
+"""Sample data: a phantom at a quarter of a usual dose, and Slicer's CTChest with a quarter of its dose."""
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
+
+from .outputNodes import copyDisplay, copyGeometry, placeBeside
+from .volumeArrays import newImage, pixelSpacing, sliceAxis, slicesOf
+
+DOSE = 0.25
+PHANTOM_SHAPE = (8, 512, 512)
+CATEGORY = "LDCT Denoise"
+PHANTOM = "LDCT phantom (quarter dose)"
+CHEST = "CTChest (simulated quarter dose)"
+_WINDOW, _LEVEL = 400, 50
+
+
+def register(makeLogic, icons):
+    """Tell Slicer's Sample Data module what there is; nothing is computed or downloaded until it is asked for.
+
+    Args:
+        makeLogic: gives the module's logic.
+        icons: folder of the thumbnails.
+    """
+    import SampleData
+
+    add = SampleData.SampleDataLogic.registerCustomSampleDataSource
+    add(
+        category=CATEGORY,
+        sampleName=PHANTOM,
+        thumbnailFileName=str(icons / "LDCTPhantom.png"),
+        customDownloader=lambda source: makeLogic().loadPhantom(),
+    )
+    add(
+        category=CATEGORY,
+        sampleName=CHEST,
+        thumbnailFileName=str(icons / "LDCTChest.png"),
+        customDownloader=lambda source: makeLogic().simulateQuarterDose(_chest()),
+    )
+
+
+def _chest():
+    import SampleData
+
+    return SampleData.SampleDataLogic().downloadCTChest()
+
+
+def phantomSteps(worker, shape=PHANTOM_SHAPE):
+    """Steps that scan the library's phantom; they return the new volume node."""
+    folder = ExchangeFolder(slicer.app.temporaryPath)
+    try:
+        output = folder.allocate("output", shape, "int16")
+        request = {"request": "phantom", "folder": str(folder.path), "output": output.as_message(), "dose": DOSE}
+        result = yield from worker.do(request)
+        image = vtk.vtkImageData()
+        image.SetDimensions(shape[::-1])
+        image.AllocateScalars(vtk.VTK_SHORT, 1)
+        yield from copy_in_chunks(output.map(), slicesOf(image, 0))
+    finally:
+        folder.remove()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(_("LDCT phantom")))
+    rows, columns = result["spacing"]
+    # Columns run to the patient's left and rows to the back, as a scanner gives them.
+    node.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
+    node.SetSpacing(columns, rows, result["slice_mm"])
+    node.SetOrigin(columns * (shape[2] - 1) / 2, rows * (shape[1] - 1) / 2, 0)
+    node.SetAndObserveImageData(image)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetScalarVolumeDisplayNode()
+    if display is not None:
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(_WINDOW, _LEVEL)
+    return node
+
+
+def simulateSteps(worker, source, dose=DOSE):
+    """Steps that insert the noise of a dose fraction into a volume; they return the new volume node."""
+    axis = sliceAxis(source)
+    hu = slicesOf(source.GetImageData(), axis)
+    image = newImage(source.GetImageData(), hu.dtype)
+    folder = ExchangeFolder(slicer.app.temporaryPath)
+    try:
+        volume = folder.allocate("volume", hu.shape, hu.dtype)
+        yield from copy_in_chunks(hu, volume.map("r+"))
+        output = folder.allocate("output", hu.shape, hu.dtype)
+        request = {
+            "request": "simulate",
+            "folder": str(folder.path),
+            "volume": volume.as_message(),
+            "output": output.as_message(),
+            "spacing": [float(mm) for mm in pixelSpacing(source)],
+            "dose": dose,
+            "force": False,
+        }
+        yield from worker.do(request)
+        yield from copy_in_chunks(output.map(), slicesOf(image, axis))
+    finally:
+        folder.remove()
+    name = slicer.mrmlScene.GenerateUniqueName(_("{name} quarter dose").format(name=source.GetName()))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    copyGeometry(source, node)
+    node.SetAndObserveImageData(image)
+    copyDisplay(source, node)
+    placeBeside(source, node)
+    return node

@@ -12,6 +12,9 @@ from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.model_file import save_model
 from LDCTDenoiseLib.model_info import ModelInfo
 from LDCTDenoiseLib.networks import initialise
+from Testing.slicer_standin.fixtures import slicer_app
+
+__all__ = ["slicer_app"]
 
 REPOSITORY = Path(__file__).parent.parent
 

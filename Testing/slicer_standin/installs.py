@@ -1,0 +1,22 @@
+"""What modules asked to have installed, and what a test makes of it."""
+
+from __future__ import annotations
+
+
+class Installs:
+    """``commands``: what pip was called with; ``torch``: keywords of each call of installTorch."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.commands: list[str] = []
+        self.torch: list[dict[str, object]] = []
+        self.fail = False  # the next installs fail
+        self.absent: set[str] = set()  # packages that are to count as not installed
+
+    def pip(self, command: str) -> None:
+        self.commands.append(command)
+
+
+installs = Installs()

@@ -10,12 +10,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import demo, denoise, info, models, simulate, train
-from .errors import LDCTDenoiseError
+from .commands import batch, demo, denoise, info, models, simulate, train
+from .dicom.quiet import silence_pydicom
+from .errors import as_sentence
 from .version import __version__
 
 _DEBUG_HELP = "show the traceback of an error"
-COMMANDS = (denoise, simulate, train, models, info, demo)
+COMMANDS = (denoise, batch, simulate, train, models, info, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,25 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     level = logging.WARNING if getattr(options, "quiet", False) else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger(__package__).setLevel(level)
+    silence_pydicom()
     try:
         options.run(options)
-    except LDCTDenoiseError as error:
-        return _report(str(error), options.debug)
     except KeyboardInterrupt:
         print("Interrupted; no partial output was left.", file=sys.stderr)
         return 130
-    except MemoryError:
-        return _report("Not enough memory for this volume; denoise fewer slices at a time (--slices A:B).", options.debug)
-    except Exception as error:  # the last resort: a sentence, not a traceback
-        return _report(f"Unexpected failure ({type(error).__name__}: {error}); run again with --debug.", options.debug)
+    except Exception as error:
+        if options.debug:
+            logging.getLogger(__name__).exception("Traceback, as asked by --debug:")
+        print(f"ldctdenoise: {as_sentence(error)}", file=sys.stderr)
+        return 1
     return 0
-
-
-def _report(message: str, debug: bool) -> int:
-    if debug:
-        logging.getLogger(__name__).exception("Traceback, as asked by --debug:")
-    print(f"ldctdenoise: {' '.join(message.split())}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

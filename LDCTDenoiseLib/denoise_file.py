@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from .dicom.ct_series import read_ct_series
+from .dicom.derivation import Derivation
+from .dicom.output_folder import check_folder_output
+from .dicom.write_series import DicomOutput, check_identity, write_derived_series
 from .engine import Denoiser
+from .errors import InputError
 from .hu_check import check_hu
-from .volumes import check_volume_output, read_volume, write_volume
+from .volumes import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], object]
+Cancel = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -18,11 +29,12 @@ class FileOptions:
     """How to read the input and write the output.
 
     Attributes:
-        axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
+        axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices of a volume file.
         series: SeriesInstanceUID, when the input is DICOM with several CT series.
         slices: zero-based half-open range to denoise; the others are copied. None is all.
-        force: go on when the voxels do not look like HU.
+        force: go on when the input is not CT or its voxels do not look like HU.
         overwrite: replace an output that exists.
+        dicom: how to write DICOM.
     """
 
     axis: str = "auto"
@@ -30,6 +42,7 @@ class FileOptions:
     slices: tuple[int, int] | None = None
     force: bool = False
     overwrite: bool = False
+    dicom: DicomOutput = field(default_factory=DicomOutput)
 
 
 @dataclass(frozen=True)
@@ -39,19 +52,37 @@ class DenoisedFile:
     Attributes:
         slices: the half-open range that was denoised.
         seconds: spent on denoising, without reading and writing.
+        series: SeriesInstanceUIDs that were written; none for a volume file.
     """
 
     slices: tuple[int, int]
     seconds: float
+    series: tuple[str, ...] = ()
 
 
-def check_output(source: Path, target: Path, *, overwrite: bool) -> None:
+def writes_dicom(source: Path, target: Path) -> bool:
+    """Whether the output is a DICOM folder: the input is DICOM, and the output has no name of a volume file."""
+    return volume_suffix(target) is None and holds_dicom(source)
+
+
+def check_output(source: Path, target: Path, options: FileOptions) -> None:
     """Make sure, before a model is loaded, that the output can be written.
 
     Raises:
         InputError: it cannot; it says why.
+        MissingExtraError: the compression's encoder is not installed.
     """
-    check_volume_output(target, overwrite=overwrite)
+    if not source.exists():
+        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
+    if not writes_dicom(source, target):
+        check_volume_output(target, overwrite=options.overwrite)
+        return
+    if target.suffix.lower() == ".dcm":
+        raise InputError(f"The output {target.name} is named as a DICOM file; give a folder, or a volume file.")
+    if options.axis != "auto":
+        raise InputError("DICOM is denoised slice by slice as it is stored; leave --axis out, or write a volume file.")
+    options.dicom.check()
+    check_folder_output(source, target, overwrite=options.overwrite)
 
 
 def denoise_file(
@@ -60,14 +91,14 @@ def denoise_file(
     denoiser: Denoiser,
     options: FileOptions = FileOptions(),
     *,
-    progress: Callable[[int, int], object] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> DenoisedFile:
-    """Denoise a volume file or a DICOM folder; the output is whole or absent.
+    """Denoise a volume file or a CT series in DICOM; the output is whole or absent.
 
     Args:
-        source: a volume file, or a folder of DICOM files.
-        target: the output.
+        source: a volume file, a folder of DICOM files, a DICOMDIR or a DICOM file.
+        target: a volume file, or for DICOM also a folder.
         denoiser: a loaded model.
         options: how to read and write.
         progress: called with (slices done, slices to do) after every batch.
@@ -75,16 +106,47 @@ def denoise_file(
 
     Raises:
         InputError: the input cannot be used or the output not be written.
+        MissingExtraError: a decoder or encoder is not installed.
         DenoisingCancelled: ``cancel`` returned true.
         DeviceError: not enough memory.
     """
     source, target = Path(source), Path(target)
-    check_output(source, target, overwrite=options.overwrite)
-    volume = read_volume(source, axis=options.axis, series=options.series)
+    check_output(source, target, options)
+    if writes_dicom(source, target):
+        return _denoise_dicom(source, target, denoiser, options, progress, cancel)
+    return _denoise_volume(source, target, denoiser, options, progress, cancel)
+
+
+def _denoise_volume(
+    source: Path, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+) -> DenoisedFile:
+    volume = read_volume(source, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
         check_hu(volume.hu)
     start = time.perf_counter()
-    hu = denoiser(volume.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=volume.padding_value)
+    hu = denoiser(volume.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=volume.padding)
     seconds = time.perf_counter() - start
     write_volume(volume.with_hu(hu), target)
     return DenoisedFile(options.slices or (0, len(hu)), seconds)
+
+
+def _denoise_dicom(
+    source: Path, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+) -> DenoisedFile:
+    series = read_ct_series(source, options.series, force=options.force)
+    check_identity(series)
+    for acquisition in series.acquisitions:
+        if acquisition.gap:
+            log.warning("%s; every slice is denoised by itself, so this one goes on.", acquisition.gap)
+        if acquisition.tilt_degrees:
+            log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
+    if not options.force:
+        check_hu(series.hu)
+    start = time.perf_counter()
+    hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
+    seconds = time.perf_counter() - start
+    slices = options.slices or (0, len(hu))
+    info = denoiser.info
+    derivation = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, slices)
+    written = write_derived_series(series, hu, target, derivation, options.dicom, overwrite=options.overwrite, cancel=cancel)
+    return DenoisedFile(slices, seconds, tuple(written))

@@ -32,13 +32,13 @@ class Volume:
         hu: (slices, rows, columns) voxels in HU, in the file's type.
         axis: which axis of the file's array (slowest first) runs through the slices.
         image: the image read, which holds spacing, origin and direction.
-        padding_value: HU of padding voxels according to the header, if it says so.
+        padding: boolean mask, as ``hu``, of what the header calls padding; None when it does not say.
     """
 
     hu: np.ndarray
     axis: int
     image: sitk.Image
-    padding_value: float | None = None
+    padding: np.ndarray | None = None
 
     @property
     def spacing(self) -> tuple[float, float]:
@@ -59,13 +59,21 @@ def volume_suffix(path: str | os.PathLike[str]) -> str | None:
     return next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), None)
 
 
-def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None) -> Volume:
-    """Read a volume file, or the CT series of a DICOM folder.
+def holds_dicom(path: Path) -> bool:
+    """Whether an input is DICOM: any folder, or a file that starts as DICOM does."""
+    from .dicom.read_file import is_dicom
+
+    return path.is_dir() or (path.is_file() and volume_suffix(path) is None and is_dicom(path))
+
+
+def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None, force: bool = False) -> Volume:
+    """Read a volume file, or a CT series in DICOM.
 
     Args:
         path: an NRRD, NIfTI or MetaImage file, a folder of DICOM files, a DICOMDIR or a DICOM file.
         axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
-        series: SeriesInstanceUID of the series to read from a DICOM folder.
+        series: SeriesInstanceUID of the series to read from DICOM.
+        force: take DICOM of another modality, or with values that are not HU, for CT in HU.
 
     Raises:
         InputError: missing, unreadable, empty, not three-dimensional or not scalar.
@@ -73,14 +81,15 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
     source = Path(path)
     if not source.exists():
         raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
-    if source.is_dir():
-        from .dicom_series import read_dicom_series
+    padding = None
+    if holds_dicom(source):
+        from .dicom.as_volume import read_dicom_volume
 
-        image, padding_value = read_dicom_series(source, series)
+        image, padding = read_dicom_volume(source, series, force=force)
     else:
         if series is not None:
             raise InputError(f"--series selects from a DICOM folder, and {source.name} is a file; leave it out.")
-        image, padding_value = _read_file(source), None
+        image = _read_file(source)
 
     voxels = sitk.GetArrayFromImage(image)
     if image.GetDimension() == 2:
@@ -91,7 +100,7 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
         chosen = 0
     else:
         chosen = axial_axis(np.array(image.GetDirection()).reshape(3, 3)) if axis == "auto" else int(axis)
-    return Volume(np.moveaxis(voxels, chosen, 0), chosen, image, padding_value)
+    return Volume(np.moveaxis(voxels, chosen, 0), chosen, image, None if padding is None else np.moveaxis(padding, chosen, 0))
 
 
 def _read_file(path: Path) -> sitk.Image:

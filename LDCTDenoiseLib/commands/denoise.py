@@ -1,4 +1,4 @@
-"""``ldctdenoise denoise``: a CT volume in, a denoised one out."""
+"""``ldctdenoise denoise``: a CT in, a denoised one out, as a volume file or as a derived DICOM series."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import json
 import sys
 
-from .options import add_device, add_volume_options, fraction, positive, slice_range
+from .options import add_device, add_dicom_output, add_volume_options, dicom_output, fraction, positive, slice_range
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("denoise", help="denoise a CT volume", description=__doc__)
-    add_volume_options(parser)
+    parser = commands.add_parser("denoise", help="denoise a CT", description=__doc__)
+    add_volume_options(parser, output="volume file; for DICOM also a folder, in which a derived series is written")
     add_device(parser)
+    add_dicom_output(parser)
     parser.add_argument("--model", default="default", metavar="NAME|FILE", help="a shipped model or a model file")
     parser.add_argument("--precision", choices=["auto", "float32", "float16", "bfloat16"], default="auto")
     parser.add_argument("--levels", type=positive, metavar="N", help="use the first N levels of the cascade (default: all)")
@@ -28,14 +29,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> None:
     from ..denoise_file import FileOptions, check_output, denoise_file
 
-    check_output(options.input, options.output, overwrite=options.overwrite)
+    how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite, dicom_output(options))
+    check_output(options.input, options.output, how)
 
     from tqdm import tqdm
 
     from ..engine import Denoiser
 
     denoiser = Denoiser(options.model, options.device, options.precision, options.batch_size, options.levels, options.blend)
-    how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite)
     # delay: no bar before the first batch, so that none stands above an error about the volume.
     with tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6) as bar:
 
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         done = denoise_file(options.input, options.output, denoiser, how, progress=progress)
     if options.json:
         first, last = done.slices
-        summary = {
+        summary: dict[str, object] = {
             "input": str(options.input),
             "output": str(options.output),
             "model": denoiser.info.name,
@@ -58,4 +59,6 @@ def run(options: argparse.Namespace) -> None:
             "seconds": round(done.seconds, 3),
             "slices_per_second": round((last - first) / done.seconds, 3),
         }
+        if done.series:
+            summary["series"] = done.series
         print(json.dumps(summary, indent=2))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..dicom.write_series import DicomOutput
+
+COMPRESSIONS = ("none", "rle", "jpeg-ls", "jpeg2000")
 
 
 def fraction(text: str) -> float:
@@ -36,14 +42,33 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cuda:N, mps or cpu")
 
 
-def add_volume_options(parser: argparse.ArgumentParser) -> None:
+def add_volume_options(parser: argparse.ArgumentParser, *, output: str = "volume file to write") -> None:
     """Input, output, and how to read the one and write the other."""
-    parser.add_argument("input", type=Path, help="volume file (NRRD, NIfTI, MetaImage) or DICOM folder")
-    parser.add_argument("output", type=Path, help="volume file to write")
+    parser.add_argument("input", type=Path, help="volume file (NRRD, NIfTI, MetaImage), DICOM folder, DICOMDIR or DICOM file")
+    parser.add_argument("output", type=Path, help=output)
     parser.add_argument(
         "--axis", choices=["auto", "0", "1", "2"], default="auto", help="array axis of the slices (default: from the geometry)"
     )
-    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when a DICOM folder holds several CT series")
+    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when DICOM holds several CT series")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    parser.add_argument("--force", action="store_true", help="go on even if the voxels do not look like HU")
+    parser.add_argument("--force", action="store_true", help="go on even if the input is no CT or not in HU")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+def add_dicom_output(parser: argparse.ArgumentParser) -> None:
+    """How a derived DICOM series is written."""
+    group = parser.add_argument_group("DICOM output")
+    group.add_argument("--compress", choices=COMPRESSIONS, default="none", help="lossless compression (default: none)")
+    group.add_argument(
+        "--series-number-offset", type=int, default=1000, metavar="N", help="added to the source's SeriesNumber (default 1000)"
+    )
+    group.add_argument(
+        "--keep-private", action="store_true", help="keep private and unknown tags (default: drop what may identify or mislead)"
+    )
+
+
+def dicom_output(options: argparse.Namespace) -> DicomOutput:
+    """The options of :func:`add_dicom_output`, parsed."""
+    from ..dicom.write_series import Compression, DicomOutput
+
+    return DicomOutput(options.series_number_offset, options.keep_private, Compression(options.compress))

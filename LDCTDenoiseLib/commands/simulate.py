@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     from ..volumes import check_volume_output, read_volume, write_volume
 
     check_volume_output(options.output, overwrite=options.overwrite)
-    volume = read_volume(options.input, axis=options.axis, series=options.series)
+    volume = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
         check_hu(volume.hu)
     low = simulate_low_dose(

@@ -1,0 +1,135 @@
+"""The slices of a series in order: what does not belong is left out, acquisitions are told apart, gaps and tilt are found."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from .slices import Slice
+
+log = logging.getLogger(__name__)
+
+POSITION_TOLERANCE_MM = 0.02
+SPACING_TOLERANCE = 0.1
+"""Share of the slice distance by which a step may differ: positions are often rounded, a missing slice is a whole step."""
+_ORIENTATION_TOLERANCE = 1e-3
+_TELLS_APART = ("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ImageType")
+"""What differs between slices at one place, most telling first."""
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Slices of one acquisition, from the lowest to the highest position along their normal.
+
+    Attributes:
+        slices: all of one orientation, matrix and pixel spacing.
+        step: usual distance of neighbours, mm; the slice thickness for a single slice.
+        gap: the sentence about the first gap or odd step, or "".
+        tilt_degrees: by how much the stack is sheared (gantry tilt); 0 for a straight one.
+    """
+
+    slices: list[Slice]
+    step: float
+    gap: str
+    tilt_degrees: float
+
+
+def arrange(slices: list[Slice]) -> list[Acquisition]:
+    """Sort the slices of one series; more than one acquisition where several images lie at one place.
+
+    Raises:
+        InputError: nothing tells images at one place apart, or no orientation and matrix is the usual one.
+    """
+    slices = _of_one_kind(slices)
+    slices = _sorted(slices)
+    if _repeated_place(slices) is None:
+        return [_describe(slices)]
+    for keyword in _TELLS_APART:
+        groups: dict[str, list[Slice]] = {}
+        for one in slices:
+            groups.setdefault(str(one.header.get(keyword)), []).append(one)
+        if len(groups) > 1 and all(_repeated_place(group) is None for group in groups.values()):
+            log.warning("%s holds %d acquisitions, told apart by their %s.", name_of(slices), len(groups), keyword)
+            return [_describe(group) for group in groups.values()]
+    number = (_repeated_place(slices) or 0) + 1
+    raise InputError(
+        f"Slices {number} and {number + 1} of {name_of(slices)} lie at the same place, and nothing tells two acquisitions "
+        "apart; give one acquisition alone."
+    )
+
+
+def name_of(slices: list[Slice]) -> str:
+    """How a series is called in a sentence."""
+    return f"series {slices[0].header.get('SeriesNumber') or ''}".strip()
+
+
+def _of_one_kind(slices: list[Slice]) -> list[Slice]:
+    """The slices of the most frequent orientation, matrix and pixel spacing."""
+    kinds: list[list[Slice]] = []
+    for one in slices:
+        kind = next((kind for kind in kinds if _alike(one, kind[0])), None)
+        if kind is None:
+            kinds.append([one])
+        else:
+            kind.append(one)
+    kinds.sort(key=len, reverse=True)
+    if len(kinds) > 1 and len(kinds[0]) == len(kinds[1]):
+        raise InputError(
+            f"The slices of {name_of(slices)} differ in orientation, matrix or pixel spacing, and no kind is the usual one; "
+            "give one acquisition alone."
+        )
+    if len(kinds) > 1:
+        odd = len(slices) - len(kinds[0])
+        log.warning("Left out: %d slice(s) of %s with another orientation, matrix or pixel spacing.", odd, name_of(slices))
+    return kinds[0]
+
+
+def _alike(one: Slice, other: Slice) -> bool:
+    return (
+        one.shape == other.shape
+        and np.allclose(one.spacing, other.spacing, rtol=1e-4)
+        and np.allclose([*one.across, *one.down], [*other.across, *other.down], atol=_ORIENTATION_TOLERANCE)
+    )
+
+
+def _heights(slices: list[Slice]) -> np.ndarray:
+    """(slices,) positions along the normal of the first, mm."""
+    return np.array([one.position for one in slices]) @ slices[0].normal
+
+
+def _sorted(slices: list[Slice]) -> list[Slice]:
+    return [slices[index] for index in np.argsort(_heights(slices), kind="stable")]
+
+
+def _repeated_place(slices: list[Slice]) -> int | None:
+    """Index of the first of sorted slices that lies where the next one does."""
+    steps = np.diff(_heights(slices))
+    at_once = np.flatnonzero(steps < POSITION_TOLERANCE_MM)
+    return int(at_once[0]) if len(at_once) else None
+
+
+def _describe(slices: list[Slice]) -> Acquisition:
+    first = slices[0]
+    if len(slices) == 1:
+        return Acquisition(slices, float(first.header.get("SliceThickness") or 1.0), "", 0.0)
+    heights = _heights(slices)
+    steps = np.diff(heights)
+    expected = float(np.percentile(steps, 50, method="lower"))  # a step that occurs: the median of 5 and 10 does not
+    wrong = np.abs(steps - expected) > SPACING_TOLERANCE * expected
+    gap = ""
+    if wrong.any():
+        number = int(np.argmax(wrong)) + 1
+        step = steps[number - 1]
+        what = "a slice is missing" if step > expected else "the spacing is uneven"
+        gap = f"Slice positions of {name_of(slices)} jump by {step:g} mm after slice {number} (expected {expected:g} mm): {what}"
+    offsets = np.array([one.position - first.position for one in slices])
+    shifts = offsets - np.outer(offsets @ first.normal, first.normal)
+    tilt = 0.0
+    if np.abs(shifts).max() > max(POSITION_TOLERANCE_MM, 0.1 * min(first.spacing)):
+        tilt = float(np.degrees(np.arctan2(np.linalg.norm(shifts[-1]), heights[-1] - heights[0])))
+    # The mean and not the median: rounded positions add up to nothing over the stack.
+    step = expected if gap else float((heights[-1] - heights[0]) / (len(slices) - 1))
+    return Acquisition(slices, step, gap, tilt)

@@ -1,0 +1,55 @@
+"""A CT series as one volume on a regular grid, as volume files need it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from .arrange import name_of
+from .ct_series import CTSeries, read_ct_series
+
+
+def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = False) -> tuple[sitk.Image, np.ndarray | None]:
+    """Read a CT series whose slices make a volume.
+
+    Args:
+        source: a folder with DICOM files, a DICOMDIR, or one DICOM file.
+        uid: SeriesInstanceUID; needed when there are several CT series.
+        force: take another modality, or values that are not HU, for CT in HU.
+
+    Returns:
+        The image in HU with its geometry, and a boolean mask of its padding as an array (None when the header names none).
+
+    Raises:
+        InputError: as :func:`read_ct_series`, and for gaps, gantry tilt and several acquisitions.
+    """
+    series = read_ct_series(source, uid, force=force)
+    _check_grid(series)
+    acquisition = series.acquisitions[0]
+    first = acquisition.slices[0]
+    image = sitk.GetImageFromArray(series.hu)
+    row_spacing, column_spacing = first.spacing
+    image.SetSpacing((column_spacing, row_spacing, acquisition.step))
+    image.SetOrigin(first.position.tolist())
+    image.SetDirection(np.stack([first.across, first.down, first.normal], axis=1).ravel().tolist())
+    return image, series.padding
+
+
+def _check_grid(series: CTSeries) -> None:
+    name = name_of(series.slices)
+    if len(series.acquisitions) > 1:
+        raise InputError(
+            f"{name[0].upper()}{name[1:]} holds {len(series.acquisitions)} acquisitions, and a volume file one; denoise to a "
+            "DICOM folder, where each becomes a series."
+        )
+    acquisition = series.acquisitions[0]
+    if acquisition.gap:
+        raise InputError(f"{acquisition.gap}; denoise to a DICOM folder, or complete the series.")
+    if acquisition.tilt_degrees:
+        raise InputError(
+            f"The slices of {name} are shifted against each other (gantry tilt of {acquisition.tilt_degrees:.1f} degrees), "
+            "which a volume file cannot hold; denoise to a DICOM folder, or straighten the series first."
+        )

@@ -1,0 +1,164 @@
+"""A CT series read from DICOM: its slices in order, and their HU."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.uid import UID
+
+from ..errors import InputError
+from ..memory import check_memory
+from .arrange import Acquisition, arrange, name_of
+from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, choose_series
+from .multi_frame import frame_headers
+from .read_file import read_header, read_with_pixels
+from .slices import Slice, read_slice
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CTSeries:
+    """Slices with their voxels.
+
+    Attributes:
+        acquisitions: one, or several that share a series; the slices of each by position.
+        hu: (slices, rows, columns) of all acquisitions one after the other, in the smallest of int16, int32 and float32
+            that holds them exactly (float32: to its precision).
+        padding: boolean, as ``hu``: voxels that the header calls padding; None when it names none.
+    """
+
+    acquisitions: list[Acquisition]
+    hu: np.ndarray
+    padding: np.ndarray | None
+
+    @property
+    def slices(self) -> list[Slice]:
+        """In the order of ``hu``."""
+        return [one for acquisition in self.acquisitions for one in acquisition.slices]
+
+
+def read_ct_series(source: Path, uid: str | None = None, *, force: bool = False) -> CTSeries:
+    """Read a CT series whose slices need not make a volume: gaps and tilt are left to the caller.
+
+    Args:
+        source: a folder with DICOM files, a DICOMDIR, or one DICOM file.
+        uid: SeriesInstanceUID; needed when there are several CT series.
+        force: take another modality, or values that are not HU, for CT in HU.
+
+    Raises:
+        InputError: no CT series, several without a choice, a damaged file, or images at one place.
+    """
+    slices = read_slices(choose_series(source, uid, force=force), force=force)
+    acquisitions = arrange(_without_copies(slices))
+    ordered = [one for acquisition in acquisitions for one in acquisition.slices]
+    hu, padding = _read_hu(ordered)
+    return CTSeries(acquisitions, hu, padding)
+
+
+def read_slices(series: SeriesFiles, *, force: bool = False) -> list[Slice]:
+    """The slices of all files of a series, without pixels, in the order of the files.
+
+    Raises:
+        InputError: a file is damaged or lacks what a slice needs.
+    """
+    slices = []
+    for path in series.paths:
+        header = read_header(path)
+        if header is None:
+            raise InputError(f"{path.name} changed while it was read; wait until the series is complete.")
+        if header.get("SOPClassUID") in MULTI_FRAME_CLASSES:
+            for frame, one in enumerate(frame_headers(header, path)):
+                slices.append(read_slice(one, path, frame, source_class=str(header.SOPClassUID), force=force))
+        elif int(header.get("NumberOfFrames") or 1) > 1:
+            raise InputError(f"{path.name} is multi-frame but not enhanced CT; convert it to single frames.")
+        else:
+            slices.append(read_slice(header, path, force=force))
+    return slices
+
+
+def _without_copies(slices: list[Slice]) -> list[Slice]:
+    """One of each image: the same SOPInstanceUID with the same pixels is a copy."""
+    kept: dict[tuple[str, int | None], Slice] = {}
+    copies = 0
+    for one in slices:
+        key = (str(one.header.get("SOPInstanceUID")), one.frame)
+        first = kept.setdefault(key, one)
+        if first is one:
+            continue
+        (_, pixels), (_, again) = next(_stored([first])), next(_stored([one]))
+        if not np.array_equal(pixels, again):
+            raise InputError(
+                f"{first.path.name} and {one.path.name} have the same SOPInstanceUID and different pixels; leave one out."
+            )
+        copies += 1
+    if copies:
+        log.warning("Left out: %d second cop%s of images.", copies, "y" if copies == 1 else "ies")
+    return list(kept.values())
+
+
+def _read_hu(slices: list[Slice]) -> tuple[np.ndarray, np.ndarray | None]:
+    whole = all(one.rescale.whole for one in slices)
+    shape = (len(slices), *slices[0].shape)
+    check_memory(name_of(slices), shape, 2 if whole else 4)
+    hu = np.empty(shape, np.int16 if whole else np.float32)
+    padding = np.zeros(shape, bool) if any(one.padding for one in slices) else None
+    place = {id(one): index for index, one in enumerate(slices)}
+    by_file = sorted(slices, key=lambda one: (str(one.path), one.frame or 0))
+    for _, of_file in groupby(by_file, key=lambda one: one.path):
+        for one, stored in _stored(list(of_file)):
+            index = place[id(one)]
+            values = one.rescale.to_hu(stored)
+            if whole and not _fits(values, hu.dtype):
+                hu = hu.astype(np.int32)
+                if not _fits(values, hu.dtype):
+                    raise InputError(f"{one.path.name} has values of more than 32 bits in HU; its rescale is damaged.")
+            hu[index] = values
+            if padding is not None and one.padding is not None:
+                padding[index] = (stored >= one.padding[0]) & (stored <= one.padding[1])
+    return hu, padding
+
+
+def _fits(values: np.ndarray, kind: np.dtype) -> bool:
+    limits = np.iinfo(kind)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
+
+
+def _stored(slices: list[Slice]) -> Iterator[tuple[Slice, np.ndarray]]:
+    """Slices of one file, each with its stored values, (rows, columns)."""
+    path = slices[0].path
+    dataset = read_with_pixels(path)
+    changed = InputError(f"{path.name} changed while it was read; wait until the series is complete.")
+    if dataset.get("SOPInstanceUID") != slices[0].header.get("SOPInstanceUID"):
+        raise changed
+    frames = iter_pixels(
+        dataset, indices=[one.frame or 0 for one in slices], correct_unused_bits=all(one.unused_bits for one in slices)
+    )
+    for one in slices:
+        try:
+            stored = next(frames)
+        except Exception as error:  # of many kinds, by decoder
+            raise _undecodable(path, dataset, error) from error
+        if stored.shape != one.shape:
+            raise changed
+        yield one, stored
+
+
+def _undecodable(path: Path, dataset: Dataset, error: Exception) -> InputError:
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "")
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    hint = "get the file again."
+    if syntax.is_transfer_syntax and syntax.is_compressed:
+        try:
+            if not get_decoder(syntax).is_available:
+                reason, hint = f"it needs a decoder for {syntax.name}", "pip install 'ldctdenoise[dicom]'."
+        except NotImplementedError:
+            reason, hint = f"nothing here decodes {syntax.name}", "convert it to uncompressed DICOM with another program."
+    return InputError(f"The pixels of {path.name} cannot be read ({reason.rstrip('.:')}); {hint}")

@@ -1,0 +1,196 @@
+"""Which CT series lie in a folder, a DICOMDIR or a file, and which of them is meant."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+)
+
+from ..errors import InputError
+from ..files import TEMPORARY_PREFIX
+from .read_file import read_header
+
+log = logging.getLogger(__name__)
+
+MULTI_FRAME_CLASSES = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_CT_CLASSES = (CTImageStorage, *MULTI_FRAME_CLASSES)
+_TAGS = [
+    "SOPClassUID",
+    "Modality",
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "ImageType",
+    "Rows",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "ImagePositionPatient",
+]
+
+
+@dataclass
+class SeriesFiles:
+    """The image files of one series.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        modality: "CT", or what a run with ``force`` takes for it.
+        description: SeriesDescription.
+        paths: by name; localizers, colour images and dose reports are not among them.
+        images: how many slices they hold.
+        damaged: files of the series that break off before their image.
+    """
+
+    uid: str
+    modality: str
+    description: str
+    paths: list[Path] = field(default_factory=list)
+    images: int = 0
+    damaged: list[Path] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kind = "" if self.modality == "CT" else f"{self.modality}, "
+        return f"{self.uid} ({kind}{self.description or 'no description'}, {self.images} slices)"
+
+
+def find_series(source: Path) -> tuple[list[SeriesFiles], str]:
+    """All series with slices, in the order of their first files, and what was left out, in words.
+
+    Args:
+        source: a folder, searched with its sub-folders; a DICOMDIR; or one DICOM file.
+
+    Raises:
+        InputError: a file is damaged so that its series is unknown, or a DICOMDIR points out of its folder.
+    """
+    found: dict[str, SeriesFiles] = {}
+    left_out: Counter[str] = Counter()
+    for path in _files(source):
+        header = read_header(path, _TAGS)
+        if header is None:
+            left_out["that are not DICOM"] += 1
+            continue
+        sop_class = _sop_class(header)
+        if sop_class == MediaStorageDirectoryStorage:
+            continue
+        uid = str(header.get("SeriesInstanceUID") or "")
+        breaks_off = header.get("Rows") is None and (sop_class in _CT_CLASSES or not sop_class)
+        if breaks_off and not uid:
+            raise InputError(f"{path.name} is cut off before its image; get the file again, or leave it out.")
+        reason = "" if breaks_off else _why_no_slice(header, sop_class)
+        if reason:
+            left_out[reason] += 1
+            continue
+        modality = str(header.get("Modality") or "of unknown modality")
+        series = found.setdefault(uid, SeriesFiles(uid, modality, str(header.get("SeriesDescription") or "")))
+        if breaks_off:
+            series.damaged.append(path)
+        else:
+            series.paths.append(path)
+            series.images += int(header.get("NumberOfFrames") or 1)
+    told = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    if told:
+        log.info("Files left out: %s.", told)
+    return list(found.values()), told
+
+
+def choose_series(source: Path, uid: str | None = None, *, force: bool = False) -> SeriesFiles:
+    """The series that is meant: the one with this SeriesInstanceUID, or the only CT.
+
+    Raises:
+        InputError: none, several without a choice, no CT without ``force``, or a file of it is damaged.
+    """
+    found, left_out = find_series(source)
+    ct = [one for one in found if one.modality == "CT"]
+    if uid is not None:
+        candidates = [one for one in found if one.uid == uid]
+        if not candidates:
+            raise InputError(f"{source} has no CT series {uid}; it holds {_listing(found) or 'none'}.")
+    else:
+        candidates = ct or found
+        if not candidates:
+            told = f" (files left out: {left_out})" if left_out else ""
+            raise InputError(f"{source} holds no CT slice in DICOM{told}; give the folder of a CT series or a volume file.")
+        if not ct and not force:
+            raise InputError(f"{source} holds no CT but {_listing(found)}; pass --force to take it for CT in HU.")
+    if len(candidates) > 1:
+        raise InputError(f"{source} holds {len(candidates)} CT series; choose one with --series UID: {_listing(candidates)}.")
+    chosen = candidates[0]
+    if chosen.modality != "CT" and not force:
+        raise InputError(f"The series is {chosen.modality} and not CT; pass --force to take it for CT in HU.")
+    if chosen.damaged:
+        raise InputError(f"{chosen.damaged[0].name} is cut off before its image; get the file again, or leave it out.")
+    return chosen
+
+
+def _listing(found: list[SeriesFiles]) -> str:
+    return "; ".join(map(str, found))
+
+
+def _sop_class(header: Dataset) -> UID | None:
+    return header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+
+
+def _why_no_slice(header: Dataset, sop_class: UID | None) -> str:
+    """Why a whole DICOM file is no slice of a CT; "" when it is one."""
+    if header.get("Rows") is None:
+        return "without image"
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
+    if (header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
+        return "colour images"
+    if "LOCALIZER" in (header.get("ImageType") or ()):
+        return "localizers"
+    if sop_class not in _CT_CLASSES and header.get("ImagePositionPatient") is None:
+        return "images without a place in the patient (dose reports, screenshots)"
+    return ""
+
+
+def _files(source: Path) -> Iterator[Path]:
+    if source.is_dir():
+        # What an interrupted run left behind is no input.
+        files = (path for path in source.rglob("*") if path.is_file())
+        yield from sorted(path for path in files if not any(part.startswith(TEMPORARY_PREFIX) for part in path.parts))
+        return
+    header = read_header(source, ["SOPClassUID", "DirectoryRecordSequence"])
+    if header is None or _sop_class(header) != MediaStorageDirectoryStorage:
+        yield source
+        return
+    folder = source.parent.resolve()
+    for record in header.get("DirectoryRecordSequence") or ():
+        reference = record.get("ReferencedFileID")
+        if not reference:
+            continue
+        parts = [reference] if isinstance(reference, str) else list(reference)
+        path = _inside(folder, parts)
+        if path is None:
+            raise InputError(
+                f"{source.name} points to a file outside its folder; it is damaged or hostile: give the folder of the images."
+            )
+        if not path.is_file():
+            raise InputError(f"{source.name} names a file that is not there ({'/'.join(parts)}); copy the whole medium.")
+        yield path
+
+
+def _inside(folder: Path, parts: list[str]) -> Path | None:
+    """The file that a reference names; None if it leaves the folder, by "..", an absolute path or a link."""
+    if any(part in ("", ".", "..") or "/" in part or os.sep in part or ":" in part for part in parts):
+        return None
+    # The standard writes capitals; a copy of the medium may have small letters.
+    for spelling in (parts, [part.lower() for part in parts]):
+        path = folder.joinpath(*spelling)
+        if not path.resolve().is_relative_to(folder):
+            return None
+        if path.is_file():
+            break
+    return path

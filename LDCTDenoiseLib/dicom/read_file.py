@@ -1,0 +1,58 @@
+"""Reading one DICOM file; the one place where files of strangers are opened.
+
+Errors name the file and what is wrong with it, never a value of its header: that may be a patient's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from ..errors import InputError
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM files do: 128 bytes, then "DICM"."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset | None:
+    """The header, or only some of its tags; None when the file is not DICOM.
+
+    Raises:
+        InputError: the file is damaged or cannot be opened.
+    """
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags))
+        header.walk(lambda dataset, element: None)  # decodes the values, which pydicom puts off
+    except InvalidDicomError:
+        return None
+    except Exception as error:  # of many kinds, when a header is damaged
+        raise unreadable(path, error) from error
+    return header
+
+
+def read_with_pixels(path: Path) -> Dataset:
+    """The whole file, pixels still encoded.
+
+    Raises:
+        InputError: the file is damaged or cannot be opened.
+    """
+    try:
+        return pydicom.dcmread(path)
+    except Exception as error:  # of many kinds, when a header is damaged
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The sentence about a file that cannot be opened or understood."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
+    return InputError(f"{path.name} cannot be read ({reason}); get the file again, or leave it out.")

@@ -1,0 +1,70 @@
+"""Small CT series in DICOM, written for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+AXIAL = [1, 0, 0, 0, 1, 0]
+ROWS, COLUMNS = 6, 8
+STEP_MM = 2.5
+STUDY = "1.2.826.0.1.3680043.8.498.9"
+SERIES = "1.2.826.0.1.3680043.8.498.1"
+OTHER_SERIES = "1.2.826.0.1.3680043.8.498.2"
+
+
+def stored_values(number: int, kind: type = np.uint16) -> np.ndarray:
+    """Stored values of a slice, different in every slice and pixel."""
+    return (np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) + 100 * number).astype(kind)
+
+
+def make_slice(number: int = 0, tags: dict[str, object] | None = None, stored: np.ndarray | None = None) -> Dataset:
+    """A CT slice at z = number * 2.5 mm. ``tags`` are set on top of the usual ones; None removes a tag."""
+    stored = stored_values(number) if stored is None else stored
+    dataset = Dataset()
+    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = f"{SERIES}.{number + 1}"
+    dataset.PatientName = "Test^Phantom"
+    dataset.Modality = "CT"
+    dataset.StudyInstanceUID = STUDY
+    dataset.FrameOfReferenceUID = f"{STUDY}.1"
+    dataset.SeriesInstanceUID = SERIES
+    dataset.SeriesNumber = 7
+    dataset.SeriesDescription = "phantom"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.ImagePositionPatient = [-12.5, 30.25, number * STEP_MM]
+    dataset.ImageOrientationPatient = AXIAL
+    dataset.PixelSpacing = [0.7, 0.8]
+    dataset.SliceThickness = 3
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelRepresentation = int(np.issubdtype(stored.dtype, np.signedinteger))
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
+    dataset.PixelData = stored.tobytes()
+    for tag, value in (tags or {}).items():
+        if value is None:
+            delattr(dataset, tag)
+        else:
+            setattr(dataset, tag, value)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return dataset
+
+
+def save(dataset: Dataset, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def save_series(folder: Path, numbers: list[int], tags: dict[str, object] | None = None) -> None:
+    for number in numbers:
+        save(make_slice(number, tags), folder / f"{number}.dcm")

@@ -82,7 +82,8 @@ def registerSampleData():
 class LDCTDenoiseParameterNode:
     """What the panel is set to; saved with the scene.
 
-    ``levels`` and ``batchSize`` 0 mean all and automatic. The slices of ``region`` "range" are both included.
+    ``levels`` and ``batchSize`` 0 mean all and automatic. The slices of ``region`` "range" are both included. Whole numbers
+    name their range, because a spin box that is bound to one without loses its own.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -90,19 +91,19 @@ class LDCTDenoiseParameterNode:
     noiseMap: vtkMRMLScalarVolumeNode
     referenceVolume: vtkMRMLScalarVolumeNode
     model: str = "default"
-    levels: int = 0
+    levels: Annotated[int, WithinRange(0, 16)] = 0
     strength: Annotated[float, WithinRange(0, 100)] = 100.0
     force: bool = False
     region: str = region.WHOLE
-    firstSlice: int = 0
-    lastSlice: int = 0
+    firstSlice: Annotated[int, WithinRange(0, 99999)] = 0
+    lastSlice: Annotated[int, WithinRange(0, 99999)] = 0
     roi: vtkMRMLMarkupsROINode
     allFrames: bool = False
     followSlice: bool = False
     previewFade: Annotated[float, WithinRange(0, 100)] = 100.0
     device: str = "auto"
     precision: str = "auto"
-    batchSize: int = 0
+    batchSize: Annotated[int, WithinRange(0, 256)] = 0
 
 
 class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -245,6 +246,10 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onRegionChosen(self, *_args):
         self._setFromCombo(self.ui.regionCombo, "region")
+        node = self._parameterNode
+        untouched = node is not None and node.firstSlice == node.lastSlice == 0
+        if untouched and node.region == region.RANGE and node.inputVolume is not None and node.inputVolume.GetImageData():
+            node.lastSlice = sliceCount(node.inputVolume) - 1
 
     def _onDeviceChosen(self, *_args):
         self._setFromCombo(self.ui.deviceCombo, "device")
@@ -278,6 +283,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         running = self._run is not None and self._run.running
         ui.applyButton.enabled = node.inputVolume is not None and not running
         ui.cancelButton.enabled = running
+        ui.progressBar.visible = running
         ui.previewButton.enabled = node.inputVolume is not None and not running
         ui.applyButton.toolTip = _("Denoise the volume.") if node.inputVolume is not None else _("Choose an input volume first.")
         if self._preview is not None:
@@ -392,8 +398,6 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.setupSection.collapsed = False
 
     def _endRun(self, message):
-        self.ui.progressBar.setRange(0, 100)
-        self.ui.progressBar.setValue(0)
         self._say(message)
         self._showLog()
         self._update()

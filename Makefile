@@ -10,6 +10,9 @@ VGG_WEIGHTS ?= $(SHARED)/weights/vgg16_features_to_relu4_3.safetensors
 RUN ?= runs/default
 DEMO_OUT ?= demo-output
 EVERY ?= 1
+# What Qt without a display needs of Debian and Ubuntu, and a font for its pictures (PySide6 brings none).
+QT_SYSTEM := libegl1 libgl1 libglib2.0-0 libx11-6 libxkbcommon0 libdbus-1-3 libfontconfig1 libfreetype6 fonts-dejavu-core
+QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([]); exit(not QtGui.QFontDatabase.families())
 
 .PHONY: demo test test-slow lint format bench train-default figures clean
 
@@ -53,4 +56,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { rm -rf $(VENV); apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/pip install -q $(TORCH)
 	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,test]'
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
+	  { apt-get update && apt-get install -y --no-install-recommends $(QT_SYSTEM); } >/dev/null 2>&1 || \
+	  echo "No system libraries for Qt: the tests of the Slicer module will be skipped."
 	touch $@

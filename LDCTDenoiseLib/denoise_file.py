@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .dicom.ct_series import read_ct_series
 from .dicom.derivation import Derivation
+from .dicom.find_series import SeriesFiles
 from .dicom.output_folder import check_folder_output
 from .dicom.write_series import DicomOutput, check_identity, write_derived_series
 from .engine import Denoiser
@@ -20,6 +21,7 @@ from .volumes import check_volume_output, holds_dicom, read_volume, volume_suffi
 
 log = logging.getLogger(__name__)
 
+Source = Path | SeriesFiles
 Progress = Callable[[int, int], object]
 Cancel = Callable[[], bool]
 
@@ -60,20 +62,24 @@ class DenoisedFile:
     series: tuple[str, ...] = ()
 
 
-def writes_dicom(source: Path, target: Path) -> bool:
-    """Whether the output is a DICOM folder: the input is DICOM, and the output has no name of a volume file."""
-    return volume_suffix(target) is None and holds_dicom(source)
+def writes_dicom(source: Source, target: Path) -> bool:
+    """Whether the output is a DICOM folder: the input is DICOM, and the output has no name of a volume file.
+
+    A series that was found before always becomes a folder.
+    """
+    return isinstance(source, SeriesFiles) or (volume_suffix(target) is None and holds_dicom(source))
 
 
-def check_output(source: Path, target: Path, options: FileOptions) -> None:
+def check_output(source: Source, target: Path, options: FileOptions) -> None:
     """Make sure, before a model is loaded, that the output can be written.
 
     Raises:
         InputError: it cannot; it says why.
         MissingExtraError: the compression's encoder is not installed.
     """
-    if not source.exists():
-        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
+    place = source.folder if isinstance(source, SeriesFiles) else source
+    if not place.exists():
+        raise InputError(f"{place} does not exist; give a volume file or a DICOM folder.")
     if not writes_dicom(source, target):
         check_volume_output(target, overwrite=options.overwrite)
         return
@@ -82,11 +88,11 @@ def check_output(source: Path, target: Path, options: FileOptions) -> None:
     if options.axis != "auto":
         raise InputError("DICOM is denoised slice by slice as it is stored; leave --axis out, or write a volume file.")
     options.dicom.check()
-    check_folder_output(source, target, overwrite=options.overwrite)
+    check_folder_output(place, target, overwrite=options.overwrite)
 
 
 def denoise_file(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | SeriesFiles,
     target: str | os.PathLike[str],
     denoiser: Denoiser,
     options: FileOptions = FileOptions(),
@@ -97,7 +103,7 @@ def denoise_file(
     """Denoise a volume file or a CT series in DICOM; the output is whole or absent.
 
     Args:
-        source: a volume file, a folder of DICOM files, a DICOMDIR or a DICOM file.
+        source: a volume file, a folder of DICOM files, a DICOMDIR, a DICOM file, or a series that was found before.
         target: a volume file, or for DICOM also a folder.
         denoiser: a loaded model.
         options: how to read and write.
@@ -110,9 +116,9 @@ def denoise_file(
         DenoisingCancelled: ``cancel`` returned true.
         DeviceError: not enough memory.
     """
-    source, target = Path(source), Path(target)
+    source, target = source if isinstance(source, SeriesFiles) else Path(source), Path(target)
     check_output(source, target, options)
-    if writes_dicom(source, target):
+    if isinstance(source, SeriesFiles) or writes_dicom(source, target):
         return _denoise_dicom(source, target, denoiser, options, progress, cancel)
     return _denoise_volume(source, target, denoiser, options, progress, cancel)
 
@@ -131,7 +137,7 @@ def _denoise_volume(
 
 
 def _denoise_dicom(
-    source: Path, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    source: Source, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
     series = read_ct_series(source, options.series, force=options.force)
     check_identity(series)

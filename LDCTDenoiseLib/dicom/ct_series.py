@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from ..errors import InputError
 from ..memory import check_memory
 from .arrange import Acquisition, arrange, name_of
-from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, choose_series
+from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
 from .multi_frame import frame_headers
 from .read_file import read_header, read_with_pixels
 from .slices import Slice, read_slice
@@ -45,19 +45,21 @@ class CTSeries:
         return [one for acquisition in self.acquisitions for one in acquisition.slices]
 
 
-def read_ct_series(source: Path, uid: str | None = None, *, force: bool = False) -> CTSeries:
+def read_ct_series(source: Path | SeriesFiles, uid: str | None = None, *, force: bool = False) -> CTSeries:
     """Read a CT series whose slices need not make a volume: gaps and tilt are left to the caller.
 
     Args:
-        source: a folder with DICOM files, a DICOMDIR, or one DICOM file.
+        source: a folder with DICOM files, a DICOMDIR, one DICOM file, or a series that was found before.
         uid: SeriesInstanceUID; needed when there are several CT series.
         force: take another modality, or values that are not HU, for CT in HU.
 
     Raises:
         InputError: no CT series, several without a choice, a damaged file, or images at one place.
     """
-    slices = read_slices(choose_series(source, uid, force=force), force=force)
-    acquisitions = arrange(_without_copies(slices))
+    files = source if isinstance(source, SeriesFiles) else choose_series(source, uid, force=force)
+    check_series(files, force=force)
+    slices = read_slices(files, force=force)
+    acquisitions = arrange(without_copies(slices))
     ordered = [one for acquisition in acquisitions for one in acquisition.slices]
     hu, padding = _read_hu(ordered)
     return CTSeries(acquisitions, hu, padding)
@@ -84,7 +86,7 @@ def read_slices(series: SeriesFiles, *, force: bool = False) -> list[Slice]:
     return slices
 
 
-def _without_copies(slices: list[Slice]) -> list[Slice]:
+def without_copies(slices: list[Slice]) -> list[Slice]:
     """One of each image: the same SOPInstanceUID with the same pixels is a copy."""
     kept: dict[tuple[str, int | None], Slice] = {}
     copies = 0

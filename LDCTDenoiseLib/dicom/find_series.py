@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,78 +60,124 @@ class SeriesFiles:
     images: int = 0
     damaged: list[Path] = field(default_factory=list)
 
+    @property
+    def folder(self) -> Path:
+        """The innermost folder that holds all files."""
+        return Path(os.path.commonpath([path.parent for path in self.paths + self.damaged]))
+
     def __str__(self) -> str:
         kind = "" if self.modality == "CT" else f"{self.modality}, "
         return f"{self.uid} ({kind}{self.description or 'no description'}, {self.images} slices)"
 
 
-def find_series(source: Path) -> tuple[list[SeriesFiles], str]:
-    """All series with slices, in the order of their first files, and what was left out, in words.
+@dataclass
+class FoundSeries:
+    """What lies among some files.
 
-    Args:
-        source: a folder, searched with its sub-folders; a DICOMDIR; or one DICOM file.
+    Attributes:
+        series: those with slices, in the order of their first files.
+        damaged: of each damaged file, the sentence that says so; where its series is known, that names the file too.
+        left_out: how many files are no slices, by kind.
+    """
+
+    series: list[SeriesFiles]
+    damaged: dict[Path, str]
+    left_out: Counter[str]
+
+    @property
+    def left_out_in_words(self) -> str:
+        """For a message; "" when nothing was left out."""
+        return ", ".join(f"{count} {kind}" for kind, count in self.left_out.items())
+
+
+def find_series(source: Path) -> FoundSeries:
+    """All series of a folder, searched with its sub-folders; of a DICOMDIR; or of one DICOM file.
 
     Raises:
         InputError: a file is damaged so that its series is unknown, or a DICOMDIR points out of its folder.
     """
-    found: dict[str, SeriesFiles] = {}
-    left_out: Counter[str] = Counter()
-    for path in _files(source):
-        header = read_header(path, _TAGS)
+    found = sort_into_series(_files(source))
+    known = {path for series in found.series for path in series.damaged}
+    for path, sentence in found.damaged.items():
+        if path not in known:
+            raise InputError(sentence)
+    if found.left_out:
+        log.info("Files left out: %s.", found.left_out_in_words)
+    return found
+
+
+def sort_into_series(paths: Iterable[Path]) -> FoundSeries:
+    """Files of any kind by series; nothing is raised for a damaged one."""
+    by_uid: dict[str, SeriesFiles] = {}
+    found = FoundSeries([], {}, Counter())
+    for path in paths:
+        try:
+            header = read_header(path, _TAGS)
+        except InputError as error:
+            found.damaged[path] = str(error)
+            continue
         if header is None:
-            left_out["that are not DICOM"] += 1
+            found.left_out["that are not DICOM"] += 1
             continue
         sop_class = _sop_class(header)
         if sop_class == MediaStorageDirectoryStorage:
             continue
         uid = str(header.get("SeriesInstanceUID") or "")
         breaks_off = header.get("Rows") is None and (sop_class in _CT_CLASSES or not sop_class)
-        if breaks_off and not uid:
-            raise InputError(f"{path.name} is cut off before its image; get the file again, or leave it out.")
         reason = "" if breaks_off else _why_no_slice(header, sop_class)
         if reason:
-            left_out[reason] += 1
+            found.left_out[reason] += 1
             continue
         modality = str(header.get("Modality") or "of unknown modality")
-        series = found.setdefault(uid, SeriesFiles(uid, modality, str(header.get("SeriesDescription") or "")))
+        series = by_uid.setdefault(uid, SeriesFiles(uid, modality, str(header.get("SeriesDescription") or "")))
         if breaks_off:
+            found.damaged[path] = _cut_off(path)
             series.damaged.append(path)
         else:
             series.paths.append(path)
             series.images += int(header.get("NumberOfFrames") or 1)
-    told = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-    if told:
-        log.info("Files left out: %s.", told)
-    return list(found.values()), told
+    found.series = [series for series in by_uid.values() if series.paths]
+    return found
+
+
+def _cut_off(path: Path) -> str:
+    return f"{path.name} is cut off before its image; get the file again, or leave it out."
 
 
 def choose_series(source: Path, uid: str | None = None, *, force: bool = False) -> SeriesFiles:
     """The series that is meant: the one with this SeriesInstanceUID, or the only CT.
 
     Raises:
-        InputError: none, several without a choice, no CT without ``force``, or a file of it is damaged.
+        InputError: none, several without a choice, or no CT without ``force``.
     """
-    found, left_out = find_series(source)
-    ct = [one for one in found if one.modality == "CT"]
+    found = find_series(source)
+    ct = [one for one in found.series if one.modality == "CT"]
     if uid is not None:
-        candidates = [one for one in found if one.uid == uid]
+        candidates = [one for one in found.series if one.uid == uid]
         if not candidates:
-            raise InputError(f"{source} has no CT series {uid}; it holds {_listing(found) or 'none'}.")
+            raise InputError(f"{source} has no CT series {uid}; it holds {_listing(found.series) or 'none'}.")
     else:
-        candidates = ct or found
+        candidates = ct or found.series
         if not candidates:
-            told = f" (files left out: {left_out})" if left_out else ""
+            told = f" (files left out: {found.left_out_in_words})" if found.left_out else ""
             raise InputError(f"{source} holds no CT slice in DICOM{told}; give the folder of a CT series or a volume file.")
         if not ct and not force:
-            raise InputError(f"{source} holds no CT but {_listing(found)}; pass --force to take it for CT in HU.")
+            raise InputError(f"{source} holds no CT but {_listing(found.series)}; pass --force to take it for CT in HU.")
     if len(candidates) > 1:
         raise InputError(f"{source} holds {len(candidates)} CT series; choose one with --series UID: {_listing(candidates)}.")
-    chosen = candidates[0]
-    if chosen.modality != "CT" and not force:
-        raise InputError(f"The series is {chosen.modality} and not CT; pass --force to take it for CT in HU.")
-    if chosen.damaged:
-        raise InputError(f"{chosen.damaged[0].name} is cut off before its image; get the file again, or leave it out.")
-    return chosen
+    return candidates[0]
+
+
+def check_series(series: SeriesFiles, *, force: bool = False) -> None:
+    """Make sure that a series is CT and its files are whole as far as their headers go.
+
+    Raises:
+        InputError: another modality without ``force``, or a file is cut off.
+    """
+    if series.modality != "CT" and not force:
+        raise InputError(f"The series is {series.modality} and not CT; pass --force to take it for CT in HU.")
+    if series.damaged:
+        raise InputError(_cut_off(series.damaged[0]))
 
 
 def _listing(found: list[SeriesFiles]) -> str:

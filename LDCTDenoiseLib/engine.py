@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from enum import Enum
@@ -98,6 +99,7 @@ class Denoiser:
         self._dtype = chosen_precision.dtype(self.device)
         self._halo = cascade.radius(self.levels)
         self._cascade = self._prepare(cascade)
+        self._computing = threading.Lock()
 
     def _prepare(self, cascade: Cascade) -> Cascade:
         for index in range(len(cascade.levels)):
@@ -141,6 +143,20 @@ class Denoiser:
             raise InputError(f"The output has shape {out.shape}, and the volume {volume.shape}; they must be the same.")
         out[:start] = volume[:start]
         out[stop:] = volume[stop:]
+        with self._computing:  # threads that share a denoiser take turns
+            self._fill(out, volume, start, stop, progress, cancel, padding_value)
+        return out
+
+    def _fill(
+        self,
+        out: np.ndarray,
+        volume: np.ndarray,
+        start: int,
+        stop: int,
+        progress: Callable[[int, int], object] | None,
+        cancel: Callable[[], bool] | None,
+        padding_value: float | np.ndarray | None,
+    ) -> None:
         total = stop - start
         plan = self._plan(*volume.shape[1:])
         done = 0
@@ -160,7 +176,6 @@ class Denoiser:
                 log.warning("Out of memory on %s; going on with %s.", self.device, plan)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
-        return out
 
     def _changes(self, volume: np.ndarray, plan: _Plan, cancel: Callable[[], bool] | None) -> Iterator[np.ndarray]:
         """Changes in HU of consecutive batches, (batch, rows, columns) float32."""

@@ -43,3 +43,14 @@ class WorkerError(LDCTDenoiseError):
 
 class DenoisingCancelled(LDCTDenoiseError):  # noqa: N818 (its name in the API)
     """The caller's ``cancel`` answered true."""
+
+
+def as_sentence(error: Exception) -> str:
+    """Any error as one line that a person can act on."""
+    if isinstance(error, LDCTDenoiseError):
+        sentence = str(error)
+    elif isinstance(error, MemoryError):
+        sentence = "Not enough memory for this volume; denoise fewer slices at a time (--slices A:B)."
+    else:  # the last resort
+        sentence = f"Unexpected failure ({type(error).__name__}: {error}); run again with --debug."
+    return " ".join(sentence.split())

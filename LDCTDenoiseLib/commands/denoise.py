@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from .options import add_device, add_dicom_output, add_volume_options, dicom_output, fraction, positive, slice_range
+from .options import add_device, add_dicom_output, add_model, add_volume_options, dicom_output, slice_range
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,14 +14,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_volume_options(parser, output="volume file; for DICOM also a folder, in which a derived series is written")
     add_device(parser)
     add_dicom_output(parser)
-    parser.add_argument("--model", default="default", metavar="NAME|FILE", help="a shipped model or a model file")
-    parser.add_argument("--precision", choices=["auto", "float32", "float16", "bfloat16"], default="auto")
-    parser.add_argument("--levels", type=positive, metavar="N", help="use the first N levels of the cascade (default: all)")
-    parser.add_argument(
-        "--blend", type=fraction, default=1.0, metavar="0..1", help="weight of the denoised image (default 1; the paper: 0.7)"
-    )
+    add_model(parser)
     parser.add_argument("--slices", type=slice_range, metavar="A:B", help="denoise these only, counted from 0, B not included")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="slices at once (default: by free memory)")
     parser.add_argument("--json", action="store_true", help="print a JSON summary")
     parser.set_defaults(run=run)
 

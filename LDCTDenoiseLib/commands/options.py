@@ -46,13 +46,29 @@ def add_volume_options(parser: argparse.ArgumentParser, *, output: str = "volume
     """Input, output, and how to read the one and write the other."""
     parser.add_argument("input", type=Path, help="volume file (NRRD, NIfTI, MetaImage), DICOM folder, DICOMDIR or DICOM file")
     parser.add_argument("output", type=Path, help=output)
+    add_reading(parser)
+    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when DICOM holds several CT series")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How to read inputs, whether to replace outputs, and how much to say."""
     parser.add_argument(
         "--axis", choices=["auto", "0", "1", "2"], default="auto", help="array axis of the slices (default: from the geometry)"
     )
-    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when DICOM holds several CT series")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     parser.add_argument("--force", action="store_true", help="go on even if the input is no CT or not in HU")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Which model, and how it is applied."""
+    parser.add_argument("--model", default="default", metavar="NAME|FILE", help="a shipped model or a model file")
+    parser.add_argument("--precision", choices=["auto", "float32", "float16", "bfloat16"], default="auto")
+    parser.add_argument("--levels", type=positive, metavar="N", help="use the first N levels of the cascade (default: all)")
+    parser.add_argument(
+        "--blend", type=fraction, default=1.0, metavar="0..1", help="weight of the denoised image (default 1; the paper: 0.7)"
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="slices at once (default: by free memory)")
 
 
 def add_dicom_output(parser: argparse.ArgumentParser) -> None:

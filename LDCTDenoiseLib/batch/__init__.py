@@ -1,0 +1,1 @@
+"""Many series with one model: what there is to do, what is done already, and the doing."""

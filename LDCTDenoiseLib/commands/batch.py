@@ -1,0 +1,97 @@
+"""``ldctdenoise batch``: every CT under a folder, or the rows of a CSV, with one model; goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import LDCTDenoiseError
+from .options import add_device, add_dicom_output, add_model, add_reading, dicom_output, positive
+
+if TYPE_CHECKING:
+    from ..batch.run import Outcome
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "batch",
+        help="denoise many CTs",
+        description=__doc__,
+        epilog="What is finished is known by content: input, model, options and output as they were. The rest is done again.",
+    )
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder of volume files and DICOM series, or CSV: input,output")
+    parser.add_argument("target", type=Path, metavar="DST", help="folder of the outputs, in the layout of SRC; made if missing")
+    add_reading(parser)
+    add_device(parser)
+    add_dicom_output(parser)
+    add_model(parser)
+    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="CTs at work at once: one is computed (default 2)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from ..batch.items import find_items
+    from ..batch.run import Batch, Recipe, Status
+    from ..denoise_file import FileOptions
+    from ..engine import Denoiser
+    from ..model_info import find_model, read_info
+
+    how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
+    how.dicom.check()
+    items = find_items(options.source, options.target, force=options.force)
+    denoiser = None
+    if not options.dry_run:
+        denoiser = Denoiser(options.model, options.device, options.precision, options.batch_size, options.levels, options.blend)
+    info = denoiser.info if denoiser else read_info(find_model(options.model))
+    levels = options.levels or len(info.levels)
+    batch = Batch(options.target, Recipe(info.tensor_hash, levels, options.blend, options.precision, how), denoiser, options.jobs)
+    with tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr) as bar:
+
+        def done(outcome: Outcome) -> None:
+            if outcome.status is Status.FAILED and not options.quiet:
+                bar.write(f"{outcome.item.output}: {outcome.reason}", file=sys.stderr)
+            bar.update()
+
+        outcomes = batch.run(items, done)
+    if options.json:
+        print(json.dumps({"model": info.name, "model_hash": info.tensor_hash, "series": _records(outcomes)}, indent=2))
+    else:
+        print(_table(outcomes))
+    failed = sum(outcome.status is Status.FAILED for outcome in outcomes)
+    if failed:
+        raise LDCTDenoiseError(f"{failed} of {len(outcomes)} could not be denoised; the summary says why.")
+
+
+def _records(outcomes: list[Outcome]) -> list[dict[str, object]]:
+    return [
+        {
+            "input": str(outcome.item.place),
+            "output": str(outcome.item.output),
+            "status": outcome.status.value,
+            "reason": outcome.reason,
+            "slices": outcome.slices,
+            "seconds": round(outcome.seconds, 3),
+            "warnings": list(outcome.warnings),
+        }
+        for outcome in outcomes
+    ]
+
+
+def _table(outcomes: list[Outcome]) -> str:
+    width = max(len(str(outcome.item.output)) for outcome in outcomes)
+    status_width = max(len(outcome.status.value) for outcome in outcomes)
+    lines = []
+    for outcome in outcomes:
+        remarks = " ".join(filter(None, [outcome.reason, *outcome.warnings]))
+        line = f"{outcome.item.output!s:{width}}  {outcome.status.value:{status_width}}"
+        lines.append(f"{line}  {outcome.slices:5d} slices  {outcome.seconds:7.1f} s  {remarks}".rstrip())
+    counts = Counter(outcome.status.value for outcome in outcomes)
+    return "\n".join([*lines, ", ".join(f"{count} {status}" for status, count in counts.items())])

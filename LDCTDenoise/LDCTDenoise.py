@@ -30,7 +30,7 @@ for _folder in (_HERE, _HERE.parent):
     if ((_folder / "LDCTDenoiseLib").is_dir() or _folder == _HERE) and str(_folder) not in sys.path:
         sys.path.append(str(_folder))
 
-from LDCTDenoiseModuleLib import dependencies, region, sampleData
+from LDCTDenoiseModuleLib import dependencies, dicomExport, region, sampleData
 from LDCTDenoiseModuleLib.compareViews import CompareViews
 from LDCTDenoiseModuleLib.computation import Settings
 from LDCTDenoiseModuleLib.denoiseRun import NEW, Callbacks, DenoiseRun
@@ -120,6 +120,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._preview = None
         self._result = None
         self._reporting = None
+        self._exporting = None
         self._updating = False
 
     def setup(self):
@@ -169,6 +170,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.cancelButton, self.onCancelButton),
             (ui.previewButton, self.onPreviewButton),
             (ui.compareButton, self.onCompareButton),
+            (ui.exportButton, self.onExportButton),
             (ui.installButton, self.onInstallButton),
             (ui.checkButton, self._report),
         ):
@@ -186,8 +188,9 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self._followTimer.stop()
-        if self._reporting is not None:
-            self._reporting.abort()
+        for task in (self._reporting, self._exporting):
+            if task is not None:
+                task.abort()
         if self._preview is not None:
             self._preview.cleanup()
             self._preview = None
@@ -490,6 +493,37 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._say(_("There is no window to compare in."))
             self.ui.compareButton.checked = False
 
+    # DICOM export
+
+    def onExportButton(self, *_args):
+        """Write the output as a DICOM series derived from the input's."""
+        node = self._parameterNode
+        if node is None or node.outputVolume is None:
+            self.ui.exportInfoLabel.text = _("Choose an output volume, or press Apply first.")
+            return
+        parent = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Choose a folder for the new series"))
+        if not parent:
+            return
+        self.ui.exportInfoLabel.text = _("Exporting...")
+        self.ui.exportButton.enabled = False
+        try:
+            dependencies.ensurePackages(dependencies.DICOM_REQUIREMENTS)
+            folder = dicomExport.newFolder(parent)
+            steps = dicomExport.exportSteps(self.logic.worker, node.outputVolume, folder)
+            self._exporting = EventLoopTask(
+                steps, lambda series: self._endExport(_("Exported to {folder}.").format(folder=folder)), self._onExportFailed
+            )
+        except Exception as error:  # whatever it is, the panel must say it
+            self._onExportFailed(error)
+
+    def _onExportFailed(self, error):
+        self._endExport(messageOf(error))
+
+    def _endExport(self, message):
+        self.ui.exportInfoLabel.text = message
+        self.ui.exportButton.enabled = True
+        self._showLog()
+
     # Device and setup
 
     def _onSetupToggled(self, *_args):
@@ -721,6 +755,27 @@ class LDCTDenoiseLogic(ScriptedLoadableModuleLogic):
             preview.cleanup()
             raise
         return preview
+
+    def exportToDICOM(self, outputVolume, folder):
+        """Write a result as a DICOM series derived from the one its input was loaded from, and add it to Slicer's database.
+
+        Example for the Python console::
+
+            result = logic.process(slicer.util.getNode("3: Abdomen"), None)
+            logic.exportToDICOM(result["output"], "/path/to/new/folder")
+
+        Args:
+            outputVolume: a volume node that this module made.
+            folder: to make; every slice becomes a file with the geometry and patient of its source.
+
+        Returns:
+            The SeriesInstanceUIDs that were written.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the input was not loaded from DICOM, or the folder cannot be written.
+        """
+        dependencies.ensurePackages(dependencies.DICOM_REQUIREMENTS)
+        return _runSteps(dicomExport.exportSteps(self.worker, outputVolume, Path(folder)))
 
     def installPyTorch(self, askConfirmation=True):
         """Install PyTorch through the PyTorch extension, which picks the build for this machine's GPU.

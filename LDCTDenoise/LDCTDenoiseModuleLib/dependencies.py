@@ -11,6 +11,7 @@ from LDCTDenoiseLib.errors import LDCTDenoiseError
 RESOURCES = Path(__file__).resolve().parent.parent / "Resources"
 REQUIREMENTS = RESOURCES / "requirements.txt"
 REFERENCE_REQUIREMENTS = RESOURCES / "requirements-reference.txt"
+DICOM_REQUIREMENTS = RESOURCES / "requirements-dicom.txt"
 TORCH_VERSIONS = ">=2.1"
 
 

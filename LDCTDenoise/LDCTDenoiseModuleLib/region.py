@@ -48,7 +48,7 @@ def slicesOfROI(roiNode, volumeNode):
     indexAxis = 2 - sliceAxis(volumeNode)
     places = []
     for signs in itertools.product((-1, 1), repeat=3):
-        corner = [sign * length for sign, length in zip(signs, half)]
+        corner = [sign * length for sign, length in zip(signs, half, strict=True)]
         ras = toLocal.TransformPoint(toWorld.MultiplyPoint([*corner, 1])[:3])
         places.append(rasToIJK.MultiplyPoint([*ras, 1])[indexAxis])
     # Half a thousandth of a slice: an ROI drawn exactly through a slice's centre contains it.

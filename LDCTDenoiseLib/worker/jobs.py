@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,11 +130,29 @@ class Jobs:
         return {}
 
 
+    def export(self, request: Message, tell: Tell) -> Message:
+        from ..dicom.derivation import Derivation
+        from ..dicom.export_volume import export_volume
+
+        made = request["made"]
+        series = export_volume(
+            [Path(file) for file in request["files"]],
+            np.asarray(SharedArray.from_message(request["volume"]).map()),
+            np.array(request["places"], float),
+            np.array(request["across"], float),
+            np.array(request["down"], float),
+            Path(request["target"]),
+            Derivation(made["model"], made["model_hash"], made["levels"], made["blend"], tuple(made["slices"])),
+        )
+        return {"series": series}
+
+
 JOBS: dict[str, Callable[[Jobs, Message, Tell], Message]] = {
     "report": Jobs.report,
     "denoise": Jobs.denoise,
     "phantom": Jobs.phantom,
     "simulate": Jobs.simulate,
+    "export": Jobs.export,
 }
 
 

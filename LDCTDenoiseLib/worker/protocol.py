@@ -17,13 +17,18 @@ Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of 
   null), ``slices`` ([first, last + 1] or null), ``padding_value`` (HU or null), ``force`` (bool: do not check that voxels
   look like HU), ``compare`` (bool), ``reference`` (array or null: normal dose, same shape).
   Started: ``device``, ``device_reason``. Progress: ``done`` and ``total`` slices. Result: ``device``, ``device_reason``,
-  ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``before_and_after.compare``, null unless asked for).
+  ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``before_and_after.compare``;
+  null unless asked for).
 - ``phantom``: ``folder``, ``output`` (array, int16), ``dose``. Result: ``spacing``, ``slice_mm``.
 - ``simulate``: ``folder``, ``volume``, ``output`` (arrays), ``spacing``, ``dose``, ``force``. Result: nothing more.
+- ``export``: ``folder``, ``volume`` (array, slices as the source stacks them), ``files`` (paths of the source series),
+  ``places`` (LPS of the first voxel of every slice), ``across``, ``down`` (LPS unit vectors along rows and columns),
+  ``target`` (folder to make), ``made`` (``model``, ``model_hash``, ``levels``, ``blend``, ``slices``). Result: ``series``
+  (the new SeriesInstanceUIDs).
 - ``cancel``: no id of its own; the running request ends with the error ``DenoisingCancelled`` before its next batch.
 
-Events: ``hello`` (``protocol``, ``software``, ``pid``: the real process, not a launcher), ``started``, ``progress``, ``alive`` (every
-second while a request is served), ``result``, ``error`` (``kind``: the exception's class, ``message``: a sentence for the user).
+Events: ``hello`` (``protocol``, ``software``, ``pid``: the real process, not a launcher), ``started``, ``progress``, ``alive``
+(every second while a request is served), ``result``, ``error`` (``kind``: the exception's class, ``message``: a sentence).
 
 When its stdin ends, the worker removes the running job's folder and exits at once: a parent that crashed leaves no orphan.
 """

@@ -1,0 +1,122 @@
+"""A denoised volume as a derived DICOM series, slice by slice with the headers of the series that its source was loaded from."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
+
+from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE
+from .volumeArrays import checkInput, sliceAxis, slicesOf
+
+_FOLDER_NAME = "LDCTDenoise"
+_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+_SLICES_FIRST = 0
+"""DICOM stacks slices along K, whatever way the patient lies."""
+
+
+def exportSteps(worker, volumeNode, folder):
+    """Steps that write a derived series; they return its SeriesInstanceUIDs.
+
+    Args:
+        volumeNode: a result of this module.
+        folder: to make; it must not hold anything.
+
+    Raises:
+        InputError: the volume is no result, or its source's DICOM files are not to be found.
+    """
+    checkInput(volumeNode)
+    made = _made(volumeNode)
+    files, fromDatabase = sourceFiles(volumeNode)
+    places, across, down = _grid(volumeNode)
+    voxels = slicesOf(volumeNode.GetImageData(), _SLICES_FIRST)
+    exchange = ExchangeFolder(slicer.app.temporaryPath)
+    try:
+        volume = exchange.allocate("volume", voxels.shape, voxels.dtype)
+        yield from copy_in_chunks(voxels, volume.map("r+"))
+        request = {
+            "request": "export",
+            "folder": str(exchange.path),
+            "volume": volume.as_message(),
+            "files": [str(file) for file in files],
+            "places": places.tolist(),
+            "across": across.tolist(),
+            "down": down.tolist(),
+            "target": str(folder),
+            "made": made,
+        }
+        result = yield from worker.do(request)
+    finally:
+        exchange.remove()
+    if fromDatabase:
+        from DICOMLib import DICOMUtils
+
+        DICOMUtils.importDicom(str(folder))
+    return result["series"]
+
+
+def newFolder(parent):
+    """A folder name in ``parent`` that is not taken; nothing is made yet."""
+    names = (_FOLDER_NAME if number == 1 else f"{_FOLDER_NAME} {number}" for number in itertools.count(1))
+    return next(Path(parent) / name for name in names if not (Path(parent) / name).exists())
+
+
+def _made(node):
+    read = {name: node.GetAttribute(ATTRIBUTE + name) for name in ("Model", "ModelHash", "Levels", "Strength", "Slices")}
+    if None in read.values():
+        raise InputError(
+            _("{name} is not a result of this module; press Apply, then export its output.").format(name=node.GetName())
+        )
+    first, stop = read["Slices"].split(":")
+    if sliceAxis(node) != _SLICES_FIRST:  # denoised across the stack: every image has changed
+        first, stop = 0, node.GetImageData().GetDimensions()[2]
+    return {
+        "model": read["Model"],
+        "model_hash": read["ModelHash"],
+        "levels": int(read["Levels"]),
+        "blend": float(read["Strength"]),
+        "slices": [int(first), int(stop)],
+    }
+
+
+def sourceFiles(node):
+    """The DICOM files that a result's source was loaded from, and whether Slicer's DICOM database knows them.
+
+    Raises:
+        InputError: it was not loaded from DICOM.
+    """
+    uids = (node.GetAttribute(ATTRIBUTE + "SourceInstanceUIDs") or "").split()
+    database = slicer.dicomDatabase if hasattr(slicer, "dicomDatabase") else None
+    if uids and database is not None:
+        files = [database.fileForInstance(uid) for uid in uids]
+        if all(files):
+            return [Path(file) for file in files], True
+    source = node.GetNodeReference(SOURCE_REFERENCE)
+    storage = source.GetStorageNode() if source is not None else None
+    names = []
+    if storage is not None:
+        names = [storage.GetNthFileName(index) for index in range(storage.GetNumberOfFileNames())] or [storage.GetFileName()]
+    files = [Path(name) for name in names if name]
+    if not files or any(file.suffix.lower() in (".nrrd", ".nhdr", ".nii", ".gz", ".mha", ".mhd") for file in files):
+        raise InputError(
+            _(
+                "The source of {name} was not loaded from DICOM; save the volume as NRRD, or export it with Slicer's own module."
+            ).format(name=node.GetName())
+        )
+    return files, False
+
+
+def _grid(node):
+    """LPS of the first voxel of every slice, and the directions along rows and columns."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    columns = np.array([[matrix.GetElement(row, column) for row in range(3)] for column in range(4)]) * _RAS_TO_LPS
+    across, down, step, origin = columns
+    count = node.GetImageData().GetDimensions()[2]
+    places = origin + np.arange(count)[:, None] * step
+    return places, across / np.linalg.norm(across), down / np.linalg.norm(down)

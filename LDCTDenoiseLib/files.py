@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,8 +18,6 @@ from .errors import InputError
 
 if sys.platform != "win32":
     import fcntl
-
-TEMPORARY_PREFIX = ".ldctdenoise-"
 
 TEMPORARY_PREFIX = ".ldctdenoise-"
 """Start of the names of unfinished outputs."""
@@ -48,32 +46,42 @@ def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
     Raises:
         InputError: no file can be made there.
     """
-    folder = target.absolute().parent
-    remove_leftovers(folder)
-    try:
-        temporary, handle = _claim(lambda: tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffix, dir=folder))
-    except OSError as error:
-        raise _not_written(target, error) from error
-    try:
+    with temporary_beside(target, suffix) as temporary:
         yield temporary
-        # mkstemp makes private files; an output gets the rights that a plain open() would give it.
-        mask = os.umask(0)
-        os.umask(mask)
+        give_usual_rights(temporary, 0o666)
+        _flush(temporary)
+        temporary.replace(target)
+
+
+@contextmanager
+def temporary_beside(target: Path, suffix: str = "", *, folder: bool = False) -> Iterator[Path]:
+    """Yield a private temporary file or folder beside ``target``; what is still there at the end is removed.
+
+    Raises:
+        InputError: it cannot be made, or an OSError comes out of the block, which is told as one about ``target``.
+    """
+    parent = target.absolute().parent
+    remove_leftovers(parent)
+    handle = None
+    try:
+        temporary, handle = _make_and_hold(parent, suffix, folder)
         try:
-            temporary.chmod(0o666 & ~mask)
-            _flush(temporary)
-            temporary.replace(target)
-        except OSError as error:
-            raise _not_written(target, error) from error
+            yield temporary
+        finally:
+            with suppress(OSError):  # the parent may have been closed meanwhile; the output's failure tells so
+                _remove(temporary)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror}); choose another output.") from error
     finally:
-        with suppress(OSError):  # the folder may have been closed meanwhile; that was told above
-            temporary.unlink(missing_ok=True)
         if handle is not None:
             os.close(handle)
 
 
-def _not_written(target: Path, error: OSError) -> InputError:
-    return InputError(f"{target} cannot be written ({error.strerror}); choose another output.")
+def give_usual_rights(path: Path, mode: int) -> None:
+    """Give a private file or folder the rights that a plain open() or mkdir() would give it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(mode & ~mask)
 
 
 def _flush(path: Path) -> None:
@@ -82,18 +90,43 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _claim(make: Callable[[], tuple[int, str]]) -> tuple[Path, int | None]:
-    """Make a temporary file and lock it for as long as the handle, if there is one, stays open."""
+def _make_and_hold(parent: Path, suffix: str, folder: bool) -> tuple[Path, int | None]:
+    """A new temporary file or folder, locked for as long as the handle, if there is one, stays open."""
     while True:
-        handle, name = make()
-        if sys.platform == "win32":  # which renames no open file; so nobody can tell leftovers there, and they stay
-            os.close(handle)
-            return Path(name), None
-        with suppress(OSError):  # a file system without locks: as on Windows
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if Path(name).exists():
-            return Path(name), handle
-        os.close(handle)  # another process took it for a leftover before it was locked
+        if folder:
+            path = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
+        else:
+            file, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffix, dir=parent)
+            os.close(file)
+            path = Path(name)
+        handle = hold(path)
+        if path.exists():
+            return path, handle
+        if handle is not None:
+            os.close(handle)  # another process took it for a leftover before it was locked
+
+
+def hold(path: Path) -> int | None:
+    """Lock a file or folder until the handle that is returned is closed, so that it is no leftover.
+
+    None where there are no such locks, on Windows (which renames nothing that is open); there, leftovers stay.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with suppress(OSError):  # a file system without locks: nobody else will take it for a leftover either
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -109,10 +142,7 @@ def remove_leftovers(folder: Path) -> None:
             handle = os.open(leftover, os.O_RDONLY)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if leftover.is_dir():
-                    shutil.rmtree(leftover)
-                else:
-                    leftover.unlink()
+                _remove(leftover)
             finally:
                 os.close(handle)
 

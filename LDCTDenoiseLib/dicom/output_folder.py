@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import TEMPORARY_PREFIX, check_writable
+from ..files import check_writable, give_usual_rights, hold, temporary_beside
 from .derivation import is_derived
 from .read_file import read_header
 
@@ -50,16 +49,9 @@ def replace_folder_when_complete(target: Path, *, overwrite: bool) -> Iterator[P
     Raises:
         InputError: it cannot be made or filled, or something else lies there by then.
     """
-    parent = target.absolute().parent
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    try:
+    with temporary_beside(target, folder=True) as temporary:
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)  # mkdtemp's folder is private; an output gets the usual rights
+        give_usual_rights(temporary, 0o777)
         if target.is_dir() and not any(target.iterdir()):
             target.rmdir()
         if target.exists() and overwrite:
@@ -67,22 +59,19 @@ def replace_folder_when_complete(target: Path, *, overwrite: bool) -> Iterator[P
             _exchange(temporary, target)
         else:
             temporary.rename(target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _exchange(new: Path, target: Path) -> None:
-    old = new.with_name(f"{new.name}-old")
-    target.rename(old)
+    held = hold(target)  # it is about to be named as a leftover
     try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _unwritable(target: Path, error: OSError) -> InputError:
-    return InputError(f"{target} cannot be written ({error.strerror}); choose another output, or free some space.")
+        old = new.with_name(f"{new.name}-old")
+        target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if held is not None:
+            os.close(held)

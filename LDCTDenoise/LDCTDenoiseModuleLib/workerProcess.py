@@ -88,6 +88,7 @@ class Worker:
         """Steps that do one job; they return the result message.
 
         Raises:
+            DenoisingCancelled: it was cancelled, even if the worker was faster.
             LDCTDenoiseError: what the worker or its process reports.
         """
         while self.client.busy:  # a preview, which ends soon
@@ -95,19 +96,23 @@ class Worker:
             yield WAIT
         outcome = []
         failure = []
+        cancelled = None
         self.client.submit(Job(request, outcome.append, failure.append, progress, started))
         try:
             while not outcome and not failure:
                 self.client.tick()
                 try:
                     yield WAIT
-                except DenoisingCancelled:
+                except DenoisingCancelled as error:
+                    cancelled = error
                     self.client.cancel()
         finally:
             if not outcome and not failure:  # the task was aborted
                 self.client.shutdown()
         if failure:
             raise failure[0]
+        if cancelled is not None:
+            raise cancelled
         return outcome[0]
 
     def shutdown(self, *_):

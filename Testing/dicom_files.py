@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 ROWS, COLUMNS = 6, 8
@@ -68,3 +68,46 @@ def save(dataset: Dataset, path: Path) -> Path:
 def save_series(folder: Path, numbers: list[int], tags: dict[str, object] | None = None) -> None:
     for number in numbers:
         save(make_slice(number, tags), folder / f"{number}.dcm")
+
+
+def make_enhanced(numbers: list[int], frame_tags: dict[str, object] | None = None) -> Dataset:
+    """An enhanced multi-frame CT with a frame for each number, as :func:`make_slice` numbers its slices.
+
+    Args:
+        numbers: one for each frame, in the order of the file.
+        frame_tags: set in the shared pixel value transformation.
+    """
+    first = make_slice(0)
+    dataset = make_slice(0, {"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": len(numbers)})
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(dataset, tag)
+    for tag in ("RescaleSlope", "RescaleIntercept"):
+        delattr(dataset, tag)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [_item(PixelSpacing=first.PixelSpacing, SliceThickness=3)]
+    shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=AXIAL)]
+    rescale = {"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU", **(frame_tags or {})}
+    shared.PixelValueTransformationSequence = [_item(**rescale)]
+    shared.FrameVOILUTSequence = [_item(WindowCenter=40, WindowWidth=400)]
+    shared.CTReconstructionSequence = [_item(ConvolutionKernel="B40f")]
+    shared.CTXRayDetailsSequence = [_item(KVP=120)]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    per_frame = []
+    for index, number in enumerate(numbers):
+        groups = Dataset()
+        groups.PlanePositionSequence = [_item(ImagePositionPatient=[-12.5, 30.25, number * STEP_MM])]
+        groups.FrameContentSequence = [_item(FrameAcquisitionNumber=1, StackID="1", InStackPositionNumber=index + 1)]
+        groups.CTExposureSequence = [_item(XRayTubeCurrentInmA=200.4 + number, ExposureTimeInms=500.0, CTDIvol=8.5)]
+        groups.CTImageFrameTypeSequence = [_item(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])]
+        per_frame.append(groups)
+    dataset.PerFrameFunctionalGroupsSequence = per_frame
+    dataset.PixelData = b"".join(stored_values(number).tobytes() for number in numbers)
+    return dataset
+
+
+def _item(**values: object) -> Dataset:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item

@@ -37,6 +37,7 @@ from LDCTDenoiseModuleLib.denoiseRun import NEW, Callbacks, DenoiseRun
 from LDCTDenoiseModuleLib.eventLoopTask import EventLoopTask
 from LDCTDenoiseModuleLib.messages import messageOf
 from LDCTDenoiseModuleLib.modelText import modelText
+from LDCTDenoiseModuleLib.outputNodes import SOURCE_REFERENCE
 from LDCTDenoiseModuleLib.preview import RED_SLICE, Preview, shownSlice
 from LDCTDenoiseModuleLib.progressText import Progress
 from LDCTDenoiseModuleLib.resultTable import resultTable
@@ -161,6 +162,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _connectWidgets(self):
         ui = self.ui
+        ui.inputSelector.connect("nodeActivated(vtkMRMLNode*)", self._onInputChosen)
         ui.modelCombo.connect("activated(int)", self._onModelChosen)
         for combo, name in ((ui.regionCombo, "region"), (ui.deviceCombo, "device"), (ui.precisionCombo, "precision")):
             combo.connect("currentIndexChanged(int)", getattr(self, f"_on{name.capitalize()}Chosen"))
@@ -236,6 +238,16 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # What is chosen
 
+    def _onInputChosen(self, *_args):
+        """Results of another volume are not overwritten unless they are chosen again."""
+        node = self._parameterNode
+        if node is None or node.inputVolume is None:
+            return
+        for name in ("outputVolume", "noiseMap"):
+            chosen = getattr(node, name)
+            if chosen is not None and chosen.GetNodeReferenceID(SOURCE_REFERENCE) not in (None, node.inputVolume.GetID()):
+                setattr(node, name, None)
+
     def _onModelChosen(self, *_args):
         chosen = self.ui.modelCombo.itemData(self.ui.modelCombo.currentIndex)
         if not chosen:
@@ -248,6 +260,8 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._update()
 
     def _onRegionChosen(self, *_args):
+        if self._updating:
+            return
         self._setFromCombo(self.ui.regionCombo, "region")
         node = self._parameterNode
         untouched = node is not None and node.firstSlice == node.lastSlice == 0
@@ -380,15 +394,11 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onFinished(self, result):
         self._endRun(_("Done: {name}.").format(name=result["output"].GetName()))
         self._result = {
-            name: node.GetID() if node is not None else None
-            for name, node in (
-                ("input", self._parameterNode.inputVolume),
-                ("output", result["output"]),
-                ("noiseMap", result["noiseMap"]),
-            )
+            name: result[name].GetID() if result[name] is not None else None for name in ("input", "output", "noiseMap")
         }
-        if self._parameterNode.outputVolume is None and not self._parameterNode.allFrames:
-            self._parameterNode.outputVolume = result["output"]
+        node = self.logic.getParameterNode()  # the panel's own is gone while another module is shown
+        if node.outputVolume is None and node.inputVolume is result["input"] and "frames" not in result:
+            node.outputVolume = result["output"]
         self.ui.resultLabel.text = resultTable(result)
         self.ui.compareButton.enabled = True
         self._showDevice(result)
@@ -644,7 +654,7 @@ class LDCTDenoiseLogic(ScriptedLoadableModuleLogic):
             allFrames: denoise every frame of the sequence that the input shows.
 
         Returns:
-            A dictionary with ``output``, ``noiseMap`` (nodes), ``slices``, ``device``, ``device_reason``, ``model``,
+            A dictionary with ``input``, ``output``, ``noiseMap`` (nodes), ``slices``, ``device``, ``device_reason``, ``model``,
             ``model_hash``, ``levels``, ``seconds`` and ``comparison``; without ``wait`` the run, which has ``running`` and
             ``cancel()``.
 

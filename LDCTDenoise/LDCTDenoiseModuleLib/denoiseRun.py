@@ -130,6 +130,13 @@ class DenoiseRun(VTKObservationMixin):
         if any(slicer.mrmlScene.GetNodeByID(nodeID) is None for nodeID in ids):
             self._end(InputError(_("A volume of this run was deleted while it was going on; nothing was changed.")))
 
+    def _tell(self, callback, *told):
+        """A callback of a script that fails ends the run: silence instead would look like a worker that hangs."""
+        try:
+            callback(*told)
+        except Exception as error:
+            self._end(error)
+
     def _end(self, reason):
         self._ended = self._ended or reason
         self._task.cancel()
@@ -143,7 +150,9 @@ class DenoiseRun(VTKObservationMixin):
         self._callbacks.failed(self._ended or error)
 
     def _volumeSteps(self):
-        outcome = yield from self._compute(self._target(self._inputID), self._callbacks.progress)
+        outcome = yield from self._compute(
+            self._target(self._inputID), lambda done, total: self._tell(self._callbacks.progress, done, total)
+        )
         inputNode = self._target(self._inputID)
         output, noiseMap = self._target(self._outputID), self._target(self._noiseMapID)
         told = record(inputNode, self._settings, outcome.result, self._slices)
@@ -155,7 +164,7 @@ class DenoiseRun(VTKObservationMixin):
             fillOutput(noiseMap, inputNode, outcome.noise, told)
             copyDisplay(inputNode, noiseMap)
             centreWindowOnZero(noiseMap)
-        return {**outcome.result, "output": output, "noiseMap": noiseMap, "slices": self._slices}
+        return {**outcome.result, "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
 
     def _sequenceSteps(self):
         inputNode = self._target(self._inputID)
@@ -165,7 +174,7 @@ class DenoiseRun(VTKObservationMixin):
             checkInput(frame)
 
             def progress(done, total, number=number):
-                self._callbacks.progress(number * total + done, len(frames) * total)
+                self._tell(self._callbacks.progress, number * total + done, len(frames) * total)
 
             outcomes.append((yield from self._compute(frame, progress)))
         inputNode = self._target(self._inputID)
@@ -182,7 +191,8 @@ class DenoiseRun(VTKObservationMixin):
             volumes.append(volume)
         output = showSequence(inputNode, volumes, denoisedName(inputNode), told)
         seconds = sum(outcome.result["seconds"] for outcome in outcomes)
-        return {**first, "seconds": seconds, "output": output, "noiseMap": None, "slices": self._slices, "frames": len(frames)}
+        nodes = {"input": inputNode, "output": output, "noiseMap": None}
+        return {**first, **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}
 
     def _compute(self, node, progress):
         """Steps that denoise one volume node; they return its ``Outcome``."""
@@ -202,7 +212,7 @@ class DenoiseRun(VTKObservationMixin):
             reference=reference,
             compare=True,
             progress=progress,
-            started=self._callbacks.started,
+            started=lambda message: self._tell(self._callbacks.started, message),
         )
         noise = None
         if self._noiseMapID:

@@ -21,19 +21,29 @@ def ensurePackages(path):
     Raises:
         LDCTDenoiseError: a package is still missing; the user declined, or the installation failed.
     """
-    packaging = _packaging()
-    if packaging is not None:
-        packaging.pip_ensure(packaging.load_requirements(str(path)), requester="LDCTDenoise")
-        return
-    # Slicer 5.10
+    try:
+        packaging = _packaging()
+        if packaging is not None:
+            packaging.pip_ensure(packaging.load_requirements(str(path)), requester="LDCTDenoise")
+        else:
+            _ensureInOldSlicer(path)
+    except Exception as error:  # declined, no network, conflicts: pip and Slicer have no common class for them
+        raise LDCTDenoiseError(
+            _(
+                "Python packages are needed that were not installed ({reason}). Press the button again to try once more, "
+                "or type in the Python console: slicer.util.pip_install({names})"
+            ).format(reason=error, names=repr(" ".join(_lines(path))))
+        ) from error
+
+
+def _ensureInOldSlicer(path):
+    """Slicer 5.10 has no ``slicer.packaging``."""
     missing = [line for line in _lines(path) if importlib.util.find_spec(_importName(line)) is None]
     if not missing:
         return
     question = _("LDCT Denoise needs the Python packages {names}. Install them now?").format(names=", ".join(missing))
     if not slicer.util.confirmOkCancelDisplay(question):
-        raise LDCTDenoiseError(
-            _("The Python packages {names} are missing; press Apply again and install them.").format(names=", ".join(missing))
-        )
+        raise LDCTDenoiseError(_("the installation was declined"))
     slicer.util.pip_install(missing)
 
 
@@ -44,7 +54,7 @@ def installTorch(askConfirmation):
         Whether it was installed; the user may decline.
 
     Raises:
-        LDCTDenoiseError: the PyTorch extension is missing.
+        LDCTDenoiseError: the PyTorch extension is missing, or the installation failed.
     """
     try:
         import PyTorchUtils
@@ -53,7 +63,14 @@ def installTorch(askConfirmation):
             _("The PyTorch extension is missing; install it in the Extensions Manager, restart Slicer and press this again.")
         ) from error
     logic = PyTorchUtils.PyTorchUtilsLogic()
-    torch = logic.installTorch(askConfirmation=askConfirmation, torchVersionRequirement=TORCH_VERSIONS)
+    try:
+        torch = logic.installTorch(askConfirmation=askConfirmation, torchVersionRequirement=TORCH_VERSIONS)
+    except Exception as error:  # no network, no room, no wheel: pip has no common class for them
+        raise LDCTDenoiseError(
+            _(
+                "PyTorch could not be installed ({reason}). Slicer's log says why; the module PyTorch offers other versions."
+            ).format(reason=error)
+        ) from error
     return torch is not None
 
 

@@ -24,6 +24,7 @@ from .errors import NotImitated
 from .installs import installs
 from .messages import messages
 from .mrml_widgets import MRML_WIDGETS
+from .mrml_widgets.node_combo_box import stop_observing
 from .pythonqt import manners, signals
 from .pythonqt.qt_module import make_qt_module
 from .pythonqt.signals import emit
@@ -143,7 +144,16 @@ class Application:
         slicer.util.loadScene(str(path), {})
         self.process_events()
 
-    # Time and sight
+    # A person's hands, time and eyes
+
+    def choose(self, selector: QtWidgets.QWidget, entry: str) -> None:
+        """Pick an entry of a QComboBox or a node selector by its text, as a person does."""
+        combo_box = selector if isinstance(selector, QtWidgets.QComboBox) else vars(selector)["_combo"]
+        index = combo_box.findText(entry)
+        if index < 0:
+            raise ValueError(f"No entry '{entry}': {[combo_box.itemText(i) for i in range(combo_box.count)]}")
+        combo_box.setCurrentIndex(index)
+        emit(combo_box, "activated", index)
 
     def process_events(self, seconds: float = 0.0) -> None:
         end = time.monotonic() + seconds
@@ -226,6 +236,7 @@ class Application:
     def _drop_scene(self) -> None:
         if self._core is None or self._items is None:
             return
+        stop_observing()
         self._items.stop()
         self.app.end_scene()
         vars(slicer.modules).clear()

@@ -94,15 +94,16 @@ class qSlicerLayoutManager(QtCore.QObject):
             vars(self)["_last"] = node.GetViewArrangement()
             emit(self, "layoutChanged", node.GetViewArrangement())
 
-    def _shown(self, class_name: str) -> list[slicer.vtkMRMLAbstractViewNode]:
-        views = vars(self)["_core"].layout.GetViewNodes()
-        nodes = (views.GetItemAsObject(index) for index in range(views.GetNumberOfItems()))
-        return [node for node in nodes if node.IsA(class_name)]
+    def _slice_nodes(self) -> list[slicer.vtkMRMLSliceNode]:
+        """Every slice view that a layout has made so far, shown or not."""
+        scene = vars(self)["_core"].scene
+        nodes = [scene.GetNthNodeByClass(i, "vtkMRMLSliceNode") for i in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode"))]
+        return [node for node in nodes if node.GetLayoutName()]
 
     def _update(self) -> None:
-        """A slice widget with its own logic for every slice view that was ever shown."""
+        """A slice widget with its own logic for every slice view."""
         core, widgets = vars(self)["_core"], vars(self)["_widgets"]
-        for node in self._shown("vtkMRMLSliceNode"):
+        for node in self._slice_nodes():
             name = node.GetLayoutName()
             if name in widgets and widgets[name].mrmlSliceNode() is node:
                 continue
@@ -128,7 +129,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         return self.layoutLogic().GetLayoutNode().GetViewArrangement()
 
     def sliceViewNames(self) -> tuple[str, ...]:
-        return tuple(node.GetLayoutName() for node in self._shown("vtkMRMLSliceNode"))
+        return tuple(node.GetLayoutName() for node in self._slice_nodes())
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
         return vars(self)["_widgets"].get(name)
@@ -137,7 +138,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         return vars(self)["_core"].slice_logics
 
     def resetSliceViews(self) -> None:
-        for node in self._shown("vtkMRMLSliceNode"):
+        for node in self._slice_nodes():
             self.sliceWidget(node.GetLayoutName()).sliceLogic().FitSliceToAll()
 
     def resetThreeDViews(self) -> None:
@@ -147,7 +148,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         raise NotImitated("3D views are not imitated")
 
     def _get_three_d_view_count(self) -> int:
-        return len(self._shown("vtkMRMLViewNode"))
+        return vars(self)["_core"].scene.GetNumberOfNodesByClass("vtkMRMLViewNode")
 
     layout = QtCore.Property(int, _get_layout, setLayout)
     threeDViewCount = QtCore.Property(int, _get_three_d_view_count)

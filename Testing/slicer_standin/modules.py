@@ -14,6 +14,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .errors import ForgottenScene, NotImitated
 from .mrml_widgets import MRML_WIDGETS, qMRMLWidget
+from .mrml_widgets.node_combo_box import stop_observing
 
 _PARENT_TEXTS = {
     "title": str, "categories": list, "dependencies": list, "contributors": list,
@@ -152,8 +153,7 @@ def load_scripted_module(path: Path) -> qSlicerScriptedLoadableModule:
 def unload_scripted_module(entry: qSlicerScriptedLoadableModule) -> None:
     """Delete the panel, as the application does after its cleanup, and forget the module."""
     if entry._widget is not None:
-        for combo_box in entry._widget.findChildren(MRML_WIDGETS["qMRMLNodeComboBox"]):
-            combo_box._stop_observing()
+        stop_observing(entry._widget)
         entry._widget.hide()
         entry._widget.deleteLater()
     for name in (entry.name.lower(), entry.name + "Instance", entry.name + "Widget"):

@@ -66,6 +66,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(arguments)
         self.setApplicationName("Slicer")
+        self.setApplicationVersion("5.12.4")
         self.setOrganizationName("LDCTDenoise-stand-in")
         self.setQuitOnLastWindowClosed(False)
         vars(self).update(

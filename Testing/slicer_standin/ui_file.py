@@ -96,6 +96,8 @@ def _connect(tree: ElementTree.Element, top: QtWidgets.QWidget) -> None:
         try:
             if slot == _SCENE_SLOT:
                 signals.connect(sender, connection["signal"], receiver.setMRMLScene)
+            elif type(receiver).__name__ in stand_in_widgets() and receiver.metaObject().indexOfSlot(slot) < 0:
+                signals.connect(sender, connection["signal"], getattr(receiver, slot.split("(")[0]))
             else:
                 signals.connect(sender, connection["signal"], receiver, slot)
         except (AttributeError, signals.UnknownSignal) as error:

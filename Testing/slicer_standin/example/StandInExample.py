@@ -31,7 +31,9 @@ def registerSampleData():
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="StandInExample", sampleName="Example", customDownloader=lambda source: None
+        category="StandInExample",
+        sampleName="Example",
+        customDownloader=lambda source: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", source.sampleName),
     )
 
 

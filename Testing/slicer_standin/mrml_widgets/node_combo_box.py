@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, ClassVar
 
 import slicer
@@ -15,6 +16,15 @@ _SCENE_EVENTS = (
     slicer.vtkMRMLScene.NodeRemovedEvent,
     slicer.vtkMRMLScene.EndBatchProcessEvent,
 )
+
+_with_scene: weakref.WeakSet[qMRMLNodeComboBox] = weakref.WeakSet()
+
+
+def stop_observing(panel: QtWidgets.QWidget | None = None) -> None:
+    """The node selectors of a panel (or all) let go of the scene, which Qt's deletion does not tell to Python."""
+    for combo_box in list(_with_scene):
+        if panel is None or panel.isAncestorOf(combo_box):
+            combo_box._stop_observing()
 
 
 class qMRMLNodeComboBox(QtWidgets.QWidget):
@@ -63,6 +73,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._stop_observing()
         vars(self).update(_scene=scene, _tags=[], _current_id=None)
         if scene is not None:
+            _with_scene.add(self)
             vars(self)["_tags"] = [scene.AddObserver(event, self._scene_changed) for event in _SCENE_EVENTS]
         self._refresh()
 
@@ -73,6 +84,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             node.RemoveObserver(tag)
         vars(self)["_tags"].clear()
         vars(self)["_name_tags"].clear()
+        _with_scene.discard(self)
 
     def _scene_changed(self, scene: slicer.vtkMRMLScene, _event: str) -> None:
         if not scene.IsBatchProcessing():

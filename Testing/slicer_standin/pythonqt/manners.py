@@ -27,6 +27,7 @@ def install() -> None:
     classes = [member for member in members if isinstance(member, type) and issubclass(member, QtCore.QObject)]
     _getters.update({cls: cls.__getattribute__ for cls in classes})
     for cls in classes:
+        cls.__init__ = _without_keywords(cls.__init__)  # type: ignore[misc]
         cls.__getattribute__ = get_attribute  # type: ignore[method-assign,assignment]
         cls.__setattr__ = set_attribute  # type: ignore[method-assign,assignment]
 
@@ -36,6 +37,15 @@ def plain_attribute(instance: QtCore.QObject, name: str) -> Any:
     if cls not in _getters:
         _getters[cls] = next(_getters[base] for base in cls.__mro__ if base in _getters)
     return _getters[cls](instance, name)
+
+
+def _without_keywords(make: Callable) -> Callable:
+    def __init__(self: QtCore.QObject, *arguments: Any, **keywords: Any) -> None:
+        if keywords:
+            raise TypeError(f"PythonQt's constructors take no keyword arguments: {', '.join(keywords)}")
+        make(self, *arguments)
+
+    return __init__
 
 
 def is_native(cls: type) -> bool:

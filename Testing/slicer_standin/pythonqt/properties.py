@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from PySide6 import QtCore
 
 # Virtual getters that Qt's layouts call back: read as attributes they would recurse, so they stay methods here.
 LEFT_ALONE = {"sizeHint", "minimumSizeHint"}
-_names: dict[type, dict[str, bool]] = {}
+_known: dict[type, dict[str, _Property]] = {}
 
 
-def properties_of(cls: type) -> dict[str, bool]:
-    """Name of every Qt property of a class, and whether it can be written."""
-    if cls not in _names:
+@dataclass(frozen=True)
+class _Property:
+    writable: bool
+    enum: bool
+
+
+def properties_of(cls: type) -> dict[str, _Property]:
+    """The Qt properties of a class. Read once: PySide6 may delete the meta object of a class made in Python."""
+    if cls not in _known:
         meta: QtCore.QMetaObject = cls.staticMetaObject  # type: ignore[attr-defined]
-        properties = (meta.property(index) for index in range(meta.propertyCount()))
-        _names[cls] = {p.name(): p.isWritable() for p in properties if p.name() not in LEFT_ALONE}
-    return _names[cls]
+        properties = [meta.property(index) for index in range(meta.propertyCount())]
+        _known[cls] = {p.name(): _Property(p.isWritable(), p.isEnumType()) for p in properties if p.name() not in LEFT_ALONE}
+    return _known[cls]
 
 
 def property_name(cls: type, attribute: str) -> str | None:
@@ -28,22 +35,20 @@ def property_name(cls: type, attribute: str) -> str | None:
 
 
 def read(instance: QtCore.QObject, name: str) -> Any:
-    """Through the getter of the same name, which knows enums; else through Qt."""
+    """Through Qt; enums through the getter of the same name, which gives them their Python type."""
     getter = getattr(type(instance), name, None)
-    if getter is None or isinstance(getter, QtCore.Property):
-        return QtCore.QObject.property(instance, name)
-    return getter(instance)
+    if properties_of(type(instance))[name].enum and callable(getter):
+        return getter(instance)
+    return QtCore.QObject.property(instance, name)
 
 
 def write(instance: QtCore.QObject, name: str, value: Any) -> None:
     """Set through the setter, which checks the type; AttributeError or TypeError where PythonQt refuses too."""
     cls = type(instance)
-    if not properties_of(cls)[name]:
+    if not properties_of(cls)[name].writable:
         raise AttributeError(f"Property '{name}' of {cls.__name__} is not writable")
-    setter = getattr(cls, "set" + name[0].upper() + name[1:], None)
+    setter = getattr(instance, "set" + name[0].upper() + name[1:], None)
     if setter is not None:
-        setter(instance, value)
-        return
-    meta = cls.staticMetaObject  # type: ignore[attr-defined]
-    if not meta.property(meta.indexOfProperty(name)).write(instance, value):
+        setter(value)
+    elif not QtCore.QObject.setProperty(instance, name, value):
         raise TypeError(f"Property '{name}' of {cls.__name__} does not take {value!r}")

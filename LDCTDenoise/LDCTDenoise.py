@@ -12,7 +12,7 @@ from typing import Annotated
 import qt
 import slicer
 import vtk
-from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLDisplayableNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -84,7 +84,8 @@ class LDCTDenoiseParameterNode:
     """What the panel is set to; saved with the scene.
 
     ``levels`` and ``batchSize`` 0 mean all and automatic. The slices of ``region`` "range" are both included. Whole numbers
-    name their range, because a spin box that is bound to one without loses its own.
+    name their range, because a spin box that is bound to one without loses its own. ``roi`` is a vtkMRMLMarkupsROINode, a
+    class that Slicer may load after this module.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -98,7 +99,7 @@ class LDCTDenoiseParameterNode:
     region: str = region.WHOLE
     firstSlice: Annotated[int, WithinRange(0, 99999)] = 0
     lastSlice: Annotated[int, WithinRange(0, 99999)] = 0
-    roi: vtkMRMLMarkupsROINode
+    roi: vtkMRMLDisplayableNode
     allFrames: bool = False
     followSlice: bool = False
     previewFade: Annotated[float, WithinRange(0, 100)] = 100.0
@@ -177,7 +178,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.checkButton, self._report),
         ):
             button.connect("clicked(bool)", slot)
-        ui.setupSection.connect("toggled(bool)", self._onSetupToggled)
+        ui.setupSection.connect("contentsCollapsed(bool)", self._onSetupToggled)
 
     # The module's life
 

@@ -1,6 +1,7 @@
 """A long task cut into short turns of Slicer's event loop, so that the window stays alive."""
 
 import time
+from collections import deque
 
 import qt
 
@@ -10,6 +11,8 @@ TURN_S = 0.03
 WAIT = "wait"
 """Yielded by a task that waits for something outside: its next turn comes after some milliseconds, not at once."""
 _WAIT_MS = 20
+_ended = deque(maxlen=16)
+"""Timers of tasks that ended: a QTimer must not be destroyed within its own signal, where a task ends."""
 
 
 class EventLoopTask:
@@ -29,14 +32,11 @@ class EventLoopTask:
         self._finished = finished
         self._failed = failed
         self._cancelled = False
+        self.running = True
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self._turn)
         self._timer.start(0)
-
-    @property
-    def running(self):
-        return self._timer is not None
 
     def cancel(self):
         """Raise ``DenoisingCancelled`` within the generator at its next turn."""
@@ -49,8 +49,9 @@ class EventLoopTask:
             self._steps.close()
 
     def _stop(self):
+        self.running = False
         self._timer.stop()
-        self._timer = None
+        _ended.append(self._timer)
 
     def _turn(self):
         end = time.monotonic() + TURN_S

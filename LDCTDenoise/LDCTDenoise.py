@@ -12,7 +12,7 @@ from typing import Annotated
 import qt
 import slicer
 import vtk
-from slicer import vtkMRMLDisplayableNode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -84,8 +84,7 @@ class LDCTDenoiseParameterNode:
     """What the panel is set to; saved with the scene.
 
     ``levels`` and ``batchSize`` 0 mean all and automatic. The slices of ``region`` "range" are both included. Whole numbers
-    name their range, because a spin box that is bound to one without loses its own. ``roi`` is a vtkMRMLMarkupsROINode, a
-    class that Slicer may load after this module.
+    name their range, because a spin box that is bound to one without loses its own.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -99,7 +98,7 @@ class LDCTDenoiseParameterNode:
     region: str = region.WHOLE
     firstSlice: Annotated[int, WithinRange(0, 99999)] = 0
     lastSlice: Annotated[int, WithinRange(0, 99999)] = 0
-    roi: vtkMRMLDisplayableNode
+    roi: vtkMRMLMarkupsROINode
     allFrames: bool = False
     followSlice: bool = False
     previewFade: Annotated[float, WithinRange(0, 100)] = 100.0

@@ -1,8 +1,8 @@
 """Errors as sentences for the panel."""
 
-from slicer.i18n import tr as _
-
 import logging
+
+from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import LDCTDenoiseError, NotHUError
 from LDCTDenoiseLib.worker.client import JobError

@@ -18,7 +18,7 @@ from ..memory import check_memory
 from .arrange import Acquisition, arrange, name_of
 from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
 from .multi_frame import frame_headers
-from .read_file import read_header, read_with_pixels
+from .read_file import read_header, read_with_pixels, unreadable
 from .slices import Slice, read_slice
 
 log = logging.getLogger(__name__)
@@ -77,13 +77,22 @@ def read_slices(series: SeriesFiles, *, force: bool = False) -> list[Slice]:
         if header is None:
             raise InputError(f"{path.name} changed while it was read; wait until the series is complete.")
         if header.get("SOPClassUID") in MULTI_FRAME_CLASSES:
-            for frame, one in enumerate(frame_headers(header, path)):
+            for frame, one in enumerate(_frames(header, path)):
                 slices.append(read_slice(one, path, frame, source_class=str(header.SOPClassUID), force=force))
         elif int(header.get("NumberOfFrames") or 1) > 1:
             raise InputError(f"{path.name} is multi-frame but not enhanced CT; convert it to single frames.")
         else:
             slices.append(read_slice(header, path, force=force))
     return slices
+
+
+def _frames(header: Dataset, path: Path) -> list[Dataset]:
+    try:
+        return list(frame_headers(header, path))
+    except InputError:
+        raise
+    except Exception as error:  # of many kinds, when a value is damaged
+        raise unreadable(path, error) from error
 
 
 def without_copies(slices: list[Slice]) -> list[Slice]:

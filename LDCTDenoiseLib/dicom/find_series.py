@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from ..errors import InputError
 from ..files import TEMPORARY_PREFIX
-from .read_file import read_header
+from .read_file import read_header, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -112,32 +112,38 @@ def sort_into_series(paths: Iterable[Path]) -> FoundSeries:
     found = FoundSeries([], {}, Counter())
     for path in paths:
         try:
-            header = read_header(path, _TAGS)
+            _sort(path, by_uid, found)
         except InputError as error:
             found.damaged[path] = str(error)
-            continue
-        if header is None:
-            found.left_out["that are not DICOM"] += 1
-            continue
-        sop_class = _sop_class(header)
-        if sop_class == MediaStorageDirectoryStorage:
-            continue
-        uid = str(header.get("SeriesInstanceUID") or "")
-        breaks_off = header.get("Rows") is None and (sop_class in _CT_CLASSES or not sop_class)
-        reason = "" if breaks_off else _why_no_slice(header, sop_class)
-        if reason:
-            found.left_out[reason] += 1
-            continue
-        modality = str(header.get("Modality") or "of unknown modality")
-        series = by_uid.setdefault(uid, SeriesFiles(uid, modality, str(header.get("SeriesDescription") or "")))
-        if breaks_off:
-            found.damaged[path] = _cut_off(path)
-            series.damaged.append(path)
-        else:
-            series.paths.append(path)
-            series.images += int(header.get("NumberOfFrames") or 1)
+        except Exception as error:  # of many kinds, when a value is damaged
+            found.damaged[path] = str(unreadable(path, error))
     found.series = [series for series in by_uid.values() if series.paths]
     return found
+
+
+def _sort(path: Path, by_uid: dict[str, SeriesFiles], found: FoundSeries) -> None:
+    header = read_header(path, _TAGS)
+    if header is None:
+        found.left_out["that are not DICOM"] += 1
+        return
+    sop_class = _sop_class(header)
+    if sop_class == MediaStorageDirectoryStorage:
+        return
+    breaks_off = _breaks_off(header, sop_class)
+    reason = "" if breaks_off else _why_no_slice(header, sop_class)
+    if reason:
+        found.left_out[reason] += 1
+        return
+    uid = str(header.get("SeriesInstanceUID") or "")
+    modality = str(header.get("Modality") or "of unknown modality")
+    images = int(header.get("NumberOfFrames") or 1)
+    series = by_uid.setdefault(uid, SeriesFiles(uid, modality, str(header.get("SeriesDescription") or "")))
+    if breaks_off:
+        found.damaged[path] = _cut_off(path)
+        series.damaged.append(path)
+    else:
+        series.paths.append(path)
+        series.images += images
 
 
 def _cut_off(path: Path) -> str:
@@ -185,7 +191,14 @@ def _listing(found: list[SeriesFiles]) -> str:
 
 
 def _sop_class(header: Dataset) -> UID | None:
-    return header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    # The file's own statement first: it stands before anything that may be cut off.
+    return header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+
+
+def _breaks_off(header: Dataset, sop_class: UID | None) -> bool:
+    """Whether a file that should hold a CT image, or could, ends before its description of the image."""
+    told = sop_class and header.file_meta.get("TransferSyntaxUID")
+    return header.get("Rows") is None and (not told or sop_class in _CT_CLASSES)
 
 
 def _why_no_slice(header: Dataset, sop_class: UID | None) -> str:

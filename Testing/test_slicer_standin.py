@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -277,7 +278,7 @@ class TestDialogs:
         import slicer
 
         slicer_app.set_testing_mode(True)
-        slicer.util.confirmOkCancelDisplay("Go on?")
+        assert not slicer.util.confirmOkCancelDisplay("Go on?")  # Slicer 5.12.4 compares True with a button
         slicer.util.errorDisplay("wrong")
         assert slicer_app.messages.texts("error") == ["wrong"]
 
@@ -879,10 +880,9 @@ class TestInstalls:
         slicer.packaging.pip_ensure(["safetensors>=0.4", "numpy"], requester="Example")
         assert slicer_app.installs.commands == ["safetensors>=0.4"]
         assert slicer_app.messages[0].title == "Example - Install Python Packages"
+        assert slicer.packaging.pip_check("safetensors>=0.4")
 
     def test_declining_and_failing(self, slicer_app):
-        import subprocess
-
         import slicer.packaging
 
         slicer_app.installs.absent = {"safetensors"}
@@ -920,7 +920,10 @@ class TestInstalls:
             importlib.import_module("slicer.packaging")
         assert not hasattr(slicer, "packaging")
         slicer.util.pip_install("safetensors")
-        assert slicer_app.installs.commands == ["safetensors"]
+        slicer_app.installs.fail = True
+        with pytest.raises(subprocess.CalledProcessError):
+            slicer.util.pip_install("tqdm")
+        assert slicer_app.installs.commands == ["safetensors", "tqdm"]
 
     def test_the_pytorch_extension_may_be_missing(self, slicer_app):
         import importlib

@@ -34,7 +34,8 @@ class CoreScene:
         """Empty the scene and take it from the logics: left to Python's order of destruction they crash."""
         self.slice_logics.RemoveAllItems()
         for logic in reversed(self._logics):
-            logic.SetMRMLScene(None)
+            if logic is not self.segmentations:  # it would warn of the missing scene
+                logic.SetMRMLScene(None)
         self.application_logic.SetMRMLScene(None)
         self.scene.Clear(True)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 
 class Installs:
     """``commands``: what pip was called with; ``torch``: keywords of each call of installTorch."""
@@ -16,7 +19,11 @@ class Installs:
         self.absent: set[str] = set()  # packages that are to count as not installed
 
     def pip(self, command: str) -> None:
+        """What ``pip install`` does: CalledProcessError where the test wants it to fail, else the packages are there."""
         self.commands.append(command)
+        if self.fail:
+            raise subprocess.CalledProcessError(1, f"pip install {command}")
+        self.absent -= {re.split(r"[<>=!~\[; ]", word)[0] for word in command.split()}
 
 
 installs = Installs()

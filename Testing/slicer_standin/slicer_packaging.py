@@ -60,11 +60,12 @@ def pip_install(
     requester: str | None = None,
 ) -> None:
     command = requirements if isinstance(requirements, str) else " ".join(requirements)
-    installs.pip(command)
-    if installs.fail:
+    try:
+        installs.pip(command)
+    except subprocess.CalledProcessError:
         if show_progress:
             slicer.util.errorDisplay("Package installation failed.")
-        raise subprocess.CalledProcessError(1, "pip install")
+        raise
 
 
 def _listed(requirements: _Requirements) -> list[Requirement]:

@@ -90,6 +90,8 @@ def set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
         properties.write(self, known, value)
     elif _ignoring_children and isinstance(value, QtCore.QObject):
         return
+    elif isinstance(value, QtCore.SignalInstance):  # PySide6 keeps the signals that were asked for
+        self.__dict__[name] = value
     elif is_native(cls):
         raise AttributeError(
             f"Attribute '{name}' of {cls.__name__} does not exist, and C++ objects take no new attributes in PythonQt"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import typing
+import weakref
 from typing import Any
 
 import slicer
@@ -25,6 +26,7 @@ class _Parameter:
     def __init__(self, name: str, annotated: Any, default: Default | None) -> None:
         self.name, self.annotated = name, annotated
         self.serializer: Serializer = serializer_for(annotated)
+        self.cached = not is_parameter_pack(split_annotations(annotated)[0])
         self.default = default or Default(self.serializer.default)
 
 
@@ -70,8 +72,15 @@ def _attribute(parameter: _Parameter) -> property:
 
 
 def _read(self: Any, parameter: _Parameter) -> Any:
+    """Slicer keeps what it read until the node is modified; packs are read anew."""
+    if parameter.cached:
+        return self._cache[parameter.name]
+    return _read_node(self, parameter)
+
+
+def _read_node(self: Any, parameter: _Parameter) -> Any:
     if not parameter.serializer.present(self.parameterNode, parameter.name):
-        _write(self, parameter, parameter.default.value)
+        parameter.serializer.write(self.parameterNode, parameter.name, parameter.default.value)
     return parameter.serializer.read(self.parameterNode, parameter.name)
 
 
@@ -79,6 +88,7 @@ def _write(self: Any, parameter: _Parameter, value: Any) -> None:
     parameter.serializer.check(value)
     with slicer.util.NodeModify(self.parameterNode):
         parameter.serializer.write(self.parameterNode, parameter.name, value)
+        self._cache[parameter.name] = parameter.serializer.read(self.parameterNode, parameter.name)
 
 
 def _init(self: Any, parameterNode: Any) -> None:
@@ -86,9 +96,16 @@ def _init(self: Any, parameterNode: Any) -> None:
     self._connectors: dict[int, dict[str, Connector]] = {}
     self._next_tag = 0
     self._updating_gui = False
-    for parameter in self.allParameters.values():
-        if not parameter.serializer.present(parameterNode, parameter.name):
-            _write(self, parameter, parameter.default.value)
+    self._cache = {parameter.name: _read_node(self, parameter) for parameter in self.allParameters.values()}
+    myself = weakref.ref(self)
+    tag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: _node_modified(myself()))
+    weakref.finalize(self, parameterNode.RemoveObserver, tag)
+
+
+def _node_modified(self: Any) -> None:
+    if self is not None:
+        for parameter in self.allParameters.values():
+            self._cache[parameter.name] = _read_node(self, parameter)
 
 
 def _check_name(self: Any, name: str) -> tuple[_Parameter, list[str]]:
@@ -180,7 +197,7 @@ def _disconnect_gui(self: Any, tag: int) -> None:
 
 _METHODS: dict[str, Any] = {
     "default": lambda self, name: _check_name(self, name)[0].default,
-    "isCached": lambda self, name: bool(_check_name(self, name)),
+    "isCached": lambda self, name: _check_name(self, name)[0].cached,
     "dataType": _data_type,
     "getValue": _get_value,
     "setValue": _set_value,

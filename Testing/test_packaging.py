@@ -6,8 +6,6 @@ import ast
 import re
 import subprocess
 import sys
-import types
-from importlib import util
 from pathlib import Path
 
 import pytest
@@ -100,32 +98,6 @@ build_parser().format_help()
 sys.exit("torch" in sys.modules)
 """
     assert run_python(code).returncode == 0
-
-
-def test_the_slicer_module_loads_without_torch_and_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Loadable:
-        def __init__(self, parent: object) -> None:
-            self.parent = parent
-
-    scripted = types.ModuleType("slicer.ScriptedLoadableModule")
-    scripted.ScriptedLoadableModule = scripted.ScriptedLoadableModuleWidget = Loadable  # type: ignore[attr-defined]
-    i18n = types.ModuleType("slicer.i18n")
-    i18n.tr = lambda text: text  # type: ignore[attr-defined]
-    i18n.translate = lambda context, text: text  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "slicer", types.ModuleType("slicer"))
-    monkeypatch.setitem(sys.modules, "slicer.ScriptedLoadableModule", scripted)
-    monkeypatch.setitem(sys.modules, "slicer.i18n", i18n)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    spec = util.spec_from_file_location("LDCTDenoise", MODULE / "LDCTDenoise.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    parent = types.SimpleNamespace()
-    module.LDCTDenoise(parent)
-    assert parent.categories == ["Filtering"]
-    assert "not for diagnosis" in parent.helpText
-    assert "2006.14738" in parent.acknowledgementText
 
 
 @pytest.mark.parametrize("icon", ["LDCTDenoise.png", "LDCTDenoise/Resources/Icons/LDCTDenoise.png"])

@@ -140,7 +140,9 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._fillChoices()
         self._connectWidgets()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        # After an import, too: while nodes are read the parameter node's volumes may not be there yet, and it would miss them.
+        for event in (slicer.mrmlScene.EndCloseEvent, slicer.mrmlScene.EndImportEvent):
+            self.addObserver(slicer.mrmlScene, event, self.onSceneReady)
         self.initializeParameterNode()
 
     def _fillChoices(self):
@@ -215,7 +217,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._disconnectParameterNode()
         self._forgetResult()
 
-    def onSceneEndClose(self, *_args):
+    def onSceneReady(self, *_args):
         if self.parent.isEntered:
             self.initializeParameterNode()
 

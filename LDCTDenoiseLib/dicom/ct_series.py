@@ -18,7 +18,7 @@ from ..memory import check_memory
 from .arrange import Acquisition, arrange, name_of
 from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
 from .multi_frame import frame_headers
-from .read_file import read_header, read_with_pixels, unreadable
+from .read_file import damage_in, read_header, read_with_pixels
 from .slices import Slice, read_slice
 
 log = logging.getLogger(__name__)
@@ -87,12 +87,8 @@ def read_slices(series: SeriesFiles, *, force: bool = False) -> list[Slice]:
 
 
 def _frames(header: Dataset, path: Path) -> list[Dataset]:
-    try:
+    with damage_in(path):
         return list(frame_headers(header, path))
-    except InputError:
-        raise
-    except Exception as error:  # of many kinds, when a value is damaged
-        raise unreadable(path, error) from error
 
 
 def without_copies(slices: list[Slice]) -> list[Slice]:
@@ -155,14 +151,16 @@ def _stored(slices: list[Slice]) -> Iterator[tuple[Slice, np.ndarray]]:
     for one in slices:
         try:
             stored = next(frames)
-        except Exception as error:  # of many kinds, by decoder
+        except BaseException as error:  # of many kinds, by decoder; one written in Rust panics outside of Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise _undecodable(path, dataset, error) from error
         if stored.shape != one.shape:
             raise changed
         yield one, stored
 
 
-def _undecodable(path: Path, dataset: Dataset, error: Exception) -> InputError:
+def _undecodable(path: Path, dataset: Dataset, error: BaseException) -> InputError:
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "")
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
     hint = "get the file again."

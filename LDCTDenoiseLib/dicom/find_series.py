@@ -169,6 +169,8 @@ def choose_series(source: Path, uid: str | None = None, *, force: bool = False) 
             raise InputError(f"{source} holds no CT slice in DICOM{told}; give the folder of a CT series or a volume file.")
         if not ct and not force:
             raise InputError(f"{source} holds no CT but {_listing(found.series)}; pass --force to take it for CT in HU.")
+    if uid is None and ct and len(found.series) > len(ct):
+        log.info("Left out: %d series that are no CT.", len(found.series) - len(ct))
     if len(candidates) > 1:
         raise InputError(f"{source} holds {len(candidates)} CT series; choose one with --series UID: {_listing(candidates)}.")
     return candidates[0]

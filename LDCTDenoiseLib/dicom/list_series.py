@@ -10,6 +10,7 @@ from ..errors import InputError
 from .arrange import Acquisition, arrange
 from .ct_series import read_slices, without_copies
 from .find_series import SeriesFiles, find_series
+from .read_file import damage_in
 
 
 def list_series(source: Path) -> list[str]:
@@ -36,7 +37,8 @@ def _describe(series: SeriesFiles) -> str:
         lines.append(f"{series.modality}, {series.images} images: no CT")
     else:
         try:
-            lines += _describe_slices(series)
+            with damage_in(series.paths[0]):
+                lines += _describe_slices(series)
         except InputError as error:
             lines.append(f"cannot be denoised: {error}")
     return "\n".join(f"    {line}" for line in lines)

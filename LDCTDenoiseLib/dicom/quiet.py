@@ -11,5 +11,9 @@ def silence_pydicom() -> None:
 
     For a process of our own (command line, worker), not for a program that uses pydicom itself.
     """
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("pydicom").addFilter(_nothing)  # not its level, which pydicom sets when it is imported
     warnings.filterwarnings("ignore", module=r"(pydicom|LDCTDenoiseLib\.dicom)(\.|$)")
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

@@ -5,14 +5,15 @@ Errors name the file and what is wrong with it, never a value of its header: tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from ..errors import InputError
+from ..errors import InputError, LDCTDenoiseError
 
 
 def is_dicom(path: Path) -> bool:
@@ -49,6 +50,21 @@ def read_with_pixels(path: Path) -> Dataset:
     try:
         return pydicom.dcmread(path)
     except Exception as error:  # of many kinds, when a header is damaged
+        raise unreadable(path, error) from error
+
+
+@contextmanager
+def damage_in(path: Path) -> Iterator[None]:
+    """Around the understanding of a file's values: what a damaged one raises becomes the sentence about the file.
+
+    Raises:
+        InputError: a value is damaged.
+    """
+    try:
+        yield
+    except (LDCTDenoiseError, OSError, MemoryError):
+        raise
+    except Exception as error:  # of many kinds: damage knows no limits
         raise unreadable(path, error) from error
 
 

@@ -10,11 +10,16 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ..errors import InputError
+from .read_file import damage_in
 from .rescale import Rescale, value_range
 
-_NUMBERS_NEEDED = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+_NUMBERS_NEEDED = {
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    **dict.fromkeys(("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"), 1),
+}
 PADDING_TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
-_PIXELS_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +84,8 @@ def read_slice(
     Raises:
         InputError: the header lacks what a CT slice needs, or its values are not HU.
     """
-    try:
+    with damage_in(path):
         lacking = next((tag for tag, count in _NUMBERS_NEEDED.items() if _how_many_numbers(header.get(tag)) != count), None)
-        lacking = lacking or next((tag for tag in _PIXELS_NEEDED if header.get(tag) is None), None)
         if lacking:
             raise InputError(f"{path.name} lacks {lacking}, without which a CT slice has no place or no HU; leave it out.")
         rescale = _rescale(header, path, force=force)
@@ -93,10 +97,6 @@ def read_slice(
             raise InputError(f"{path.name} has a place or spacing that is impossible; get the file again, or leave it out.")
         kind = source_class or str(header.get("SOPClassUID") or "")
         return Slice(header, path, frame, kind, position, across, down, spacing, rescale, _padding(header))
-    except InputError:
-        raise
-    except Exception as error:  # of many kinds, when a value is damaged
-        raise InputError(f"{path.name} cannot be read (its header is damaged); get the file again, or leave it out.") from error
 
 
 def _rescale(header: Dataset, path: Path, *, force: bool) -> Rescale:

@@ -19,6 +19,7 @@ from .derivation import Derivation, derived_uid
 from .derived_header import derived_header
 from .derived_pixels import set_pixels
 from .output_folder import replace_folder_when_complete
+from .read_file import damage_in
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
@@ -126,18 +127,19 @@ def write_derived_series(
             for one in acquisition.slices:
                 if cancel is not None and cancel():
                     raise DenoisingCancelled("Denoising was cancelled; nothing was written.")
-                header = derived_header(
-                    one,
-                    index,
-                    derivation,
-                    series_number_offset=output.series_number_offset + number,
-                    keep_private=output.keep_private,
-                )
-                set_pixels(header, one, series.hu[index], hu[index])
-                header.SOPInstanceUID = derived_uid(new_series[-1], one.header.SOPInstanceUID, one.frame)
-                header.SeriesInstanceUID = new_series[-1]
-                index += 1
-                _save(header, temporary / f"{index:05d}.dcm", output.compression)
+                with damage_in(one.path):  # its header is written again here, with values that nobody has looked at
+                    header = derived_header(
+                        one,
+                        index,
+                        derivation,
+                        series_number_offset=output.series_number_offset + number,
+                        keep_private=output.keep_private,
+                    )
+                    set_pixels(header, one, series.hu[index], hu[index])
+                    header.SOPInstanceUID = derived_uid(new_series[-1], one.header.SOPInstanceUID, one.frame)
+                    header.SeriesInstanceUID = new_series[-1]
+                    index += 1
+                    _save(header, temporary / f"{index:05d}.dcm", output.compression)
     return new_series
 
 
@@ -148,5 +150,8 @@ def _save(dataset: Dataset, path: Path, compression: Compression) -> None:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.set_original_encoding(False, True)
     if compression is not Compression.NONE:
-        dataset.compress(compression.transfer_syntax, generate_instance_uid=False)
+        try:
+            dataset.compress(compression.transfer_syntax, generate_instance_uid=False)
+        except (RuntimeError, ValueError) as error:  # such as JPEG 2000 of very small slices
+            raise InputError(f"{path.name} cannot be compressed as {compression.value}; choose another --compress.") from error
     dataset.save_as(path, enforce_file_format=True)

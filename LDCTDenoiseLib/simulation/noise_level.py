@@ -19,7 +19,7 @@ def _box_mean(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.avg_pool2d(images[:, None], size, stride=1)[:, 0]
 
 
-def uniform_windows(volume: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
+def uniform_windows(volume: np.ndarray, spacing: tuple[float, float], side_mm: float = WINDOW_MM) -> np.ndarray:
     """Centres of square windows of uniform soft tissue.
 
     A window counts when its mean, and the means of its quarters, are soft tissue, and when the quarters' means agree best:
@@ -28,6 +28,7 @@ def uniform_windows(volume: np.ndarray, spacing: tuple[float, float]) -> np.ndar
     Args:
         volume: (slices, rows, columns), HU.
         spacing: (rows, columns) in mm.
+        side_mm: side of a window.
 
     Returns:
         (windows, 3) integer array of (slice, row, column) of the windows' first corners.
@@ -36,7 +37,7 @@ def uniform_windows(volume: np.ndarray, spacing: tuple[float, float]) -> np.ndar
         InputError: there is no soft tissue to measure in.
     """
     images = torch.as_tensor(np.ascontiguousarray(volume, dtype=np.float32))
-    height, width = window_size(spacing)
+    height, width = window_size(spacing, side_mm)
     if images.shape[1] < height or images.shape[2] < width:
         raise InputError(_NO_TISSUE)
     half = (height // 2, width // 2)
@@ -68,10 +69,30 @@ _NO_TISSUE = (
 )
 
 
-def window_size(spacing: tuple[float, float]) -> tuple[int, int]:
+def window_size(spacing: tuple[float, float], side_mm: float = WINDOW_MM) -> tuple[int, int]:
     """Rows and columns of a noise window, both even."""
-    height, width = (max(2, round(WINDOW_MM / mm / 2)) * 2 for mm in spacing)
+    height, width = (max(2, round(side_mm / mm / 2)) * 2 for mm in spacing)
     return height, width
+
+
+def flat_patches(volume: np.ndarray, windows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The windows' voxels, each window freed of its linear trend: (windows, height, width) float64, HU.
+
+    The trend takes 3 degrees of freedom, so that the variance is the sum of squares over (height * width - 3).
+
+    Args:
+        volume: (slices, rows, columns), HU.
+        windows: (windows, 3) first corners as (slice, row, column).
+        size: (height, width) in pixels.
+    """
+    height, width = size
+    patches = np.stack(
+        [volume[z, y : y + height, x : x + width] for z, y, x in windows], dtype=np.float64, casting="unsafe"
+    ).reshape(len(windows), -1)
+    row, column = (axis.ravel() for axis in np.mgrid[:height, :width].astype(float))
+    design = np.stack([np.ones(height * width), row, column], axis=1)
+    trend = patches @ np.linalg.pinv(design).T @ design.T
+    return (patches - trend).reshape(len(windows), height, width)
 
 
 def noise_sd(volume: np.ndarray, windows: np.ndarray, spacing: tuple[float, float]) -> float:
@@ -83,11 +104,5 @@ def noise_sd(volume: np.ndarray, windows: np.ndarray, spacing: tuple[float, floa
         spacing: (rows, columns) in mm.
     """
     height, width = window_size(spacing)
-    patches = np.stack(
-        [volume[z, y : y + height, x : x + width] for z, y, x in windows], dtype=np.float64, casting="unsafe"
-    ).reshape(len(windows), -1)
-    row, column = (axis.ravel() for axis in np.mgrid[:height, :width].astype(float))
-    design = np.stack([np.ones(height * width), row, column], axis=1)
-    trend = patches @ np.linalg.pinv(design).T @ design.T
-    variances = ((patches - trend) ** 2).sum(axis=1) / (height * width - 3)
+    variances = (flat_patches(volume, windows, (height, width)) ** 2).sum(axis=(1, 2)) / (height * width - 3)
     return float(np.sqrt(np.median(variances)))

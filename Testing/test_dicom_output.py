@@ -374,6 +374,13 @@ def test_compressed_output_has_the_same_values(tmp_path: Path, zero: Denoiser, c
     assert result.get("LossyImageCompression") in (None, "00")
 
 
+def test_a_slice_that_an_encoder_refuses_is_refused_in_a_sentence(tmp_path: Path, zero: Denoiser) -> None:
+    pytest.importorskip("openjpeg", reason="needs the extra: pip install 'ldctdenoise[dicom]'")
+    with pytest.raises(InputError, match="cannot be compressed as jpeg2000; choose another --compress"):  # 8 x 6 pixels
+        derive(make_slice(), tmp_path, zero, FileOptions(dicom=DicomOutput(compression=Compression.JPEG_2000)))
+    assert not (tmp_path / "out").exists()
+
+
 # Geometry
 
 

@@ -37,7 +37,7 @@ from LDCTDenoiseModuleLib.denoiseRun import NEW, Callbacks, DenoiseRun
 from LDCTDenoiseModuleLib.eventLoopTask import EventLoopTask
 from LDCTDenoiseModuleLib.messages import messageOf
 from LDCTDenoiseModuleLib.modelText import modelText
-from LDCTDenoiseModuleLib.outputNodes import SOURCE_REFERENCE
+from LDCTDenoiseModuleLib.outputNodes import SOURCE_REFERENCE, showInSliceViews
 from LDCTDenoiseModuleLib.preview import RED_SLICE, Preview, shownSlice
 from LDCTDenoiseModuleLib.progressText import Progress
 from LDCTDenoiseModuleLib.resultTable import resultTable
@@ -404,7 +404,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.resultLabel.text = resultTable(result)
         self.ui.compareButton.enabled = True
         self._showDevice(result)
-        _showInSliceViews(result["output"])
+        showInSliceViews(result["output"])
 
     def _onFailed(self, error):
         cancelled = isinstance(error, DenoisingCancelled)
@@ -884,11 +884,6 @@ def _select(combo, value, text=None, before=None):
         index = combo.count if before is None else combo.findText(before)
         combo.insertItem(index, text, value)
     combo.setCurrentIndex(index)
-
-
-def _showInSliceViews(node):
-    if slicer.app.layoutManager() is not None:
-        slicer.util.setSliceViewerLayers(background=node)
 
 
 class LDCTDenoiseTest(ScriptedLoadableModuleTest):

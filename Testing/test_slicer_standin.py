@@ -945,9 +945,12 @@ class TestInstalls:
         import SampleData
         import slicer
 
-        assert [source.sampleName for source in slicer.modules.sampleDataSources["StandInExample"]] == ["Example"]
-        assert SampleData.SampleDataLogic().downloadSample("Example").GetName() == "Example"
-        with pytest.raises(AttributeError, match="no network"):
-            SampleData.SampleDataLogic().downloadSample("CTChest")
+        (source,) = slicer.modules.sampleDataSources["StandInExample"]
+        assert source.customDownloader(source).GetName() == "Example"
+        for name in ("Example", "CTChest"):
+            with pytest.raises(AttributeError, match="no network"):
+                SampleData.SampleDataLogic().downloadSample(name)
+        with pytest.raises(TypeError, match="empty ones"):
+            SampleData.SampleDataLogic.registerCustomSampleDataSource(sampleName="No lists", customDownloader=print)
         with pytest.raises(AttributeError, match="no network"):
             SampleData.SampleDataLogic().downloadFromURL(uris="https://example.org/ct.nrrd", fileNames="ct.nrrd")

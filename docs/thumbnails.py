@@ -1,6 +1,6 @@
 """Draws the thumbnails of the module's sample data: the phantom, and a chest made of ellipses. No patient is shown.
 
-    make screenshots
+make screenshots
 """
 
 from __future__ import annotations

@@ -108,3 +108,13 @@ def placeBeside(source, target):
         hierarchy.CreateItem(parent, target)
     else:
         hierarchy.SetItemParent(own, parent)
+
+
+def showInSliceViews(node, fit=False):
+    """Put a volume into all slice views; without a window nothing happens.
+
+    Args:
+        fit: also move and zoom the views to it.
+    """
+    if slicer.app.layoutManager() is not None:
+        slicer.util.setSliceViewerLayers(background=node, fit=fit)

@@ -4,9 +4,11 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from LDCTDenoiseLib.errors import LDCTDenoiseError
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
 
-from .outputNodes import copyDisplay, copyGeometry, placeBeside
+from .messages import messageOf
+from .outputNodes import copyDisplay, copyGeometry, placeBeside, showInSliceViews
 from .volumeArrays import newImage, pixelSpacing, sliceAxis, slicesOf
 
 DOSE = 0.25
@@ -27,18 +29,29 @@ def register(makeLogic, icons):
     import SampleData
 
     add = SampleData.SampleDataLogic.registerCustomSampleDataSource
-    add(
-        category=CATEGORY,
-        sampleName=PHANTOM,
-        thumbnailFileName=str(icons / "LDCTPhantom.png"),
-        customDownloader=lambda source: makeLogic().loadPhantom(),
-    )
-    add(
-        category=CATEGORY,
-        sampleName=CHEST,
-        thumbnailFileName=str(icons / "LDCTChest.png"),
-        customDownloader=lambda source: makeLogic().simulateQuarterDose(_chest()),
-    )
+    for name, icon, make in (
+        (PHANTOM, "LDCTPhantom.png", lambda: makeLogic().loadPhantom()),
+        (CHEST, "LDCTChest.png", lambda: makeLogic().simulateQuarterDose(_chest())),
+    ):
+        add(
+            category=CATEGORY,
+            sampleName=name,
+            uris=[],  # empty and not None: Slicer walks through them
+            fileNames=[],
+            thumbnailFileName=str(icons / icon),
+            customDownloader=lambda source, make=make: _show(make),
+        )
+
+
+def _show(make):
+    """Make a sample and show it, as Slicer does with samples that it downloads; say so when it cannot be made."""
+    try:
+        node = make()
+    except LDCTDenoiseError as error:
+        slicer.util.errorDisplay(messageOf(error))
+        return None
+    showInSliceViews(node, fit=True)
+    return node
 
 
 def _chest():

@@ -12,13 +12,15 @@ from .installs import installs
 
 
 class SampleDataSource:
-    """What was registered; the lists of names are as long as the list of addresses."""
+    """What was registered; the lists of names are as long as the list of addresses, which may be empty but not None."""
 
     def __init__(self, category: str, sampleName: str, uris: Any, fileNames: Any, **details: Any) -> None:
+        if uris is None or fileNames is None:
+            raise TypeError(f"Sample '{sampleName}': Slicer walks through uris and fileNames; give lists, if only empty ones")
         self.category, self.sampleName = category, sampleName
         self.uris, self.fileNames = _listed(uris), _listed(fileNames)
         vars(self).update(details)
-        if self.uris and len(self.uris) != len(self.fileNames):
+        if len(self.uris) != len(self.fileNames):
             raise ValueError(f"Sample '{sampleName}': as many file names as addresses are needed")
 
 
@@ -38,7 +40,6 @@ class SampleDataLogic:
         loadFiles: Any = None,
         loadFileProperties: Any = None,
         checksums: Any = None,
-        sampleDescription: str | None = None,
     ) -> None:
         if not sampleName:
             raise ValueError("A sample needs a name")
@@ -49,7 +50,7 @@ class SampleDataLogic:
         source = SampleDataSource(
             category, sampleName, uris, fileNames, nodeNames=_listed(nodeNames), customDownloader=customDownloader,
             thumbnailFileName=thumbnailFileName, loadFileType=loadFileType, loadFiles=loadFiles, checksums=_listed(checksums),
-            loadFileProperties=loadFileProperties or {}, sampleDescription=sampleDescription,
+            loadFileProperties=loadFileProperties or {},
         )  # fmt: skip
         sources = sys.modules["slicer"].modules.sampleDataSources.setdefault(category, [])
         sources[:] = [other for other in sources if other.sampleName != sampleName] + [source]
@@ -58,11 +59,7 @@ class SampleDataLogic:
         raise NotImitated("SampleDataLogic.downloadFromURL: the stand-in has no network")
 
     def downloadSample(self, sampleName: str) -> Any:
-        """Samples that a custom function makes are made; others would need the network."""
-        for sources in sys.modules["slicer"].modules.sampleDataSources.values():
-            for source in sources:
-                if source.sampleName == sampleName and source.customDownloader is not None:
-                    return source.customDownloader(source)
+        """In Slicer too this never calls a customDownloader: only the thumbnail's button does."""
         raise NotImitated(f"SampleDataLogic.downloadSample('{sampleName}'): the stand-in has no network")
 
 

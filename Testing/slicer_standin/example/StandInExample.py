@@ -33,6 +33,8 @@ def registerSampleData():
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="StandInExample",
         sampleName="Example",
+        uris=[],
+        fileNames=[],
         customDownloader=lambda source: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", source.sampleName),
     )
 

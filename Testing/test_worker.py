@@ -164,6 +164,7 @@ def test_the_report_names_packages_and_devices(session: WorkerSession) -> None:
         ("raise ModuleNotFoundError(name='torch')", "not installed"),
         ("__version__ = '1.13.1'", "too old"),
         ("raise ImportError('libtorch is broken')", "libtorch is broken"),
+        ("raise OSError('c10.dll is missing')", "c10.dll is missing"),
     ],
 )
 def test_without_a_good_torch_the_worker_says_so(
@@ -324,7 +325,7 @@ def test_a_worker_that_talks_nonsense_gives_one_clear_message(code: str, words: 
 def test_what_libraries_print_does_not_break_the_protocol(tmp_path: Path) -> None:
     code = """
 import LDCTDenoiseLib.worker.serve as serve
-def report(jobs, request, progress):
+def report(jobs, request, tell):
     print("a library says hello", flush=True)
     return {}
 serve.JOBS["report"] = report

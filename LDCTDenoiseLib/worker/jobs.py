@@ -159,7 +159,7 @@ JOBS: dict[str, Callable[[Jobs, Message, Tell], Message]] = {
 def _torch_version() -> str | None:
     try:
         import torch
-    except ImportError:
+    except (ImportError, OSError):
         return None
     return str(torch.__version__)
 

@@ -55,7 +55,8 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         check_scenes(self)
 
     def reload(self) -> None:
-        entered = vars(self)["_entered"]
+        entered, entry = vars(self)["_entered"], vars(self)["_entry"]
+        vars(entry)["python_module"] = sys.modules[entry.name]
         self.setup_python_widget()
         if entered:
             self.enter()

@@ -13,6 +13,8 @@ EVERY ?= 1
 # What Qt without a display needs of Debian and Ubuntu, and a font for its pictures (PySide6 brings none).
 QT_SYSTEM := libegl1 libgl1 libglib2.0-0 libx11-6 libxkbcommon0 libdbus-1-3 libfontconfig1 libfreetype6 fonts-dejavu-core
 QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([]); exit(not QtGui.QFontDatabase.families())
+# Programs that judge DICOM output, Debian and Ubuntu.
+DICOM_PROGRAMS := dicom3tools dcm2niix
 
 .PHONY: demo test test-slow lint format bench train-default figures clean
 
@@ -59,4 +61,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
 	  { apt-get update && apt-get install -y --no-install-recommends $(QT_SYSTEM); } >/dev/null 2>&1 || \
 	  echo "No system libraries for Qt: the tests of the Slicer module will be skipped."
+	{ command -v dciodvfy && command -v dcm2niix; } >/dev/null || \
+	  { apt-get update && apt-get install -y --no-install-recommends $(DICOM_PROGRAMS); } >/dev/null 2>&1 || \
+	  echo "No $(DICOM_PROGRAMS): the tests that need them will be skipped."
 	touch $@

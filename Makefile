@@ -16,7 +16,7 @@ QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([
 # Programs that judge DICOM output, Debian and Ubuntu.
 DICOM_PROGRAMS := dicom3tools dcm2niix
 
-.PHONY: demo test test-slow lint format bench train-default figures clean
+.PHONY: demo test test-slow lint format bench screenshots train-default figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
@@ -38,6 +38,11 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine_speed.py
+
+# The README's pictures of the Slicer module and its sample data's thumbnails.
+screenshots: $(INSTALLED)
+	$(BIN)/python docs/thumbnails.py
+	$(BIN)/python -m docs.screenshots
 
 # The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
 train-default: $(INSTALLED)

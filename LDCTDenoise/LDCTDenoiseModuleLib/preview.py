@@ -108,8 +108,9 @@ class Preview(VTKObservationMixin):
         self._wanted = None
         composite = slicer.mrmlScene.GetNodeByID(RED_COMPOSITE)
         if composite is not None and self._previous is not None:
-            volumeID, opacity = self._previous
-            composite.SetForegroundVolumeID(volumeID)
+            backgroundID, foregroundID, opacity = self._previous
+            composite.SetBackgroundVolumeID(backgroundID)
+            composite.SetForegroundVolumeID(foregroundID)
             composite.SetForegroundOpacity(opacity)
         self._previous = None
         if self._node is not None:
@@ -188,6 +189,11 @@ class Preview(VTKObservationMixin):
         if composite is None:
             return
         if self._previous is None:
-            self._previous = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
+            self._previous = (
+                composite.GetBackgroundVolumeID(),
+                composite.GetForegroundVolumeID(),
+                composite.GetForegroundOpacity(),
+            )
+        composite.SetBackgroundVolumeID(volumeNode.GetID())  # what the fade goes to, whatever the view showed
         composite.SetForegroundVolumeID(self._node.GetID())
         composite.SetForegroundOpacity(self.opacity)

@@ -173,6 +173,7 @@ class Application:
 
     def grab(self, widget: QtWidgets.QWidget, path: str | Path, width: int | None = None, scale: float = 1.0) -> Path:
         """A picture of a widget in its preferred height at a width (px); ``scale`` 1.5 is a display at 150 %."""
+        self.process_events(0.02)  # layouts take note of changed texts
         if width is not None:
             height = widget.heightForWidth(width) if widget.hasHeightForWidth() else 0
             widget.resize(width, max(height, QtWidgets.QWidget.sizeHint(widget).height()))

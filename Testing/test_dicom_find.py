@@ -14,8 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from LDCTDenoiseLib.dicom import ct_series
+from LDCTDenoiseLib.dicom.arrange import Acquisition
 from LDCTDenoiseLib.dicom.ct_series import CTSeries, read_ct_series
 from LDCTDenoiseLib.dicom.find_series import find_series
+from LDCTDenoiseLib.dicom.slices import Slice
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.files import TEMPORARY_PREFIX
 from Testing.dicom_files import OTHER_SERIES, SERIES, make_enhanced, make_slice, save, save_series, stored_values
@@ -213,4 +216,22 @@ def test_a_damaged_file_of_another_series_does_not_stop_the_one_that_is_chosen(t
 )
 def test_a_header_that_makes_no_sense_is_refused(tmp_path: Path, tags: dict[str, object], sentence: str) -> None:
     save(make_slice(tags=tags), tmp_path / "0.dcm")
+    assert sentence in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["other rescale", "gone"])
+def test_a_file_that_changes_between_its_header_and_its_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    save_series(tmp_path, [0, 1, 2])
+    arrange = ct_series.arrange
+
+    def meanwhile(slices: list[Slice]) -> list[Acquisition]:
+        (tmp_path / "1.dcm").unlink()
+        if change == "other rescale":
+            save(make_slice(1, {"RescaleIntercept": -1000}), tmp_path / "1.dcm")
+        return arrange(slices)
+
+    monkeypatch.setattr(ct_series, "arrange", meanwhile)
+    sentence = "1.dcm changed while it was read" if change == "other rescale" else "1.dcm cannot be read"
     assert sentence in refusal(tmp_path)

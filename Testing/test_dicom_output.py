@@ -15,6 +15,8 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
@@ -297,6 +299,19 @@ def test_what_is_true_of_the_source_only_is_dropped(tmp_path: Path, zero: Denois
     for tag in ("InstanceCreatorUID", "PixelDataProviderURL", "SmallestImagePixelValue", "LargestImagePixelValue"):
         assert tag not in result
     assert "IconImageSequence" not in result
+
+
+@pytest.mark.parametrize(("syntax", "lossy"), [(JPEGLSNearLossless, "01"), (JPEGLSLossless, None)])
+def test_pixels_that_were_lossy_are_called_so_even_where_the_source_forgot(
+    tmp_path: Path, zero: Denoiser, syntax: str, lossy: str | None
+) -> None:
+    pytest.importorskip("jpeg_ls", reason="needs the extra: pip install 'ldctdenoise[dicom]'")
+    source = make_slice(stored=np.arange(40 * 40, dtype=np.uint16).reshape(40, 40))
+    source.compress(syntax, jls_error=0 if lossy is None else 2, generate_instance_uid=False)
+    if "LossyImageCompression" in source:
+        del source.LossyImageCompression
+    (result,) = derive(source, tmp_path, zero)
+    assert result.get("LossyImageCompression") == lossy
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
 from ..errors import InputError
+from ..files import unchanged
 from ..memory import check_memory
 from .arrange import Acquisition, arrange, name_of
 from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
@@ -58,10 +60,14 @@ def read_ct_series(source: Path | SeriesFiles, uid: str | None = None, *, force:
     """
     files = source if isinstance(source, SeriesFiles) else choose_series(source, uid, force=force)
     check_series(files, force=force)
-    slices = read_slices(files, force=force)
-    acquisitions = arrange(without_copies(slices))
-    ordered = [one for acquisition in acquisitions for one in acquisition.slices]
-    hu, padding = _read_hu(ordered)
+    with ExitStack() as stack:
+        # Headers and pixels are read one after the other: what changes between may be half old, half new.
+        for path in files.paths:
+            stack.enter_context(unchanged(path))
+        slices = read_slices(files, force=force)
+        acquisitions = arrange(without_copies(slices))
+        ordered = [one for acquisition in acquisitions for one in acquisition.slices]
+        hu, padding = _read_hu(ordered)
     return CTSeries(acquisitions, hu, padding)
 
 

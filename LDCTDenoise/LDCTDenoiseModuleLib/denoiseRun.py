@@ -22,7 +22,7 @@ from .outputNodes import (
     noiseMapName,
     record,
 )
-from .sequences import framesOf, sequenceOf, showSequence
+from .sequences import browserOf, framesOf, sequenceOf, showSequence
 from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
 
 NEW = "new"
@@ -103,6 +103,9 @@ class DenoiseRun(VTKObservationMixin):
         self._outputID = _idOf(outputNode)
         self._noiseMapID = _idOf(noiseMapNode)
         self._referenceID = _idOf(referenceNode)
+        self._needed = {self._inputID, self._outputID, self._noiseMapID, self._referenceID} - {None, NEW}
+        if allFrames:
+            self._needed |= {browserOf(inputNode).GetID(), sequenceOf(inputNode).GetID()}
         self._ended = None
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
@@ -126,8 +129,7 @@ class DenoiseRun(VTKObservationMixin):
         self._end(InputError(_("The scene was closed during the run; nothing was changed.")))
 
     def _onNodeRemoved(self, *_args):
-        ids = {self._inputID, self._outputID, self._noiseMapID, self._referenceID} - {None, NEW}
-        if any(slicer.mrmlScene.GetNodeByID(nodeID) is None for nodeID in ids):
+        if any(slicer.mrmlScene.GetNodeByID(nodeID) is None for nodeID in self._needed):
             self._end(InputError(_("A volume of this run was deleted while it was going on; nothing was changed.")))
 
     def _tell(self, callback, *told):

@@ -31,23 +31,28 @@ def fillOutput(node, inputNode, image, record):
     Args:
         node: the output.
         image: vtkImageData with the result.
-        record: attributes that tell how the voxels were made, by name.
+        record: what :func:`record` gives.
     """
     modifying = node.StartModify()
     copyGeometry(inputNode, node)
     node.SetAndObserveImageData(image)
     node.SetVoxelValueQuantity(inputNode.GetVoxelValueQuantity())
     node.SetVoxelValueUnits(inputNode.GetVoxelValueUnits())
-    for name, value in record.items():
-        node.SetAttribute(ATTRIBUTE + name, str(value))
+    tell(node, record)
     node.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
     node.EndModify(modifying)
     placeBeside(inputNode, node)
 
 
+def tell(node, record):
+    """Keep a record as attributes of a node."""
+    for name, value in record.items():
+        node.SetAttribute(ATTRIBUTE + name, None if value is None else str(value))
+
+
 def record(inputNode, settings, result, slices):
-    """What is told about a result: everything needed to make it again."""
-    told = {
+    """What is told about a result: everything needed to make it again. None takes away what an earlier result told."""
+    return {
         "Model": result["model"],
         "ModelHash": result["model_hash"],
         "Strength": settings.blend,
@@ -57,10 +62,9 @@ def record(inputNode, settings, result, slices):
         "SoftwareVersion": __version__,
         "SourceName": inputNode.GetName(),
         "Slices": "{}:{}".format(*slices),
+        # Kept for the export to DICOM, which needs the source's files even when its node is gone.
+        "SourceInstanceUIDs": inputNode.GetAttribute(INSTANCE_UIDS),
     }
-    # Kept for the export to DICOM, which needs the source's files even when its node is gone.
-    uids = inputNode.GetAttribute(INSTANCE_UIDS)
-    return {**told, "SourceInstanceUIDs": uids} if uids else told
 
 
 def copyGeometry(source, target):

@@ -2,10 +2,10 @@
 
 import slicer
 
-from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE, copyDisplay, placeBeside
+from .outputNodes import SOURCE_REFERENCE, copyDisplay, placeBeside, tell
 
 
-def _browserOf(volumeNode):
+def browserOf(volumeNode):
     """The sequence browser that shows a volume as one of its proxies, or None."""
     browsers = slicer.mrmlScene.GetNodesByClass("vtkMRMLSequenceBrowserNode")
     if browsers is None:  # a Slicer without the Sequences module
@@ -20,7 +20,7 @@ def _browserOf(volumeNode):
 
 def sequenceOf(volumeNode):
     """The sequence that a volume shows a frame of, or None."""
-    browser = _browserOf(volumeNode)
+    browser = browserOf(volumeNode)
     return browser.GetSequenceNode(volumeNode) if browser else None
 
 
@@ -37,12 +37,13 @@ def showSequence(inputNode, volumes, name, record):
         The volume node that shows its current frame.
     """
     scene = slicer.mrmlScene
-    browser, source = _browserOf(inputNode), sequenceOf(inputNode)
+    browser, source = browserOf(inputNode), sequenceOf(inputNode)
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
     sequence.SetIndexName(source.GetIndexName())
     sequence.SetIndexUnit(source.GetIndexUnit())
     sequence.SetIndexType(source.GetIndexType())
     for index, volume in enumerate(volumes):
+        tell(volume, record)  # the shown volume takes over what its frame says
         sequence.SetDataNodeAtValue(volume, source.GetNthIndexValue(index))
     browser.AddSynchronizedSequenceNode(sequence)
     frame = max(0, browser.GetSelectedItemNumber())
@@ -51,9 +52,7 @@ def showSequence(inputNode, volumes, name, record):
     shown.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
     proxy = browser.AddProxyNode(shown, sequence, False)
     proxy.CopyContent(sequence.GetNthDataNode(frame))
-    for node in (sequence, proxy):
-        for key, value in record.items():
-            node.SetAttribute(ATTRIBUTE + key, str(value))
+    tell(sequence, record)
     copyDisplay(inputNode, proxy)
     placeBeside(inputNode, proxy)
     return proxy

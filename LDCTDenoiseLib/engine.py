@@ -82,8 +82,7 @@ class Denoiser:
         levels: int | None = None,
         blend: float = 1.0,
     ) -> None:
-        if not 0 <= blend <= 1:
-            raise InputError(f"The blend is {blend:g}; it must be from 0 (input) to 1 (denoised).")
+        self.blend = blend
         if batch_size is not None and batch_size < 1:
             raise InputError(f"The batch size is {batch_size}; it must be at least 1.")
         try:
@@ -93,13 +92,23 @@ class Denoiser:
             raise InputError(f"There is no precision '{precision}'; choose one of {known}.") from None
         cascade, self.info = load_model(model)
         self.levels = cascade.use(levels)
-        self.blend = blend
         self.batch_size = batch_size
         self.device = choose_device(device)
         self._dtype = chosen_precision.dtype(self.device)
         self._halo = cascade.radius(self.levels)
         self._cascade = self._prepare(cascade)
         self._computing = threading.Lock()
+
+    @property
+    def blend(self) -> float:
+        """Weight of the denoised image; it can be changed between volumes."""
+        return self._blend
+
+    @blend.setter
+    def blend(self, blend: float) -> None:
+        if not 0 <= blend <= 1:
+            raise InputError(f"The blend is {blend:g}; it must be from 0 (input) to 1 (denoised).")
+        self._blend = blend
 
     def _prepare(self, cascade: Cascade) -> Cascade:
         for index in range(len(cascade.levels)):

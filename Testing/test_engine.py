@@ -89,6 +89,14 @@ def test_blend_zero_gives_the_input_back(tiny_model: Path) -> None:
     np.testing.assert_array_equal(Denoiser(tiny_model, device="cpu", blend=0)(volume), volume)
 
 
+def test_a_blend_that_is_changed_later_is_checked_too(tiny_model: Path) -> None:
+    denoiser = Denoiser(tiny_model, "cpu")
+    with pytest.raises(InputError, match="from 0"):
+        denoiser.blend = 1.5
+    denoiser.blend = 0.0
+    np.testing.assert_array_equal(denoiser(noisy_volume()), noisy_volume())
+
+
 def test_blend_weighs_the_denoised_image(denoiser: Denoiser, tiny_model: Path) -> None:
     volume = noisy_volume(kind=np.float32)
     blended = Denoiser(tiny_model, device="cpu", blend=0.7)(volume)

@@ -54,6 +54,7 @@ def denoiseSlices(
         }
         result = yield from worker.do(request, progress or (lambda done, total: None), started or (lambda message: None))
         yield from copy_in_chunks(output.map(), denoised)
+        yield from folder.remove_in_steps()
         return result
     finally:
         folder.remove()

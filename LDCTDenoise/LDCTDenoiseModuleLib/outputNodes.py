@@ -78,16 +78,22 @@ def copyGeometry(source, target):
 def copyDisplay(source, target):
     """Window, level and colours of the source."""
     shown = source.GetScalarVolumeDisplayNode()
-    if target.GetScalarVolumeDisplayNode() is None:
-        target.CreateDefaultDisplayNodes()
-    display = target.GetScalarVolumeDisplayNode()
-    if shown is None or display is None:
+    if shown is None:
+        if target.GetScalarVolumeDisplayNode() is None:
+            target.CreateDefaultDisplayNodes()
         return
+    display = target.GetScalarVolumeDisplayNode()
+    own = display is not None
+    if not own:
+        display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
     display.SetInterpolate(shown.GetInterpolate())
     if shown.GetColorNodeID():
         display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+    if not own:
+        # Only now, and not by CreateDefaultDisplayNodes: that would look for a window in all voxels, for a second.
+        target.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def centreWindowOnZero(node):

@@ -85,7 +85,7 @@ class Worker:
         slicer.app.connect("aboutToQuit()", self.shutdown)
 
     def do(self, request, progress=lambda done, total: None, started=lambda message: None):
-        """Steps that do one job; they return the result message.
+        """Steps that do one job; they return what the result says.
 
         Raises:
             DenoisingCancelled: it was cancelled, even if the worker was faster.
@@ -113,7 +113,7 @@ class Worker:
             raise failure[0]
         if cancelled is not None:
             raise cancelled
-        return outcome[0]
+        return {key: value for key, value in outcome[0].items() if key not in ("event", "id")}
 
     def shutdown(self, *_):
         """End the process with everything that it started."""

@@ -12,7 +12,7 @@ from LDCTDenoiseLib.dicom.rescale import Rescale
 decimals = st.integers(1, 13).flatmap(
     lambda digits: st.integers(1, 10**digits).map(lambda n: float(DSfloat(n / 10 ** (digits - 2), auto_format=True)))
 )
-slopes = decimals.filter(lambda slope: 1e-3 <= slope <= 100)
+slopes = decimals.filter(lambda slope: 0.01 <= slope <= 100)
 intercepts = st.one_of(st.integers(-5000, 5000).map(float), st.floats(-5000, 5000).map(lambda x: round(x, 4)))
 stored_values = st.lists(st.integers(-(2**15), 2**16 - 1), min_size=1, max_size=20).map(np.array)
 

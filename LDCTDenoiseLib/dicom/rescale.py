@@ -32,7 +32,8 @@ class Rescale:
         if self.whole:
             return stored.astype(np.int64) * int(self.slope) + int(self.intercept)
         hu = stored * self.slope + self.intercept
-        if np.abs(hu).max(initial=0) * np.finfo(np.float32).eps > abs(self.slope) / 2:
+        rounding = np.abs(hu).max(initial=0) * np.finfo(np.float32).eps / 2
+        if rounding > 0.45 * abs(self.slope):
             raise InputError(f"The RescaleSlope {self.slope:g} is too small to be one of HU; convert the values first.")
         return hu.astype(np.float32)
 

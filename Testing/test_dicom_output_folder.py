@@ -92,6 +92,23 @@ def test_what_this_program_did_not_write_is_never_replaced(tmp_path: Path, sourc
     assert names(tmp_path / "out") == before
 
 
+def test_what_somebody_puts_there_meanwhile_is_not_replaced_either(
+    tmp_path: Path, source: Path, zero: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoise_file(source, tmp_path / "out", zero)
+    save_whole = write_series._save
+
+    def meanwhile(dataset: pydicom.Dataset, path: Path, compression: write_series.Compression) -> None:
+        (tmp_path / "out" / "notes.txt").write_text("mine")
+        save_whole(dataset, path, compression)
+
+    monkeypatch.setattr(write_series, "_save", meanwhile)
+    with pytest.raises(InputError, match="this program did not write"):
+        denoise_file(source, tmp_path / "out", zero, OVERWRITE)
+    assert names(tmp_path / "out") == ["00001.dcm", "00002.dcm", "00003.dcm", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
 @pytest.mark.parametrize("target", ["in", "in/out", "."])
 def test_input_and_output_must_not_lie_in_each_other(tmp_path: Path, source: Path, target: str) -> None:
     assert "lie in each other" in refusal(source, tmp_path / target)

@@ -38,6 +38,7 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python -m benchmarks.slicer_responsiveness
 
 # The README's pictures of the Slicer module and its sample data's thumbnails.
 screenshots: $(INSTALLED)

@@ -82,18 +82,14 @@ def copyDisplay(source, target):
         if target.GetScalarVolumeDisplayNode() is None:
             target.CreateDefaultDisplayNodes()
         return
-    display = target.GetScalarVolumeDisplayNode()
-    own = display is not None
-    if not own:
-        display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    # Not CreateDefaultDisplayNodes: it would look for a window in all voxels, for a second.
+    display = target.GetScalarVolumeDisplayNode() or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
     display.SetInterpolate(shown.GetInterpolate())
     if shown.GetColorNodeID():
         display.SetAndObserveColorNodeID(shown.GetColorNodeID())
-    if not own:
-        # Only now, and not by CreateDefaultDisplayNodes: that would look for a window in all voxels, for a second.
-        target.SetAndObserveDisplayNodeID(display.GetID())
+    target.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def centreWindowOnZero(node):

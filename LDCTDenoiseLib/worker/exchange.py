@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..errors import InputError
 PREFIX = "ldctdenoise-exchange-"
 CHUNK_BYTES = 8 * 2**20
 """What is copied at once: some milliseconds, so that a window stays alive between chunks."""
+_REMOVED_BYTES = 64 * 2**20
+"""What is taken from a file at once: freeing its memory takes some milliseconds, too."""
 _STALE_SECONDS = 24 * 3600
 _SPARE_BYTES = 64 * 2**20
 
@@ -89,6 +92,15 @@ class ExchangeFolder:
                 f"{free / 1e6:.0f} MB are free; free some, or set another temporary folder."
             ) from error
         return array
+
+    def remove_in_steps(self) -> Iterator[None]:
+        """Remove the folder piece by piece, yielding after every piece; nobody may use its arrays any more."""
+        for path in self.path.iterdir():
+            with suppress(OSError):  # what cannot be shortened is removed whole
+                for size in range(path.stat().st_size - _REMOVED_BYTES, 0, -_REMOVED_BYTES):
+                    os.truncate(path, size)
+                    yield
+        self.remove()
 
     def remove(self) -> None:
         """Remove the folder with all volumes in it; a second time does nothing."""

@@ -1,0 +1,128 @@
+"""How long the Slicer module blocks the window, and how soon a second Apply computes.
+
+    make bench
+
+The module runs on the stand-in of Slicer (Testing/slicer_standin) with its real worker process, on the CPU, on a volume of
+300 slices of which a few are denoised: measured is what the module does around the computation (copies to and from the
+worker, output volume, noise map), not the networks. A timer of 5 ms tells how long the event loop stood still. The stand-in
+renders nothing: what Slicer's views take comes on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PySide6 import QtCore
+
+from LDCTDenoiseLib.simulation.phantom import make_phantom
+from Testing.slicer_standin import start_application
+
+SHAPE = (300, 512, 512)
+FIRST, LAST = 150, 153
+TICK_MS = 5
+PATIENCE_S = 600
+AIM_BLOCKED_MS = 100
+AIM_OVERHEAD_S = 0.5
+
+
+class Watch:
+    """Looks on while a run goes: the longest standstill of the event loop, when the worker began, when each slice was ready."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.began_s = 0.0
+        self.slices: list[float] = []
+        self._start = self._last = time.perf_counter()
+        self._timer = QtCore.QTimer()
+        self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.longest_s = max(self.longest_s, now - self._last)
+        self._last = now
+
+    def began(self) -> None:
+        self.began_s = time.perf_counter() - self._start
+
+    def slice_done(self, done: int, _total: int) -> None:
+        self.slices += [time.perf_counter() - self._start] * (done - len(self.slices))
+
+    def stop(self) -> None:
+        self._tick()
+        self._timer.stop()
+
+
+def run(application: Any, widget: Any) -> dict[str, float]:
+    """Press Apply, wait for the end, tell what was measured."""
+    watch = Watch()
+    progress, started = widget._onProgress, widget._onStarted
+    widget._onProgress = lambda done, total: (watch.slice_done(done, total), progress(done, total))
+    widget._onStarted = lambda message: (watch.began(), started(message))
+    start = time.perf_counter()
+    widget.ui.applyButton.click()
+    application.wait_until(lambda: not widget.ui.cancelButton.enabled, PATIENCE_S, "the end of the run")
+    watch.stop()
+    del widget._onProgress, widget._onStarted
+    if not widget.ui.statusLabel.text.startswith("Done"):
+        raise RuntimeError(widget.ui.statusLabel.text)
+    a_slice = (watch.slices[-1] - watch.slices[0]) / (len(watch.slices) - 1)
+    return {
+        "longest_standstill_ms": watch.longest_s * 1000,
+        "worker_computes_s": watch.began_s,
+        "first_slice_s": watch.slices[0],
+        "a_slice_s": a_slice,
+        "overhead_before_first_slice_s": watch.slices[0] - a_slice,
+        "whole_run_s": time.perf_counter() - start,
+    }
+
+
+def add_volume() -> Any:
+    """A volume of the phantom's slice with noise."""
+    import slicer
+
+    noise = np.random.default_rng(0).normal(0, 20, SHAPE[1:])
+    voxels = np.broadcast_to((make_phantom(1, SHAPE[1]).truth + noise).astype(np.int16), SHAPE)
+    volume = slicer.util.addVolumeFromArray(np.ascontiguousarray(voxels), name="CT")
+    volume.SetSpacing(0.78, 0.78, 1.0)
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    return volume
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=4, help="the first has a cold worker")
+    options = parser.parse_args()
+    application = start_application()
+    widget = application.load_module("LDCTDenoise/LDCTDenoise.py").widgetRepresentation().self()
+    node = widget._parameterNode
+    node.inputVolume = add_volume()
+    application.choose(widget.ui.noiseMapSelector, "Create new Noise map")
+    node.region, node.firstSlice, node.lastSlice = "range", FIRST, LAST
+    node.batchSize, node.device = 1, "cpu"
+    runs = [run(application, widget) for _ in range(options.runs)]
+    if application.exceptions:
+        raise application.exceptions[0]
+    application.quit()
+
+    print(f"{' x '.join(map(str, SHAPE))} int16, {LAST - FIRST + 1} slices denoised, noise map made; first run: cold worker")
+    for name in runs[0]:
+        print(f"{name:32}" + "".join(f"{one[name]:9.3f}" for one in runs))
+    worst = max(one["longest_standstill_ms"] for one in runs)
+    overhead = max(one["overhead_before_first_slice_s"] for one in runs[1:])
+    print(f"longest standstill of the event loop: {worst:.0f} ms (aim {AIM_BLOCKED_MS})")
+    print(f"warm worker, Apply to first slice beyond the slice's own time: {overhead:.2f} s (aim {AIM_OVERHEAD_S})")
+    target = Path("benchmarks/results/slicer_responsiveness.json")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps({"longest_standstill_ms": worst, "warm_overhead_s": overhead, "runs": runs}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -29,6 +29,10 @@ class DeviceError(LDCTDenoiseError):
     """The device asked for is not there, or has too little memory."""
 
 
+class TrainingError(LDCTDenoiseError):
+    """A training cannot go on; what it had saved is left."""
+
+
 class MissingExtraError(LDCTDenoiseError):
     """A command needs packages that the base installation leaves out."""
 

@@ -20,6 +20,7 @@ from LDCTDenoiseLib import load_model
 from LDCTDenoiseLib.cascade import Predicts
 from LDCTDenoiseLib.command_line import main
 from LDCTDenoiseLib.hu import DEFAULT_SCALE
+from LDCTDenoiseLib.metrics import ABDOMEN
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
 from LDCTDenoiseLib.training.level_training import LevelTraining
 from Testing.conftest import random_cascade
@@ -72,7 +73,7 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def module_for(index: int = 0, **loss: object) -> LevelTraining:
     predicts = [Predicts.IMAGE, Predicts.DIFFERENCE][index]
     config = LevelConfig("drl", predicts, 10, loss=LossConfig(**loss))  # type: ignore[arg-type]
-    return LevelTraining(random_cascade("C"), index, config)
+    return LevelTraining(random_cascade("C"), index, config, ABDOMEN)
 
 
 def test_mse_is_a_mean_over_pixels_and_batch_in_network_units() -> None:
@@ -106,7 +107,7 @@ def test_the_perceptual_term_waits_for_its_step_and_has_its_weight() -> None:
         def global_step(self) -> int:
             return self.step_now
 
-    module = AtStep(random_cascade("C"), 0, config, Constant())  # type: ignore[arg-type]
+    module = AtStep(random_cascade("C"), 0, config, ABDOMEN, Constant())  # type: ignore[arg-type]
     full = torch.full((2, 1, 8, 8), 40.0)
     assert module.loss(DEFAULT_SCALE.to_unit(full), full, full).item() == pytest.approx(0, abs=1e-12)
     module.step_now = 3
@@ -150,7 +151,7 @@ def test_a_level_sees_the_earlier_ones_results_in_the_precision_of_inference() -
 
 def test_the_last_layer_can_learn_slower_and_the_cosine_ends_at_zero() -> None:
     config = LevelConfig("drl", Predicts.IMAGE, 8, learning_rate=1e-3, last_layer_rate=0.01, schedule="cosine")
-    module = LevelTraining(random_cascade("C"), 0, config)
+    module = LevelTraining(random_cascade("C"), 0, config, ABDOMEN)
     settings = module.configure_optimizers()
     optimizer, scheduler = settings["optimizer"], settings["lr_scheduler"]["scheduler"]  # type: ignore[index, call-overload]
     others, last = optimizer.param_groups

@@ -13,7 +13,8 @@ from LDCTDenoiseLib.extras import require_extra
 from LDCTDenoiseLib.training.config import config_record, load_config
 from Testing.conftest import REPOSITORY
 
-MINIMAL = {"name": "x", "purpose": "tests", "steps_per_epoch": 5, "levels": [{"network": "drl", "predicts": "image", "steps": 5}]}
+MINIMAL_LEVEL = {"network": "drl", "predicts": "image", "steps": 5}
+MINIMAL = {"name": "x", "purpose": "tests", "steps_per_epoch": 5, "levels": [MINIMAL_LEVEL]}
 
 
 def write(folder: Path, record: object) -> Path:
@@ -65,8 +66,16 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
         ({"levels": [{"network": "drl", "predicts": "noise", "steps": 5}]}, "image or difference, not 'noise'"),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": 5.5}]}, "steps must be of type int"),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": True}]}, "steps must be of type int"),
-        ({"levels": [{"network": "drl", "predicts": "image", "steps": 5, "schedule": "fast"}]}, "constant or cosine"),
+        (
+            {"levels": [{"network": "drl", "predicts": "image", "steps": 5, "schedule": "fast"}]},
+            "schedule must be one of constant, cosine, step",
+        ),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": 5, "loss": {"mse": 0}}]}, "the loss has no term"),
+        ({"levels": [MINIMAL_LEVEL | {"schedule": "step"}]}, "schedule step and drop_at go together"),
+        ({"levels": [MINIMAL_LEVEL | {"weights": "mean"}]}, "weights must be last or best"),
+        ({"levels": [MINIMAL_LEVEL | {"gradient_clip": -1}]}, "gradient_clip must not be negative"),
+        ({"levels": [MINIMAL_LEVEL | {"precision": "bf16-mixed", "loss": {"adversarial": 1}}]}, 'needs precision "32"'),
+        ({"validation_window": "lung"}, "validation_window must be one of C50/W400"),
         ({"steps_per_epoch": 3}, "multiple of steps_per_epoch"),
         ({"steps_per_epoch": 0}, "steps_per_epoch must be above 0"),
         ({"data": {"dose_range": [0.5, 0.1]}}, "dose_range"),

@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from .options import add_device
+from .options import add_device, positive
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,7 +18,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: checkpoints, logs, model")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's checkpoints")
     parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-16 (safetensors; default: fetch torchvision's)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for prepared noise (default: RUN/cache)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for prepared volumes (default: RUN/cache)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan (steps, memory, time) and write nothing")
+    parser.add_argument(
+        "--devices",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="GPUs, or processes on the CPU, that share each batch",
+    )
     add_device(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.set_defaults(run=run)
@@ -30,11 +38,17 @@ def run(options: argparse.Namespace) -> None:
 
     config = load_config(options.config)
     with require_extra("train"):
+        from ..training.processes import find_processes
         from ..training.train import train
 
     # Lightning's own notes are about Lightning.
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if options.dry_run:
+        from ..training.plan import plan
+
+        print(plan(config, options.data, vgg_weights=options.vgg_weights, device=options.device, devices=options.devices))
+        return
     model = train(
         config,
         options.data,
@@ -43,6 +57,8 @@ def run(options: argparse.Namespace) -> None:
         vgg_weights=options.vgg_weights,
         cache=options.cache,
         device=options.device,
+        devices=options.devices,
         progress=not options.quiet,
     )
-    print(model)
+    if find_processes(options.devices).first:
+        print(model)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from ..hu import AIR_FLOOR_HU
 from ..hu_check import check_finite
 from .noise_level import noise_sd, uniform_windows
 from .parallel_beam import Kernel, ParallelBeam
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 MU_WATER_PER_MM = 0.0192
 """Linear attenuation of water at 70 keV."""
@@ -184,8 +187,14 @@ def simulate_low_dose(
 
 def insert_noise(volume: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Volume plus noise (both HU) in the volume's type, with the scanner's floor of -1024 HU."""
-    noisy = np.maximum(volume + noise, AIR_FLOOR_HU)
+    noisy = with_scanner_floor(volume, noise)
     if np.issubdtype(volume.dtype, np.integer):
         limits = np.iinfo(volume.dtype)
         noisy = np.clip(np.rint(noisy), limits.min, limits.max)
-    return np.where(volume <= AIR_FLOOR_HU, volume, noisy).astype(volume.dtype)
+    return noisy.astype(volume.dtype)
+
+
+def with_scanner_floor(volume: Array, noise: Array) -> Array:
+    """Volume plus noise (both HU): nothing falls below -1024 HU, and what lies there already stays as it is."""
+    floored = volume <= AIR_FLOOR_HU
+    return (volume + noise).clip(AIR_FLOOR_HU, None) * ~floored + volume * floored

@@ -13,7 +13,11 @@ from typing import Any
 from ..errors import InputError
 from ..extras import require_extra
 from ..level import Level, Predicts, Sees
+from ..metrics import ABDOMEN, WINDOWS, Window
 from ..networks import NETWORKS
+
+SCHEDULES = ("constant", "cosine", "step")
+WINDOWS_BY_NAME = {window.name: window for window in WINDOWS}
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class LossConfig:
         vgg_window: [low, high] HU that VGG sees as [0, 1].
         noise_weighted: divide each patch's loss by (SD of its inserted noise)^2 / 4 + (3 HU)^2, so that a batch of mixed
             doses is not ruled by its noisiest patches.
+        adversarial: weight of a Wasserstein critic's opinion of the result (``adversarial.py``); 0 leaves it out.
+        critic_steps: batches that the critic learns from for each that the network learns from.
+        gradient_penalty: weight of the critic's gradient penalty.
     """
 
     mse: float = 1.0
@@ -36,6 +43,9 @@ class LossConfig:
     vgg_blocks: int = 4
     vgg_window: tuple[float, float] = (-1024.0, 3071.0)
     noise_weighted: bool = False
+    adversarial: float = 0.0
+    critic_steps: int = 4
+    gradient_penalty: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,14 @@ class LevelConfig:
         network, predicts, sees: as in ``cascade.Level``.
         steps: optimiser steps.
         learning_rate: of Adam.
+        betas: of Adam.
         last_layer_rate: learning rate of the last convolution, as a share of the others'. Its weights act directly in
             units of 4,095 HU, so that steps that suit the other layers shake the result by tens of HU.
-        schedule: "constant", or "cosine" down to zero over the steps.
+        schedule: "constant", "cosine" down to zero over the steps, or "step": a tenth from each step of ``drop_at`` on.
+        drop_at: steps of the "step" schedule.
+        gradient_clip: longest gradient (2-norm) that is not shortened; 0 shortens none.
+        weights: "last", or "best": those of the epoch with the highest validation PSNR.
+        patience: epochs without a higher validation PSNR after which the level ends; 0 takes all steps.
         precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
             predict is no larger than bfloat16's rounding.
         loss: the level's loss.
@@ -59,8 +74,13 @@ class LevelConfig:
     steps: int
     sees: Sees = Sees.PREVIOUS
     learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
     last_layer_rate: float = 1.0
     schedule: str = "constant"
+    drop_at: tuple[int, ...] = ()
+    gradient_clip: float = 0.0
+    weights: str = "last"
+    patience: int = 0
     precision: str = "32"
     loss: LossConfig = field(default_factory=LossConfig)
 
@@ -98,7 +118,9 @@ class TrainingConfig:
         data: patches, doses and split.
         seed: of the initial weights, the patches and the noise.
         steps_per_epoch: steps between two validations and checkpoints.
-        batch_norm_batches: batches over which batch norm's statistics are estimated anew at a level's end.
+        batch_norm_batches: batches over which batch norm's statistics are estimated anew at a level's end; 0 keeps the
+            running ones.
+        validation_window: display window of the validation's PSNR, by its name in ``metrics.WINDOWS``.
     """
 
     name: str
@@ -108,6 +130,11 @@ class TrainingConfig:
     seed: int = 1
     steps_per_epoch: int = 250
     batch_norm_batches: int = 200
+    validation_window: str = ABDOMEN.name
+
+    @property
+    def window(self) -> Window:
+        return WINDOWS_BY_NAME[self.validation_window]
 
     def __post_init__(self) -> None:
         low, high = self.data.dose_range
@@ -116,6 +143,8 @@ class TrainingConfig:
             (0 < low <= high < 1, f"dose_range {[low, high]} must lie between 0 and 1, lowest first"),
             (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),
             (self.steps_per_epoch > 0, "steps_per_epoch must be above 0"),
+            (self.batch_norm_batches >= 0, "batch_norm_batches must not be negative"),
+            (self.validation_window in WINDOWS_BY_NAME, f"validation_window must be one of {', '.join(WINDOWS_BY_NAME)}"),
         ]
         for number, level in enumerate(self.levels, 1):
             loss = level.loss
@@ -127,8 +156,19 @@ class TrainingConfig:
                     level.steps % max(1, self.steps_per_epoch) == 0,
                     f"level {number}: steps ({level.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch})",
                 ),
-                (level.schedule in ("constant", "cosine"), f"level {number}: schedule must be constant or cosine"),
-                (loss.mse > 0 or loss.perceptual > 0, f"level {number}: the loss has no term"),
+                (level.schedule in SCHEDULES, f"level {number}: schedule must be one of {', '.join(SCHEDULES)}"),
+                ((level.schedule == "step") == bool(level.drop_at), f"level {number}: schedule step and drop_at go together"),
+                (level.learning_rate > 0, f"level {number}: learning_rate must be above 0"),
+                (level.gradient_clip >= 0, f"level {number}: gradient_clip must not be negative"),
+                (level.weights in ("last", "best"), f"level {number}: weights must be last or best"),
+                (level.patience >= 0, f"level {number}: patience must not be negative"),
+                (loss.mse > 0 or loss.perceptual > 0 or loss.adversarial > 0, f"level {number}: the loss has no term"),
+                (loss.critic_steps > 0, f"level {number}: critic_steps must be above 0"),
+                # The critic's updates are steps of their own, without the trainer's help.
+                (
+                    not loss.adversarial or (level.gradient_clip == 0 and level.precision == "32"),
+                    f'level {number}: an adversarial loss needs precision "32" and no gradient_clip',
+                ),
                 (1 <= loss.vgg_blocks <= 4, f"level {number}: vgg_blocks must be 1 to 4"),
                 (loss.vgg_window[0] < loss.vgg_window[1], f"level {number}: vgg_window must be [low, high]"),
             ]

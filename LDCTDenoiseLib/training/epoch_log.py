@@ -39,6 +39,8 @@ class EpochLog(Callback):
         if not trainer.callback_metrics:
             return  # a level that was finished before this run began
         self.seconds += time.monotonic() - self._since
+        if not trainer.is_global_zero:
+            return
         row = {
             "step": str(trainer.global_step),
             "minutes": f"{self.seconds / 60:.2f}",

@@ -11,12 +11,14 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 
 from ..cascade import Cascade
 from ..hu import DEFAULT_SCALE
-from ..metrics import ABDOMEN, psnr
+from ..metrics import Window, psnr
 from ..networks import DenoisingNetwork
 from ..networks.layers import without_autocast
 from .config import LevelConfig
 from .perceptual import PerceptualLoss
 
+VALIDATION_PSNR = "psnr_db"
+"""Name of the validation's mean PSNR, by which epochs are compared."""
 ERROR_FLOOR_HU = 3.0
 """Error that a patch is allowed even without inserted noise, when patches are weighted by their noise."""
 
@@ -31,14 +33,25 @@ class LevelTraining(LightningModule):
         cascade: with the earlier levels trained.
         index: zero-based level to train.
         config: the level's steps and loss.
+        window: of the validation's PSNR.
         perceptual: the perceptual loss, when the level has one.
     """
 
-    def __init__(self, cascade: Cascade, index: int, config: LevelConfig, perceptual: PerceptualLoss | None = None) -> None:
+    batches_per_step = 1
+
+    def __init__(
+        self,
+        cascade: Cascade,
+        index: int,
+        config: LevelConfig,
+        window: Window,
+        perceptual: PerceptualLoss | None = None,
+    ) -> None:
         super().__init__()
         self.cascade = cascade
         self.index = index
         self.config = config
+        self.window = window
         # Held in a tuple: a registered sub-module would put VGG into every checkpoint.
         self._perceptual = (perceptual,)
         self.cascade.requires_grad_(False)
@@ -54,6 +67,11 @@ class LevelTraining(LightningModule):
         """Pixels around a patch that the earlier levels need to see it as they would in a whole slice."""
         return self.cascade.radius(self.index) if self.index else 0
 
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Starts of the names of the tensors that this level trains."""
+        return (f"cascade.networks.{self.index}.",)
+
     def train(self, mode: bool = True) -> LevelTraining:
         super().train(mode)
         # The earlier levels' batch norm must not learn from, or depend on, this level's batches.
@@ -62,12 +80,12 @@ class LevelTraining(LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep this level's network only: earlier ones have checkpoints of their own, which may go on training.
+        """Keep what this level trains only: earlier ones have checkpoints of their own, which may go on training.
 
         ModelCheckpoint's memory goes too: it is a path on this machine, and a run folder may travel.
         """
         state, callbacks = checkpoint["state_dict"], checkpoint["callbacks"]
-        for key in [key for key in state if not key.startswith(f"cascade.networks.{self.index}.")]:
+        for key in [key for key in state if not key.startswith(self.trained)]:
             del state[key]
         for key in [key for key in callbacks if key.startswith("ModelCheckpoint")]:
             del callbacks[key]
@@ -85,15 +103,20 @@ class LevelTraining(LightningModule):
             # In float32, as inference does it: a level shown results in bfloat16 learns to mend their rounding.
             with torch.no_grad(), without_autocast(low.device):
                 previous = self.cascade(original, levels=self.index)
-        return self.cascade.step(self.index, _crop(original, halo), _crop(previous, halo))
+        return self.cascade.step(self.index, crop(original, halo), crop(previous, halo))
 
-    def loss(self, result: torch.Tensor, full: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
-        """Loss of a result in network units against normal dose in HU; ``low`` gives the noise for the weights."""
+    def loss(self, result: torch.Tensor, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
+        """Loss of a result in network units against normal dose in HU; ``low`` gives the noise for the weights.
+
+        ``all_terms`` counts L_P, or not, whatever the step.
+        """
         settings = self.config.loss
         target = DEFAULT_SCALE.to_unit(full)
         loss = settings.mse * (result.float() - target).square().mean(dim=(1, 2, 3))
         (perceptual,) = self._perceptual
-        if perceptual is not None and self.global_step >= settings.perceptual_from_step:
+        if all_terms is None:
+            all_terms = perceptual is not None and self.global_step >= settings.perceptual_from_step
+        if perceptual is not None and all_terms:
             hu = DEFAULT_SCALE.to_hu_difference(result.float()) - DEFAULT_SCALE.offset
             loss = loss + settings.perceptual * perceptual(hu, full)
         if settings.noise_weighted:
@@ -105,35 +128,48 @@ class LevelTraining(LightningModule):
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:
         full, low = batch
         result = self.denoise(low, self.halo)
-        loss = self.loss(result, _crop(full, self.halo), _crop(low, self.halo))
-        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        loss = self.loss(result, crop(full, self.halo), crop(low, self.halo))
+        self.log_loss(loss)
         return loss
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> None:
-        full, low = batch
+    def log_loss(self, loss: torch.Tensor) -> None:
+        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor, str], batch_index: int) -> None:
+        full, low, shown = batch
         with without_autocast(low.device):  # as inference does it
             result = DEFAULT_SCALE.to_hu_difference(self.denoise(low)) - DEFAULT_SCALE.offset
-        gain = psnr(result, full, ABDOMEN) - psnr(low, full, ABDOMEN)
-        # Even batches hold the higher dose, see ValidationSlices.
-        name = "gain_db_dose_0.25" if batch_index % 2 == 0 else "gain_db_dose_0.10"
-        self.log(name, gain, batch_size=1, prog_bar=True)
+        after = psnr(result, full, self.window)
+        self.log(VALIDATION_PSNR, after, batch_size=1, sync_dist=True)
+        gain = after - psnr(low, full, self.window)
+        self.log(f"gain_db_{shown}", gain, batch_size=1, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.network_optimizer()
+        if self.config.schedule == "constant":
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.rate_schedule(optimizer), "interval": "step"}}
+
+    def network_optimizer(self) -> torch.optim.Optimizer:
         last = list(self.network.last_layer.parameters())
         others = [p for p in self.network.parameters() if not any(p is q for q in last)]
         rate = self.config.learning_rate
         groups = [{"params": others, "lr": rate}, {"params": last, "lr": rate * self.config.last_layer_rate}]
         # Losses in network units are tiny (1 HU squared is 6e-8): Adam's usual epsilon of 1e-8 would stop the learning.
-        optimizer = torch.optim.Adam(groups, eps=1e-14)
-        if self.config.schedule == "constant":
-            return optimizer
+        return torch.optim.Adam(groups, betas=self.config.betas, eps=1e-14)
+
+    def rate_schedule(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
         # A function of the step, not CosineAnnealingLR, whose saved length would outlive a longer schedule on resume.
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._cosine)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_share)
 
-    def _cosine(self, step: int) -> float:
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps)))
+    def _rate_share(self, step: int) -> float:
+        """The learning rate at a step, as a share of the first."""
+        if self.config.schedule == "step":
+            return 0.1 ** sum(step >= drop for drop in self.config.drop_at)
+        if self.config.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps)))
+        return 1.0
 
 
-def _crop(images: torch.Tensor, halo: int) -> torch.Tensor:
+def crop(images: torch.Tensor, halo: int) -> torch.Tensor:
     return images[..., halo : images.shape[-2] - halo, halo : images.shape[-1] - halo] if halo else images

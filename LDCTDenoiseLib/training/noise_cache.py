@@ -1,4 +1,4 @@
-"""Normal-dose volumes prepared for training: voxels and calibrated unit noise as memory-mapped arrays.
+"""Normal-dose volumes prepared for training: voxels and calibrated unit noise.
 
 Inserting noise is linear in its amplitude, so one noise image per slice and kernel, computed once, gives every dose:
 low(a) = volume + sqrt((1-a)/a) * noise (``simulation/noise_insertion.py`` with no electronic noise).
@@ -10,8 +10,6 @@ import hashlib
 import json
 import logging
 import math
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from ..devices import choose_device
 from ..simulation.noise_insertion import calibrate_photons, ray_noise
 from ..simulation.parallel_beam import Kernel
 from ..volumes import Volume
+from .array_cache import cached_arrays
 
 log = logging.getLogger(__name__)
 
@@ -52,27 +51,24 @@ def prepare(volume: Volume, cache: Path, *, seed: int, device: str = "auto") -> 
         seed: of the noise.
         device: where to compute.
     """
-    hu = np.ascontiguousarray(np.clip(volume.hu, -32768, 32767)).astype(np.int16)
+    hu, spacing = as_int16(volume.hu), volume.spacing
     digest = hashlib.sha256(hu.tobytes())
-    digest.update(json.dumps([_FORMAT, hu.shape, volume.spacing, seed]).encode())
-    folder = cache / digest.hexdigest()[:16]
-    if not folder.is_dir():
-        _fill(folder, hu, volume.spacing, seed, device)
-    return PreparedVolume(np.load(folder / "hu.npy", mmap_mode="r"), np.load(folder / "noise.npy", mmap_mode="r"), volume.spacing)
+    digest.update(json.dumps([_FORMAT, hu.shape, spacing, seed]).encode())
+    arrays = cached_arrays(cache / digest.hexdigest()[:16], lambda: {"hu": hu, "noise": _unit_noise(hu, spacing, seed, device)})
+    return PreparedVolume(arrays["hu"], arrays["noise"], spacing)
 
 
-def _fill(folder: Path, hu: np.ndarray, spacing: tuple[float, float], seed: int, device: str) -> None:
+def as_int16(hu: np.ndarray) -> np.ndarray:
+    """HU as the caches hold them: rounded, saturated, contiguous."""
+    whole = np.rint(hu) if np.issubdtype(hu.dtype, np.floating) else hu
+    return np.ascontiguousarray(np.clip(whole, -32768, 32767)).astype(np.int16)
+
+
+def _unit_noise(hu: np.ndarray, spacing: tuple[float, float], seed: int, device: str) -> np.ndarray:
     where = choose_device(device)
     noise = ray_noise(hu, spacing, KERNELS, seed=seed, device=where)
     for index, kernel in enumerate(KERNELS):
         photons = calibrate_photons(hu, spacing, kernel, device=where)
         noise[index] /= math.sqrt(photons)
         log.info("Kernel %s: %.3g photons per ray.", kernel.value, photons)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
-    try:
-        np.save(temporary / "hu.npy", hu)
-        np.save(temporary / "noise.npy", noise.astype(np.float16))
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return noise.astype(np.float16)

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from ..errors import InputError
 from .cases import Case, Degradation
 from .config import DataConfig
+from .samples import ORIENTATIONS, Batch, Sample, collate
 
 AIR_BELOW_HU = -800.0
 TISSUE_SHARE = 0.01
 _TRIES = 100
+_DRAWS = 7
+"""Random numbers of a patch: case, slice, row, column, dose, kernel, orientation."""
 
 
-class PatchBatches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Batch ``i`` is a pair (normal dose, low dose) of (batch, 1, side, side) float32 HU.
+class PatchBatches(Dataset[Batch]):
+    """Batch ``i`` of patches: (batch, side, side), as it is stored.
 
     Patients are drawn with equal chance, then slice, place, one of the eight flips and rotations, dose and kernel.
-    Patches of air alone are drawn again.
+    Patches of air alone are drawn again. A process of several sees its share of each batch; all shares together are the
+    batch that a single process would see.
 
     Args:
         cases: training patients.
@@ -29,51 +32,67 @@ class PatchBatches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         halo: extra pixels on every side of a patch.
         batches: length of the data set.
         seed: numbers that make these batches differ from others, such as (run's seed, level, epoch).
+        share: (number of this process, how many there are).
     """
 
-    def __init__(self, cases: Sequence[Case], config: DataConfig, *, halo: int, batches: int, seed: Sequence[int]) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        config: DataConfig,
+        *,
+        halo: int,
+        batches: int,
+        seed: Sequence[int],
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self.cases = cases
         self.config = config
         self.side = config.patch_size + 2 * halo
         self.batches = batches
         self.seed = list(seed)
+        process, processes = share
+        if config.batch_size % processes:
+            raise InputError(f"batch_size is {config.batch_size}, which {processes} processes cannot share evenly; change one.")
+        each = config.batch_size // processes
+        self.numbers = range(process * each, (process + 1) * each)
         for case in cases:
-            if min(case.shape[1:]) < self.side:
+            rows, columns = case.full.shape[1:]
+            if min(rows, columns) < self.side:
                 raise InputError(
-                    f"A training volume's slices are {case.shape[1]}x{case.shape[2]}, smaller than a patch and its halo "
+                    f"A training volume's slices are {rows}x{columns}, smaller than a patch and its halo "
                     f"({self.side} pixels); leave it out or lower patch_size."
                 )
 
     def __len__(self) -> int:
         return self.batches
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> Batch:
         if index >= self.batches:
             raise IndexError(index)
-        rng = np.random.default_rng([*self.seed, index])
-        pairs = [self._patch(rng) for _ in range(self.config.batch_size)]
-        full, low = (torch.from_numpy(np.stack(patches)[:, None]) for patches in zip(*pairs, strict=True))
-        return full, low
+        draws = np.random.default_rng([*self.seed, index]).random((self.config.batch_size, _DRAWS))
+        patches = [self._patch(draws[number], [*self.seed, index, number]) for number in self.numbers]
+        return collate([sample for sample, _ in patches], [orientation for _, orientation in patches])
 
-    def _patch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        for _ in range(_TRIES):
-            case = self.cases[int(rng.integers(len(self.cases)))]
-            slices, rows, columns = case.shape
-            row, column = (int(rng.integers(length - self.side + 1)) for length in (rows, columns))
-            where = (int(rng.integers(slices)), slice(row, row + self.side), slice(column, column + self.side))
-            full, low = case.region(where, Degradation.draw(rng, self.config.dose_range))
-            turns, flip = int(rng.integers(4)), rng.integers(2)
-            if np.mean(full > AIR_BELOW_HU) < TISSUE_SHARE:
-                continue
-            full, low = (np.rot90(patch, turns) for patch in (full, low))
-            if flip:
-                full, low = full[:, ::-1], low[:, ::-1]
-            return np.ascontiguousarray(full), np.ascontiguousarray(low)
+    def _patch(self, draw: np.ndarray, seed: list[int]) -> tuple[Sample, int]:
+        for attempt in range(_TRIES):
+            if attempt:
+                draw = np.random.default_rng([*seed, attempt]).random(_DRAWS)
+            in_case, in_slices, in_rows, in_columns, dose, kernel, orientation = draw.tolist()
+            case = self.cases[int(in_case * len(self.cases))]
+            slices, rows, columns = case.full.shape
+            row, column = (int(at * (length - self.side + 1)) for at, length in ((in_rows, rows), (in_columns, columns)))
+            where = (int(in_slices * slices), slice(row, row + self.side), slice(column, column + self.side))
+            if np.count_nonzero(case.full[where] > AIR_BELOW_HU) >= TISSUE_SHARE * self.side**2:
+                degradation = Degradation.at(dose, kernel, self.config.dose_range)
+                return case.sample(where, degradation), int(orientation * ORIENTATIONS)
         raise InputError("The training volumes hold hardly anything but air; check that they are CT in HU.")
 
 
-class ValidationSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Whole slices spread evenly over each validation volume, at fixed doses: pairs of (1, 1, rows, columns), HU."""
+class ValidationSlices(Dataset[tuple[Batch, str]]):
+    """Whole slices spread evenly over each validation volume, each a batch of its own with what it shows.
+
+    Those with inserted noise come at fixed doses, named ``dose_0.25`` and ``dose_0.10``; pairs as they are, named ``pairs``.
+    """
 
     slices_per_case = 4
     degradations = (Degradation(0.25, 0.0), Degradation(0.10, 1.0))
@@ -82,14 +101,14 @@ class ValidationSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.items = [
             (case, int(z), degradation)
             for case in cases
-            for z in np.unique(np.linspace(0, case.shape[0] - 1, self.slices_per_case + 2)[1:-1].round())
-            for degradation in self.degradations
+            for z in np.unique(np.linspace(0, len(case.full) - 1, self.slices_per_case + 2)[1:-1].round())
+            for degradation in (self.degradations[:1] if case.measured else self.degradations)
         ]
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[Batch, str]:
         case, z, degradation = self.items[index]
-        full, low = case.region((z, slice(None), slice(None)), degradation)
-        return torch.from_numpy(full)[None, None], torch.from_numpy(low)[None, None]
+        name = "pairs" if case.measured else f"dose_{degradation.dose_fraction:.2f}"
+        return collate([case.sample((z, slice(None), slice(None)), degradation)], [0]), name

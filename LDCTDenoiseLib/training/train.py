@@ -1,4 +1,7 @@
-"""A training run: a cascade trained level by level, resumable at every epoch, ending in a model file and its card."""
+"""A training run: a cascade trained level by level, resumable at every epoch, ending in a model file and its card.
+
+With several devices, every process runs this file; the first one writes.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..cascade import Cascade
 from ..devices import choose_device
-from ..errors import InputError
+from ..errors import InputError, TrainingError
 from ..files import replace_when_complete
 from ..hu import DEFAULT_SCALE
 from ..model_card import write_card
@@ -30,16 +33,23 @@ from ..model_info import SUFFIX, ModelInfo
 from ..networks import initialise
 from ..networks.layers import channels_last
 from ..version import __version__
+from .adversarial import AdversarialTraining
 from .cases import Case, load_cases
+from .checkpoint_files import WholeCheckpoints
 from .config import TrainingConfig, config_record
 from .epoch_log import EpochLog
 from .level_training import LevelTraining
 from .patches import PatchBatches, ValidationSlices
 from .perceptual import PerceptualLoss, load_vgg
+from .processes import Processes, find_processes
+from .samples import Batch
+from .synced_batch_norm import sync_batch_norm
+from .watch import BestEpoch, Divergence
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "last.ckpt"
+BEST = "best.pt"
 RUN_RECORD = "run.json"
 
 
@@ -63,36 +73,64 @@ class RunFiles:
     def checkpoint(self, index: int) -> Path:
         return self.level(index) / CHECKPOINT
 
+    def best(self, index: int) -> Path:
+        return self.level(index) / BEST
+
     def model(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"
 
 
-class LevelData(LightningDataModule):
-    """New patches every epoch, the same ones for the same seed, level and epoch."""
+@dataclass(frozen=True)
+class LevelResult:
+    """What training a level took: optimiser steps, minutes, and the step whose weights were kept."""
 
-    def __init__(self, cases: dict[str, list[Case]], config: TrainingConfig, index: int, halo: int) -> None:
+    steps: int
+    minutes: float
+    kept_step: int
+
+
+class LevelData(LightningDataModule):
+    """New patches every epoch, the same ones for the same seed, level and epoch.
+
+    Args:
+        cases: patients by split.
+        config: of the run.
+        module: the level in training.
+        processes: which share of each batch is this process's.
+    """
+
+    def __init__(self, cases: dict[str, list[Case]], config: TrainingConfig, module: LevelTraining, processes: Processes) -> None:
         super().__init__()
         self.cases = cases
         self.config = config
-        self.index = index
-        self.halo = halo
+        self.module = module
+        self.processes = processes
 
     def batches(self, count: int, epoch: int) -> DataLoader[Any]:
         patches = PatchBatches(
             self.cases["train"],
             self.config.data,
-            halo=self.halo,
+            halo=self.module.halo,
             batches=count,
-            seed=[self.config.seed, self.index, epoch],
+            seed=[self.config.seed, self.module.index, epoch],
+            share=(self.processes.rank, self.processes.count),
         )
         return self._loader(patches)
 
     def train_dataloader(self) -> DataLoader[Any]:
         assert self.trainer is not None
-        return self.batches(self.config.steps_per_epoch, self.trainer.current_epoch)
+        return self.batches(self.config.steps_per_epoch * self.module.batches_per_step, self.trainer.current_epoch)
 
     def val_dataloader(self) -> DataLoader[Any]:
+        # Every process sees all of them: what depends on the result is then decided alike.
         return self._loader(ValidationSlices(self.cases["validate"]))
+
+    def on_after_batch_transfer(self, batch: Batch | tuple[Batch, str], dataloader_index: int) -> tuple[Any, ...]:
+        """Noise, flips and rotations are made here, on the device."""
+        if isinstance(batch, Batch):
+            return batch.images()
+        slices, shown = batch
+        return *slices.images(), shown
 
     def _loader(self, dataset: Any) -> DataLoader[Any]:
         # On the CPU the step needs every core; beside a GPU they are idle.
@@ -109,6 +147,7 @@ def train(
     vgg_weights: str | os.PathLike[str] | None = None,
     cache: Path | None = None,
     device: str = "auto",
+    devices: int = 1,
     progress: bool = True,
 ) -> Path:
     """Train a cascade and write its model file and card.
@@ -119,8 +158,9 @@ def train(
         out: run folder: configuration, checkpoints, ``metrics.csv``, TensorBoard logs, model.
         resume: go on from the run folder's checkpoints.
         vgg_weights: safetensors file of VGG-16; None fetches torchvision's when the loss needs it.
-        cache: folder for prepared noise; None is ``out/cache``.
+        cache: folder for prepared volumes; None is ``out/cache``.
         device: "auto", "cuda", "cuda:N", "mps" or "cpu".
+        devices: how many GPUs, or processes on the CPU, share each batch; under ``torchrun``, it says how many.
         progress: show a progress bar.
 
     Returns:
@@ -128,34 +168,91 @@ def train(
 
     Raises:
         InputError: bad data, or a run folder that holds another run.
+        TrainingError: the training cannot go on; the last good checkpoint is left.
     """
     files = RunFiles(out)
     where = choose_device(device)
-    _open_run(files, config, resume)
-    cases = load_cases(
-        data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed, device=str(where)
-    )
+    processes = find_processes(devices)
+    check_training(config, processes)
+    if processes.first:
+        _open_run(files, config, resume)
+    with processes.first_on_machine_goes_first(where):
+        cases = load_cases(
+            data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed, device=str(where)
+        )
+    check_validation(config, validated=bool(cases["validate"]))
     seed_everything(config.seed, workers=True)
-    cascade = Cascade([level.level for level in config.levels])
+    cascade = new_cascade(config)
+    results = []
     for index in range(len(config.levels)):
-        initialise(cascade.network(index))
-    minutes = []
-    for index in range(len(config.levels)):
-        minutes.append(_train_level(cascade, index, config, cases, files, where, vgg_weights, progress))
-
+        results.append(_train_level(cascade, index, config, cases, files, where, processes, vgg_weights, progress))
+    model = files.model(config.name)
+    if not processes.first:
+        return model
     training = {
         "config": config_record(config),
         "patients": {split: len(members) for split, members in cases.items()},
         "data": "normal-dose volumes with inserted noise" if data.is_dir() else "pairs of a CSV",
         "dose_range": list(config.data.dose_range),
-        "steps": [level.steps for level in config.levels],
-        "minutes": [round(m, 1) for m in minutes],
-        "device": _device_name(where),
+        "steps": [result.steps for result in results],
+        "kept_steps": [result.kept_step for result in results],
+        "minutes": [round(result.minutes, 1) for result in results],
+        "device": _device_name(where, processes.count),
     }
     info = ModelInfo(config.name, cascade.levels, DEFAULT_SCALE, config.purpose, training)
-    info = save_model(cascade, info, files.model(config.name))
-    write_card(info, files.model(config.name).with_suffix(".md"))
-    return files.model(config.name)
+    info = save_model(cascade, info, model)
+    write_card(info, model.with_suffix(".md"))
+    return model
+
+
+def check_training(config: TrainingConfig, processes: Processes) -> None:
+    """Refuse what several processes cannot do.
+
+    Raises:
+        InputError: a level that one process must train alone, or batches that cannot be shared evenly.
+    """
+    if processes.count == 1:
+        return
+    if any(level.loss.adversarial for level in config.levels):
+        raise InputError("An adversarial loss is trained on one device; leave out --devices.")
+    if config.data.batch_size % processes.count:
+        raise InputError(
+            f"batch_size is {config.data.batch_size}, which {processes.count} processes cannot share evenly; change one."
+        )
+
+
+def check_validation(config: TrainingConfig, *, validated: bool) -> None:
+    """Refuse settings that need validation patients where there are none.
+
+    Raises:
+        InputError: a level keeps its best weights or ends early without validation.
+    """
+    if not validated and any(level.weights == "best" or level.patience for level in config.levels):
+        raise InputError(
+            "Without validation patients there is no best epoch; move one into the validate split, or set weights: last and "
+            "patience: 0."
+        )
+
+
+def new_cascade(config: TrainingConfig) -> Cascade:
+    """The cascade of a run at its start."""
+    cascade = Cascade([level.level for level in config.levels])
+    for index in range(len(config.levels)):
+        initialise(cascade.network(index))
+    return cascade
+
+
+def level_module(
+    cascade: Cascade, index: int, config: TrainingConfig, vgg_weights: str | os.PathLike[str] | None
+) -> LevelTraining:
+    """What trains a level, with the losses that its configuration asks for."""
+    level = config.levels[index]
+    perceptual = None
+    if level.loss.perceptual > 0:
+        perceptual = PerceptualLoss(load_vgg(vgg_weights, level.loss.vgg_blocks), level.loss.vgg_window)
+    if level.loss.adversarial > 0:
+        return AdversarialTraining(cascade, index, level, config.window, perceptual, side=config.data.patch_size)
+    return LevelTraining(cascade, index, level, config.window, perceptual)
 
 
 def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
@@ -195,51 +292,69 @@ def _train_level(
     cases: dict[str, list[Case]],
     files: RunFiles,
     device: torch.device,
+    processes: Processes,
     vgg_weights: str | os.PathLike[str] | None,
     progress: bool,
-) -> float:
-    """Train one level in place, from its checkpoint if there is one; minutes that it took in all."""
+) -> LevelResult:
+    """Train one level in place, from its checkpoint if there is one."""
     level = config.levels[index]
-    perceptual = None
-    if level.loss.perceptual > 0:
-        perceptual = PerceptualLoss(load_vgg(vgg_weights, level.loss.vgg_blocks), level.loss.vgg_window)
-    module = LevelTraining(cascade, index, level, perceptual)
+    module = level_module(cascade, index, config, vgg_weights)
+    if processes.count > 1:
+        sync_batch_norm(module.network)
     channels_last(cascade)
-    datamodule = LevelData(cases, config, index, module.halo)
+    datamodule = LevelData(cases, config, module, processes)
     checkpoint = files.checkpoint(index)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     epochs = EpochLog(files.level(index) / "metrics.csv")
+    best = BestEpoch(files.best(index), level.patience) if level.weights == "best" or level.patience else None
     callbacks: list[Callback] = [
+        Divergence(index + 1),
         epochs,
         ModelCheckpoint(checkpoint.parent, filename=checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
-    if progress:
+    if best is not None:
+        callbacks.insert(1, best)
+    if progress and processes.first:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     trainer = Trainer(
-        accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
+        **processes.trainer_settings(device),
         precision=level.precision,  # type: ignore[arg-type]  # any string; Lightning names the ones it knows
+        gradient_clip_val=level.gradient_clip or None,
         max_steps=level.steps,
         max_epochs=-1,
         limit_val_batches=None if cases["validate"] else 0,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,  # PatchBatches shares the batches out itself
         logger=TensorBoardLogger(files.folder, name="tensorboard", version=f"level{index + 1}"),
         callbacks=callbacks,
-        enable_progress_bar=progress,
+        plugins=[WholeCheckpoints()],
+        enable_progress_bar=progress and processes.first,
         enable_model_summary=False,
         log_every_n_steps=50,
         deterministic="warn",
     )
     module.train()  # Lightning keeps the modes that it finds, and the level before this one ended in evaluation mode
     resumed = checkpoint if checkpoint.exists() else None
-    # Our own checkpoint, written by this run folder; never one from elsewhere.
-    trainer.fit(module, datamodule, ckpt_path=resumed, weights_only=False)
+    try:
+        # Our own checkpoint, written by this run folder; never one from elsewhere.
+        trainer.fit(module, datamodule, ckpt_path=resumed, weights_only=False)
+    except OSError as error:
+        raise TrainingError(
+            f"The run folder {files.folder} cannot be written ({error.strerror or error}); the last checkpoint is kept. "
+            "Free disk space and go on with --resume."
+        ) from error
     if trainer.interrupted:
         raise KeyboardInterrupt
-    _estimate_batch_norm(module, datamodule, config.batch_norm_batches, device)
+    kept_step = trainer.global_step
+    if best is not None and level.weights == "best":
+        best.restore(module)
+        kept_step = best.step
+        log.info("Level %d: weights of step %d (%.2f dB at %s).", index + 1, kept_step, best.psnr_db, config.window.label)
+    if config.batch_norm_batches:
+        _estimate_batch_norm(module, datamodule, config.batch_norm_batches, trainer.strategy.root_device)
     cascade.eval().cpu()
-    return epochs.seconds / 60
+    return LevelResult(trainer.global_step, epochs.seconds / 60, kept_step)
 
 
 def _estimate_batch_norm(module: LevelTraining, data: LevelData, batches: int, device: torch.device) -> None:
@@ -256,8 +371,9 @@ def _estimate_batch_norm(module: LevelTraining, data: LevelData, batches: int, d
     module.train()
     with torch.no_grad():
         # An epoch that no training reaches: patches of its own.
-        for _, low in data.batches(batches, epoch=2**31):
-            module.denoise(low.to(device), module.halo)
+        for batch in data.batches(batches, epoch=2**31):
+            _, low = data.transfer_batch_to_device(batch, device, 0).images()
+            module.denoise(low, module.halo)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
@@ -280,5 +396,6 @@ def _git_commit() -> str | None:
         return None
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {os.cpu_count()} cores"
+def _device_name(device: torch.device, count: int) -> str:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {os.cpu_count()} cores"
+    return name if count == 1 else f"{count} processes on {name}"

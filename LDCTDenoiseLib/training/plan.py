@@ -1,0 +1,135 @@
+"""What a training run would do and need, told without doing it (``train --dry-run``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from ..devices import choose_device
+from ..networks import count_parameters
+from ..networks.layers import channels_last
+from .cases import find_training_data
+from .config import LevelConfig, TrainingConfig
+from .level_training import LevelTraining
+from .patches import ValidationSlices
+from .processes import find_processes
+from .train import check_training, check_validation, level_module, new_cascade
+
+_TIMED_STEPS = 3
+_SLICE = 512
+_SLICES_PER_PATIENT = ValidationSlices.slices_per_case * len(ValidationSlices.degradations)
+
+
+def plan(
+    config: TrainingConfig,
+    data: Path,
+    *,
+    vgg_weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    devices: int = 1,
+) -> str:
+    """The plan of a run: data, levels, steps, memory and time, from a few steps on patches of noise.
+
+    Args:
+        as in ``train.train``; nothing is read but lists and headers, and nothing is written.
+
+    Raises:
+        InputError: what would stop the run at its start.
+    """
+    where = choose_device(device)
+    processes = find_processes(devices)
+    check_training(config, processes)
+    pairs = find_training_data(data, config.data)
+    splits = {split: {pair.patient for pair in pairs if pair.split == split} for split in ("train", "validate", "test")}
+    check_validation(config, validated=bool(splits["validate"]))
+    kinds = Counter("pairs" if pair.low else "normal-dose volumes with noise to insert" for pair in pairs)
+    cascade = channels_last(new_cascade(config)).to(where)
+    lines = [
+        f"{config.name}: {config.purpose}",
+        "Data: "
+        + ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        + "; patients: "
+        + ", ".join(f"{len(patients)} {split}" for split, patients in splits.items()),
+        f"Batches: {config.data.batch_size} patches of {config.data.patch_size}x{config.data.patch_size} px, "
+        f"shared by {processes.count} process(es) on {where}",
+    ]
+    total = 0.0
+    for index, level in enumerate(config.levels):
+        module = level_module(cascade, index, config, vgg_weights).to(where)
+        module.on_fit_start()
+        share = config.data.batch_size // processes.count
+        seconds, memory = _time_steps(module, level, share, config.data.patch_size, where)
+        epochs = level.steps // config.steps_per_epoch
+        seconds_validating = _time_slice(module, where) * len(splits["validate"]) * _SLICES_PER_PATIENT * epochs
+        spent = level.steps * seconds * module.batches_per_step + seconds_validating
+        total += spent
+        lines.append(
+            f"Level {index + 1}: {level.network} predicts {level.predicts.value}, "
+            f"{count_parameters(module.network):,} parameters; {level.steps:,} steps in {epochs} epochs, "
+            f"{level.steps * config.data.batch_size * module.batches_per_step:,} patches; {_loss_in_words(level)}; "
+            f"about {_duration(spent)} ({seconds * 1000:.0f} ms a batch){memory}"
+        )
+    lines.append(f"All levels: about {_duration(total)}, once the data are prepared. Nothing was written.")
+    return "\n".join(lines)
+
+
+def _time_steps(module: LevelTraining, level: LevelConfig, count: int, side: int, device: torch.device) -> tuple[float, str]:
+    """Seconds of a step, the median of a few, and the peak memory in words."""
+    optimizer = module.network_optimizer()
+    module.train()
+    low = torch.randn(count, 1, side + 2 * module.halo, side + 2 * module.halo, device=device) * 50
+    inside = low[..., module.halo : module.halo + side, module.halo : module.halo + side]
+    low_precision = level.precision.startswith(("bf16", "16"))
+    kind = torch.bfloat16 if level.precision.startswith("bf16") or device.type == "cpu" else torch.float16
+    seconds = []
+    for _ in range(1 + _TIMED_STEPS):
+        start = time.perf_counter()
+        with torch.autocast(device.type, kind, enabled=low_precision):
+            result = module.denoise(low, module.halo)
+            loss = module.loss(result, torch.zeros_like(inside), inside, all_terms=True)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[1:])[_TIMED_STEPS // 2], _memory(device)
+
+
+def _time_slice(module: LevelTraining, device: torch.device) -> float:
+    module.eval()
+    whole = torch.zeros(1, 1, _SLICE, _SLICE, device=device)
+    start = time.perf_counter()
+    with torch.no_grad():
+        module.denoise(whole)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def _memory(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of GPU memory"
+    if sys.platform == "win32":
+        return ""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f", {peak * (1 if sys.platform == 'darwin' else 1024) / 2**30:.1f} GiB of memory"
+
+
+def _loss_in_words(level: LevelConfig) -> str:
+    loss = level.loss
+    weights = {"MSE": loss.mse, "L_P": loss.perceptual, "critic": loss.adversarial}
+    return "loss " + " + ".join(f"{weight:g} {name}" for name, weight in weights.items() if weight)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"

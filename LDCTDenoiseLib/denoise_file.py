@@ -78,7 +78,7 @@ def check_output(source: Source, target: Path, options: FileOptions) -> None:
         MissingExtraError: the compression's encoder is not installed.
     """
     place = source.folder if isinstance(source, SeriesFiles) else source
-    if not place.exists():
+    if volume_suffix(target) is None and not place.exists():  # what it would be depends on the input
         raise InputError(f"{place} does not exist; give a volume file or a DICOM folder.")
     if not writes_dicom(source, target):
         check_volume_output(target, overwrite=options.overwrite)

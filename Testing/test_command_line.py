@@ -233,7 +233,7 @@ def test_an_output_is_replaced_with_overwrite_even_the_input_itself(run: Run, ti
 def test_a_model_is_found_by_its_name(
     run: Run, tiny_model: Path, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("LDCTDenoiseLib.model_file.SHIPPED_FOLDER", tiny_model.parent)
+    monkeypatch.setattr("LDCTDenoiseLib.model_info.SHIPPED_FOLDER", tiny_model.parent)
     outcome = run("denoise", source, tmp_path / "out.nrrd", "--model", "tiny", "--json")
     assert json.loads(outcome.out)["model"] == "tiny"
 
@@ -306,7 +306,7 @@ def test_full_dose_is_the_input(run: Run, tmp_path: Path, source: Path) -> None:
 
 
 def test_models_lists_what_is_shipped(run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("LDCTDenoiseLib.model_file.SHIPPED_FOLDER", tiny_model.parent)
+    monkeypatch.setattr("LDCTDenoiseLib.model_info.SHIPPED_FOLDER", tiny_model.parent)
     outcome = run("models")
     assert outcome.code == 0
     assert outcome.out.splitlines()[0] == "tiny: tests"
@@ -317,7 +317,7 @@ def test_models_lists_what_is_shipped(run: Run, tiny_model: Path, monkeypatch: p
 def test_info_tells_versions_devices_and_extras(run: Run) -> None:
     outcome = run("info")
     assert outcome.code == 0
-    for part in (f"ldctdenoise {__version__}", "torch", "SimpleITK", "pydicom", "cuda", "mps", "cpu", "extra report"):
+    for part in (f"ldctdenoise {__version__}", "torch", "SimpleITK", "pydicom", "cuda", "device cpu", "extra report"):
         assert part in outcome.out
 
 

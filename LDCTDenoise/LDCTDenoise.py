@@ -305,8 +305,10 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.progressBar.visible = running
         ui.previewButton.enabled = node.inputVolume is not None and not running
         ui.applyButton.toolTip = _("Denoise the volume.") if node.inputVolume is not None else _("Choose an input volume first.")
-        if self._preview is not None:
+        if self._preview is not None and node.inputVolume is not None and node.inputVolume.GetID() == self._preview.volumeID:
             self._preview.setOpacity(node.previewFade / 100)
+        elif self._preview is not None:
+            self._endPreview()
 
     def _showModel(self, node):
         try:

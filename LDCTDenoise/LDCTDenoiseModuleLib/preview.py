@@ -75,6 +75,11 @@ class Preview(VTKObservationMixin):
         """Index of the slice on the screen; None when there is none."""
         return self._index
 
+    @property
+    def volumeID(self):
+        """ID of the volume whose slices are wanted; None when none are."""
+        return self._wanted[0] if self._wanted else None
+
     def show(self, volumeNode, settings):
         """Denoise the slice that the Red view shows, and lay it over.
 

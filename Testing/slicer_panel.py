@@ -51,6 +51,15 @@ def voxels_of(node: Any) -> np.ndarray:
     return np.array(slicer.util.arrayFromVolume(node))
 
 
+def scroll_red_view(volume: Any, index: int) -> None:
+    """Show a slice of a volume of :func:`add_ct` in the Red view."""
+    import slicer
+
+    node = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
+    node.SetOrientationToAxial()
+    node.SetSliceOffset(volume.GetOrigin()[2] + index * volume.GetSpacing()[2])
+
+
 def scene_now() -> dict[str, Any]:
     """What a user would miss if it changed: the nodes, and the voxels, place and attributes of the volumes."""
     import slicer

@@ -15,7 +15,7 @@ import pytest
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.errors import DenoisingCancelled, InputError, LDCTDenoiseError
 from LDCTDenoiseLib.worker.client import JobError
-from Testing.slicer_panel import add_ct, noisy_slices, scene_now, voxels_of
+from Testing.slicer_panel import add_ct, noisy_slices, scene_now, scroll_red_view, voxels_of
 
 
 def long_volume() -> Any:
@@ -198,18 +198,9 @@ def test_every_promised_function_has_an_example_and_the_examples_work(logic: Any
     for name in ("class", "process", "startProcess", "preview", "installPyTorch", "deviceReport"):
         volume = add_ct(noisy_slices(2), "CTChest")
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        look_at_slice(volume, 1)
+        scroll_red_view(volume, 1)
         slicer_app.messages.answer(*[True] * (name == "installPyTorch"))
         names = {"slicer": slicer, "LDCTDenoise": sys.modules["LDCTDenoise"], "logic": logic, "volume": volume}
         exec(compile(examples[name], f"example of {name}", "exec"), names)
         slicer_app.wait_until(lambda: logic.worker.run is None or not logic.worker.run.running, 60, name)
         slicer.mrmlScene.Clear(False)
-
-
-def look_at_slice(volume: Any, index: int) -> None:
-    """Scroll the Red view to a slice of a volume from :func:`add_ct`."""
-    import slicer
-
-    node = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
-    node.SetOrientationToAxial()
-    node.SetSliceOffset(volume.GetOrigin()[2] + index * volume.GetSpacing()[2])

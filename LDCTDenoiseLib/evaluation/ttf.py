@@ -19,7 +19,7 @@ REACH_MM = 5.0
 _FLAT_MM = 3.0
 """Up to here the edge counts fully; from here to ``REACH_MM`` ever less, so that noise far from it does not count."""
 _BINS_PER_PIXEL = 8
-_FREQUENCIES_PER_CM = np.arange(0, 12.001, 0.02)
+_STEP_PER_CM = 0.02
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TaskTransfer:
     """Transfer of a border's contrast by spatial frequency.
 
     Attributes:
-        frequency: per cm.
+        frequency: per cm, up to the grid's Nyquist frequency: what lies beyond is not in the image.
         transfer: share that is transferred, 1 at frequency zero.
     """
 
@@ -56,16 +56,17 @@ def task_transfer(images: np.ndarray, disc: Insert, spacing: tuple[float, float]
         disc: a circular cylinder of the phantom without taper, more than ``REACH_MM`` away from anything else.
         spacing: (rows, columns) in mm.
     """
-    image = np.mean(images, axis=0, dtype=np.float64)
+    image = images.mean(axis=0, dtype=np.float64)
     y, x = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(image.shape, spacing, strict=True))
     distance = np.hypot(y[:, None] - disc.centre[0], x[None, :] - disc.centre[1]) - disc.radii[0]
     near = np.abs(distance) <= REACH_MM
     position, edge = _edge_profile(distance[near], image[near], min(spacing) / _BINS_PER_PIXEL)
     fading = np.clip((np.abs(position) - _FLAT_MM) / (REACH_MM - _FLAT_MM), 0, 1)
     line = np.gradient(edge, position) * (0.5 + 0.5 * np.cos(np.pi * fading))
-    waves = np.exp(-2j * np.pi * (_FREQUENCIES_PER_CM / MM_PER_CM)[:, None] * position[None, :])
+    frequency = np.arange(0, MM_PER_CM / (2 * max(spacing)), _STEP_PER_CM)
+    waves = np.exp(-2j * np.pi * (frequency / MM_PER_CM)[:, None] * position[None, :])
     transfer = np.abs(waves @ line)
-    return TaskTransfer(_FREQUENCIES_PER_CM, transfer / transfer[0])
+    return TaskTransfer(frequency, transfer / transfer[0])
 
 
 def _edge_profile(distance: np.ndarray, values: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:

@@ -133,8 +133,10 @@ def make_phantom(slices: int = 8, size: int = 512) -> Phantom:
         image = np.full((len(fine), len(fine)), _AIR_HU, np.float32)
         for insert in INSERTS:
             image[_inside(insert, fine, fine, _progress(z, slices))] = insert.hu
-        # Averaging the fine grid gives borders their partial-volume values.
-        truth[z] = _blur(image.reshape(size, _SUBSAMPLES, size, _SUBSAMPLES).mean(axis=(1, 3)), spacing)
+        # Blurred on the fine grid: on the pixels' own, the blur would be too narrow for its kernel to be a Gaussian's.
+        # Averaging then gives borders their partial-volume values.
+        blurred = _blur(image, spacing / _SUBSAMPLES)
+        truth[z] = blurred.reshape(size, _SUBSAMPLES, size, _SUBSAMPLES).mean(axis=(1, 3))
     return Phantom(truth, (spacing, spacing))
 
 

@@ -1,0 +1,48 @@
+"""A scan in low and normal dose, which a method is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import InputError
+from ..metrics import rmse
+from ..simulation.noise_level import noise_sd, uniform_windows
+
+
+@dataclass(frozen=True)
+class DosePair:
+    """A patient's slices in both doses.
+
+    Attributes:
+        patient: its name in tables.
+        volume: name of the normal dose's file or folder: a patient may have several.
+        low, full: (slices, rows, columns), HU.
+        spacing: (rows, columns) in mm.
+        slices: each slice's index in the volume that it was taken from.
+    """
+
+    patient: str
+    volume: str
+    low: np.ndarray
+    full: np.ndarray
+    spacing: tuple[float, float]
+    slices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.low.shape != self.full.shape:
+            raise InputError(
+                f"The pair of {self.patient} differs in size, {self.low.shape} and {self.full.shape}: "
+                "give volumes of the same slices on the same grid."
+            )
+
+    @cached_property
+    def noise_hu(self) -> float:
+        """Noise SD of the low dose in uniform soft tissue (found in the normal dose), or all over where there is none."""
+        try:
+            windows = uniform_windows(self.full, self.spacing)
+        except InputError:
+            return rmse(self.low, self.full)
+        return noise_sd(self.low, windows, self.spacing)

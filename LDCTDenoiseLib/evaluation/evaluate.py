@@ -1,0 +1,202 @@
+"""Models and classical filters judged on pairs of low and normal dose, and on the phantom."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..data.pairs_csv import Pair, Source, read_pairs
+from ..data.read_pair import read_pair
+from ..engine import Denoiser
+from ..errors import InputError
+from ..hu_check import check_hu
+from ..simulation.noise_insertion import simulate_low_dose
+from .baselines import find_baseline, tuned_method
+from .dose_pair import DosePair
+from .methods import INPUT, Method, model_method
+from .patient_table import PatientRow, one_row_per_patient, volume_rows
+from .phantom_study import DOSES, REALISATIONS, PhantomResult, study_phantom
+from .slice_table import RMSE, SliceRow, slice_rows
+
+log = logging.getLogger(__name__)
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to judge, on what.
+
+    Attributes:
+        models: names or files.
+        baselines: short names of classical filters (``baselines.BASELINES``).
+        against: the method that the others are tested against; None is the first model, or the input.
+        blend: of the models.
+        split: of the patients to judge.
+        every: judge every n-th slice.
+        dose, kernel: of the noise that is inserted where a pair has no low dose.
+        phantom_doses, phantom_scans: of the study on the phantom; fewer than 2 scans leave it out.
+        device: where to compute.
+    """
+
+    models: Sequence[str] = ("default",)
+    baselines: Sequence[str] = ()
+    against: str | None = None
+    blend: float = 1.0
+    split: str = "test"
+    every: int = 1
+    dose: float = 0.25
+    kernel: str = "soft"
+    phantom_doses: Sequence[float] = DOSES
+    phantom_scans: int = REALISATIONS
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """A slice to show.
+
+    Attributes:
+        patient, volume, slice: which.
+        why: it is shown.
+        spacing: (rows, columns) in mm.
+        images: (rows, columns) HU by method, the input first, the reference last.
+    """
+
+    patient: str
+    volume: str
+    slice: int
+    why: str
+    spacing: tuple[float, float]
+    images: dict[str, np.ndarray]
+
+
+@dataclass
+class Evaluation:
+    """All that was measured.
+
+    Attributes:
+        methods: in the order of the tables.
+        against: name of the method that the others are tested against.
+        slices, patients: the tables' rows; ``patients`` also holds the reference's noise figures.
+        views: slices to show: the middle one of each volume, and the worst and the best of all.
+        phantom: results on the phantom.
+        remarks: what a reader must know: how the pairs came about.
+    """
+
+    methods: list[Method]
+    against: str
+    slices: list[SliceRow] = field(default_factory=list)
+    patients: list[PatientRow] = field(default_factory=list)
+    views: list[SliceView] = field(default_factory=list)
+    phantom: list[PhantomResult] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def load_models(models: Sequence[str], *, device: str, blend: float) -> list[Method]:
+    """The models as methods, with names that differ.
+
+    Raises:
+        InputError: two models have the same name.
+        ModelError: one is missing or damaged.
+    """
+    methods = [model_method(Denoiser(model, device, blend=blend)) for model in models]
+    names = [method.name for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"Two of the models are called {name}; give their files different names.")
+    return methods
+
+
+def load_pair(pair: Pair, options: EvaluationOptions) -> DosePair:
+    """The slices of a pair that are judged, the low dose simulated where there is none.
+
+    Raises:
+        InputError: a volume cannot be read, or is not in HU, or has no noise to calibrate the inserted noise with.
+    """
+    volumes = read_pair(pair)
+    chosen = np.arange(0, len(volumes.full), options.every)
+    full = volumes.full[chosen]
+    check_hu(full)
+    if volumes.low is None:
+        low = simulate_low_dose(full, volumes.spacing, options.dose, kernel=options.kernel, seed=2, device=options.device)
+    else:
+        low = volumes.low[chosen]
+    return DosePair(pair.patient, pair.full.path.name, low, full, volumes.spacing, tuple(int(n) for n in chosen))
+
+
+def evaluate_volumes(low: Path, full: Path, model: str | None, options: EvaluationOptions) -> Evaluation:
+    """Judge one low dose, and if a model is named also what it makes of it, without the phantom.
+
+    Raises:
+        InputError: a volume cannot be read, or they have no slices in common.
+    """
+    methods = [INPUT] if model is None else [INPUT, *load_models([model], device=options.device, blend=options.blend)]
+    evaluation = Evaluation(methods, methods[-1].name)
+    _judge(evaluation, load_pair(Pair(full.name, Source(low), Source(full), "test"), options))
+    return evaluation
+
+
+def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
+    """Judge models and tuned baselines on the patients of a CSV, and on the phantom.
+
+    Raises:
+        InputError: the CSV, a volume or an argument cannot be used.
+        MissingExtraError: a filter's package is not installed.
+    """
+    pairs = read_pairs(csv)
+    judged = [pair for pair in pairs if pair.split == options.split]
+    if not judged:
+        raise InputError(f"{csv.name} has no patient in the split '{options.split}'; choose another --split.")
+    baselines = [find_baseline(name) for name in options.baselines]
+    models = load_models(options.models, device=options.device, blend=options.blend)
+    known = [INPUT.name, *(method.name for method in models), *(baseline.title for baseline in baselines)]
+    against = options.against or (models[0].name if models else INPUT.name)
+    if against not in known:
+        raise InputError(f"Nothing called '{against}' is judged here; compare against one of {', '.join(known)}.")
+    validation = [load_pair(pair, options) for pair in pairs if pair.split == "validate"] if baselines else []
+    tuned = []
+    for baseline in baselines:
+        tuned.append(tuned_method(baseline, validation))
+        log.info("%s: %s", tuned[-1].name, tuned[-1].note)
+    evaluation = Evaluation([INPUT, *models, *tuned], against)
+    inserted = [pair.patient for pair in judged if pair.low is None]
+    if inserted:
+        evaluation.remarks.append(
+            f"Low dose simulated by noise insertion (dose fraction {options.dose:g}, {options.kernel} kernel) for "
+            f"{', '.join(dict.fromkeys(inserted))}: the reference is the scan itself with its own noise, so that in flat "
+            f"tissue a perfect image would gain 10 log10(1/dose - 1) dB."
+        )
+    if options.every > 1:
+        evaluation.remarks.append(f"Every {options.every}th slice was judged.")
+    for pair in judged:
+        log.info("Judging %s.", pair.patient)
+        _judge(evaluation, load_pair(pair, options))
+    evaluation.patients = one_row_per_patient(evaluation.patients)
+    if options.phantom_scans > 1:
+        log.info("Judging the phantom.")
+        evaluation.phantom += study_phantom(
+            evaluation.methods, options.phantom_doses, realisations=options.phantom_scans, device=options.device
+        )
+    return evaluation
+
+
+def _judge(evaluation: Evaluation, pair: DosePair) -> None:
+    images = {method.name: method.apply(pair.low, pair.noise_hu) for method in evaluation.methods}
+    rows = [row for name, image in images.items() for row in slice_rows(pair, name, image)]
+    images[REFERENCE] = pair.full
+    evaluation.slices += rows
+    evaluation.patients += volume_rows(pair, images, rows)
+
+    def view(index: int, why: str) -> SliceView:
+        shown = {name: np.array(image[index]) for name, image in images.items()}
+        return SliceView(pair.patient, pair.volume, pair.slices[index], why, pair.spacing, shown)
+
+    errors = [row.values[RMSE] for row in rows if row.method == evaluation.against]
+    evaluation.views.append(view(len(pair.low) // 2, "middle slice"))
+    evaluation.views.append(view(int(np.argmax(errors)), "worst slice"))
+    evaluation.views.append(view(int(np.argmin(errors)), "best slice"))

@@ -1,0 +1,297 @@
+"""The report: one HTML page that needs nothing beside it, the tables as CSV, and a JSON summary."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import importlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..extras import require_extra
+from ..files import replace_when_complete
+from ..metrics import WINDOWS
+from ..version import __version__
+from .evaluate import REFERENCE, Evaluation, SliceView
+from .methods import INPUT
+from .nps import SIDE_MM
+from .patient_table import NOISE, NPS_MEAN, NPS_PEAK, Summary, bias_name, summarise, write_patient_table
+from .phantom_study import PhantomResult
+from .pictures import blend_strip, compare_slices, edge_transfers, noise_spectra
+from .slice_table import RMSE, measure_name, write_slice_table
+from .tissue_bias import TISSUES
+
+REPORT, SLICES, PATIENTS, SUMMARY = "report.html", "slices.csv", "patients.csv", "summary.json"
+_MOST_MIDDLE_SLICES = 8
+_PHANTOM_NOTE = (
+    "Scans of one slice of the phantom that differ in their noise only. CNR: mean of a disc of 18 mm minus its surroundings, "
+    "over the SD there. TTF: frequency at which a cylinder's edge of that contrast has fallen to 50 % and 10 %, per cm, "
+    "from the mean of all scans; in brackets where contrast over noise of that mean is below 15, so that noise blurs the "
+    "figure. NPS: of what differs between scans, in the liver."
+)
+_ABSENT = "n/a"
+_ENOUGH_CONTRAST_TO_NOISE = 15.0
+"""AAPM TG 233's least contrast-to-noise ratio of the averaged edge for a TTF that can be trusted."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table as text."""
+
+    name: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text; the first column, the rows' names, has no heading here."""
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page."""
+
+    title: str
+    png: bytes
+
+    @property
+    def source(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def check_report_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder, and make sure before the computation that the report may be written there.
+
+    Raises:
+        InputError: it cannot be made, or holds a report and ``overwrite`` is false.
+        MissingExtraError: the ``report`` extra is not installed.
+    """
+    with require_extra("report"):
+        for package in ("jinja2", "matplotlib", "scipy", "skimage", "torchmetrics"):  # before the computation, not after it
+            importlib.import_module(package)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror}); choose another --out.") from error
+    if (folder / REPORT).exists() and not overwrite:
+        raise InputError(f"{folder / REPORT} exists; pass --overwrite to replace it, or choose another --out.")
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> Path:
+    """Write ``report.html``, ``slices.csv``, ``patients.csv`` and ``summary.json``; the page comes last.
+
+    Returns:
+        The page.
+    """
+    judged = [row for row in evaluation.patients if row.method != REFERENCE]
+    write_slice_table(folder / SLICES, evaluation.slices)
+    write_patient_table(folder / PATIENTS, judged)
+    with replace_when_complete(folder / SUMMARY, ".json") as temporary:
+        temporary.write_text(json.dumps(summary(evaluation), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    page = folder / REPORT
+    with replace_when_complete(page, ".html") as temporary:
+        temporary.write_text(page_text(evaluation), encoding="utf-8")
+    return page
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """All figures but those of single slices, ready for JSON; what does not exist is None."""
+    judged = [row for row in evaluation.patients if row.method != REFERENCE]
+    found = {
+        "version": __version__,
+        "remarks": evaluation.remarks,
+        "windows": [{"name": window.name, "low": window.low, "high": window.high} for window in WINDOWS],
+        "methods": {method.name: method.note for method in evaluation.methods},
+        "against": evaluation.against,
+        "patients": {
+            patient: {row.method: row.values for row in judged if row.patient == patient}
+            for patient in dict.fromkeys(row.patient for row in judged)
+        },
+        "summary": {
+            method: {measure: asdict(one) for measure, one in measures.items()}
+            for method, measures in summarise(judged, evaluation.against).items()
+        },
+        "phantom": [_phantom_record(result) for result in evaluation.phantom],
+    }
+    return _without_nan(found)
+
+
+def _phantom_record(result: PhantomResult) -> dict[str, Any]:
+    return {
+        "method": result.method,
+        "dose": result.dose,
+        "noise_sd": result.noise_power.variance**0.5,
+        "nps_mean_frequency": result.noise_power.mean_frequency,
+        "nps_peak_frequency": result.noise_power.peak_frequency,
+        "cnr": {f"{contrast:g}": one.ratio for contrast, one in result.contrast_to_noise.items()},
+        "contrast": {f"{contrast:g}": one.contrast for contrast, one in result.contrast_to_noise.items()},
+        "ttf50": {f"{contrast:g}": one.falls_to(0.5) for contrast, one in result.transfer.items()},
+        "ttf10": {f"{contrast:g}": one.falls_to(0.1) for contrast, one in result.transfer.items()},
+        "bias": dict(result.bias),
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def page_text(evaluation: Evaluation) -> str:
+    """The page as HTML, pictures embedded."""
+    with require_extra("report"):
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    judged = [row for row in evaluation.patients if row.method != REFERENCE]
+    found = summarise(judged, evaluation.against)
+    of_reference = summarise([row for row in evaluation.patients if row.method == REFERENCE], evaluation.against)
+    phantom = evaluation.phantom
+    return environment.get_template("report.html").render(
+        version=__version__,
+        date=datetime.date.today().isoformat(),
+        remarks=evaluation.remarks,
+        methods=evaluation.methods,
+        against=evaluation.against,
+        patients=list(dict.fromkeys(row.patient for row in judged)),
+        quality=quality_tables(found),
+        tissues=TISSUES,
+        bias=summary_table("HU bias", found, [bias_name(tissue) for tissue in TISSUES], "{:+.2f}"),
+        noise=summary_table("Noise", found | of_reference, [NOISE, NPS_MEAN, NPS_PEAK], "{:.2f}"),
+        nps_mm=f"{SIDE_MM:g}",
+        spectra=_spectra(evaluation),
+        phantom_tables=phantom_tables(phantom),
+        phantom_note=_PHANTOM_NOTE,
+        phantom_pictures=_phantom_pictures(phantom) if phantom else [],
+        pictures=_slice_pictures(evaluation),
+        by_patient=[_patient_table(evaluation, patient) for patient in dict.fromkeys(row.patient for row in judged)],
+    )
+
+
+def quality_tables(found: dict[str, dict[str, Summary]]) -> list[Table]:
+    """A table for each window, and one of RMSE."""
+    tables = [
+        summary_table(window.label, found, [measure_name(measure, window) for measure in ("PSNR", "SSIM", "VIF")], "{:.3f}", True)
+        for window in WINDOWS
+    ]
+    return [*tables, summary_table("All voxels", found, [RMSE], "{:.2f}", True)]
+
+
+def summary_table(
+    title: str, found: dict[str, dict[str, Summary]], measures: list[str], form: str, with_p: bool = False
+) -> Table:
+    """Mean ± SD of the measures by method, with the test's p beside each if wanted."""
+    columns, rows = [], []
+    for measure in measures:
+        columns += [measure.split(", C")[0].split(", [")[0].split(", full")[0], "p"] if with_p else [measure]
+    for method, summaries in found.items():
+        cells = []
+        for measure in measures:
+            one = summaries.get(measure)
+            cells.append(_mean_and_sd(one, form))
+            if with_p:
+                cells.append("" if one is None or math.isnan(one.p_value) else f"{one.p_value:.3g}")
+        rows.append(Row(method, cells))
+    return Table(title, columns, rows)
+
+
+def _mean_and_sd(one: Summary | None, form: str) -> str:
+    if one is None or math.isnan(one.mean):
+        return _ABSENT
+    return form.format(one.mean) + ("" if math.isnan(one.sd) else " ± " + form.replace("+", "").format(one.sd))
+
+
+def phantom_tables(results: list[PhantomResult]) -> list[Table]:
+    """A table for each dose."""
+    tables = []
+    for dose in dict.fromkeys(result.dose for result in results):
+        own = [result for result in results if result.dose == dose]
+        columns = ["noise SD, HU", "NPS mean, per cm", "NPS peak, per cm"]
+        columns += [f"CNR {contrast:g} HU" for contrast in own[0].contrast_to_noise]
+        columns += [f"TTF50 {contrast:g} HU" for contrast in own[0].transfer]
+        columns += [f"TTF10 {contrast:g} HU" for contrast in own[0].transfer]
+        columns += [f"bias {tissue}" for tissue, value in own[0].bias.items() if not math.isnan(value)]
+        rows = []
+        for result in own:
+            power = result.noise_power
+            cells = [f"{value:.2f}" for value in (power.variance**0.5, power.mean_frequency, power.peak_frequency)]
+            cells += [f"{one.ratio:.2f}" for one in result.contrast_to_noise.values()]
+            for share in (0.5, 0.1):
+                for contrast, transfer in result.transfer.items():
+                    frequency = transfer.falls_to(share)
+                    enough = contrast * math.sqrt(result.scans) / power.variance**0.5 >= _ENOUGH_CONTRAST_TO_NOISE
+                    text = "> Nyquist" if math.isnan(frequency) else f"{frequency:.2f}"
+                    cells.append(text if enough else f"({text})")
+            cells += [f"{value:+.2f}" for value in result.bias.values() if not math.isnan(value)]
+            rows.append(Row(result.method, cells))
+        tables.append(Table(f"Dose {dose:g}, {own[0].scans} scans", columns, rows))
+    return tables
+
+
+def _phantom_pictures(results: list[PhantomResult]) -> list[Picture]:
+    pictures = [Picture("Task transfer functions", edge_transfers(results))]
+    for dose in dict.fromkeys(result.dose for result in results):
+        spectra = {result.method: result.noise_power for result in results if result.dose == dose}
+        pictures.append(Picture(f"Noise power spectra on the phantom, dose {dose:g}", noise_spectra(spectra)))
+    return pictures
+
+
+def _spectra(evaluation: Evaluation) -> list[Picture]:
+    """The spectra of the first patient that has any."""
+    for patient in dict.fromkeys(row.patient for row in evaluation.patients):
+        rows = [row for row in evaluation.patients if row.patient == patient]
+        spectra = {row.method: row.noise_power for row in rows if row.noise_power is not None}
+        if spectra:
+            return [Picture(f"Noise power spectra, {patient}", noise_spectra(spectra))]
+    return []
+
+
+def _slice_pictures(evaluation: Evaluation) -> list[Picture]:
+    def error(view: SliceView) -> float:
+        own = [
+            row.values[RMSE]
+            for row in evaluation.slices
+            if (row.patient, row.volume, row.slice, row.method) == (view.patient, view.volume, view.slice, evaluation.against)
+        ]
+        return own[0]
+
+    def titled(view: SliceView, why: str) -> Picture:
+        title = f"{why}: {view.patient}, slice {view.slice}, RMSE of {evaluation.against} {error(view):.1f} HU"
+        return Picture(title, compare_slices(view.images, view.spacing))
+
+    shown = [titled(max((v for v in evaluation.views if v.why == "worst slice"), key=error), "Worst slice of all")]
+    shown.append(titled(min((v for v in evaluation.views if v.why == "best slice"), key=error), "Best slice of all"))
+    middle = [view for view in evaluation.views if view.why == "middle slice"][:_MOST_MIDDLE_SLICES]
+    shown += [titled(view, "Middle slice") for view in middle]
+    if evaluation.against != INPUT.name:
+        view = middle[0]
+        strip = blend_strip(view.images[INPUT.name], view.images[evaluation.against], view.images[REFERENCE], view.spacing)
+        shown.append(Picture(f"{evaluation.against} blended with the input: {view.patient}, slice {view.slice}", strip))
+    return shown
+
+
+def _patient_table(evaluation: Evaluation, patient: str) -> Table:
+    rows = [row for row in evaluation.patients if row.patient == patient and row.method != REFERENCE]
+    columns = list(rows[0].values)
+    cells = [Row(row.method, [_ABSENT if math.isnan(row.values[c]) else f"{row.values[c]:.3f}" for c in columns]) for row in rows]
+    return Table(patient, columns, cells)
+
+
+def text_table(evaluation: Evaluation) -> str:
+    """The figures of one pair as plain text: a line for each measure, a column for each method."""
+    rows = [row for row in evaluation.patients if row.method != REFERENCE]
+    width = max(len(name) for name in rows[0].values)
+    lines = [" " * width + "".join(f"{row.method:>14}" for row in rows)]
+    for measure in rows[0].values:
+        cells = ("-" if math.isnan(row.values[measure]) else f"{row.values[measure]:.3f}" for row in rows)
+        lines.append(f"{measure:{width}}" + "".join(f"{cell:>14}" for cell in cells))
+    return "\n".join(lines)

@@ -34,7 +34,7 @@ def on_disk(folder: Path, *patterns: str) -> set[str]:
 def test_cmake_installs_every_file_of_the_library() -> None:
     cmake = LIBRARY / "CMakeLists.txt"
     assert listed(cmake, "LIBRARY_SCRIPTS") == on_disk(LIBRARY, "*.py")
-    assert listed(cmake, "LIBRARY_RESOURCES") == on_disk(LIBRARY, "*.safetensors", "*.md")
+    assert listed(cmake, "LIBRARY_RESOURCES") == on_disk(LIBRARY, "*.safetensors", "*.md", "*.html")
 
 
 def test_cmake_installs_every_file_of_the_module() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -103,3 +104,44 @@ sys.exit("torch" in sys.modules)
 @pytest.mark.parametrize("icon", ["LDCTDenoise.png", "LDCTDenoise/Resources/Icons/LDCTDenoise.png"])
 def test_the_icon_has_the_size_that_the_extensions_index_asks_for(icon: str) -> None:
     assert sitk.ReadImage(str(REPOSITORY / icon)).GetSize() == (128, 128)
+
+
+def extension_value(name: str) -> str:
+    """A value of the extension: one quoted string in the top CMake file."""
+    found = re.search(rf'set\(EXTENSION_{name} "([^"]+)"\)', (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8"))
+    assert found, f"EXTENSION_{name} is not one quoted string"
+    return found[1]
+
+
+def test_the_catalog_entry_says_what_the_extensions_index_demands() -> None:
+    """Names and types are those of Slicer's slicer-extension-catalog-entry-schema-v1.0.2.json, which allows no others."""
+    entry = json.loads((REPOSITORY / "LDCTDenoise.json").read_text(encoding="utf-8"))
+    assert {name: type(value) for name, value in entry.items()} == {
+        "$schema": str,
+        "build_dependencies": list,
+        "build_subdirectory": str,
+        "category": str,
+        "dicom_support_rule": str,
+        "scm_revision": str,
+        "scm_url": str,
+        "tier": int,
+    }
+    assert entry["$schema"].endswith("/Schemas/slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert 1 <= entry["tier"] <= 5
+    assert entry["build_dependencies"] == extension_value("DEPENDS").split()
+    assert entry["scm_url"] == extension_value("HOMEPAGE") + ".git"
+    module = (MODULE / "LDCTDenoise.py").read_text(encoding="utf-8")
+    assert f'translate("qSlicerAbstractCoreModule", "{entry["category"]}")' in module
+
+
+def test_every_picture_of_the_extension_is_in_the_repository() -> None:
+    home = extension_value("HOMEPAGE").replace("https://github.com", "https://raw.githubusercontent.com") + "/main/"
+    for url in [extension_value("ICONURL"), *extension_value("SCREENSHOTURLS").split()]:
+        assert url.startswith(home)
+        assert (REPOSITORY / url.removeprefix(home)).is_file(), url
+
+
+def test_the_pictures_are_small_enough_for_the_repository() -> None:
+    pictures = list((REPOSITORY / "docs" / "images").glob("*.png"))
+    assert pictures
+    assert sum(path.stat().st_size for path in pictures) < 1.5e6

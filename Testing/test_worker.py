@@ -422,3 +422,27 @@ def test_messages_survive_a_pipe_that_cuts_them_anywhere() -> None:
     assert received == messages
     with pytest.raises(ProtocolError, match="not a message"):
         decoder.feed(json.dumps([1]).encode() + b"\n")
+
+
+def test_nothing_of_the_patient_gets_into_the_log_of_an_export(
+    session: WorkerSession, folder: ExchangeFolder, tmp_path: Path
+) -> None:
+    from pydicom import dcmread
+
+    from Testing.test_dicom_privacy import MARKER, save_planted
+
+    file = next(save_planted(tmp_path / "source", [0]).iterdir())
+    volume = share(folder, "volume", dcmread(file).pixel_array.astype(np.int16)[None] - 1024)
+    request = {
+        "request": "export",
+        "folder": str(folder.path),
+        "volume": volume.as_message(),
+        "files": [str(file)],
+        "places": [[-12.5, 30.25, 0]],
+        "across": [1, 0, 0],
+        "down": [0, 1, 0],
+        "target": str(tmp_path / "out"),
+        "made": {"model": "tiny", "model_hash": "ab" * 32, "levels": 1, "blend": 1.0, "slices": [0, 1]},
+    }
+    assert len(session.run(request)["series"]) == 1
+    assert not any(MARKER in line for line in session.client.log)

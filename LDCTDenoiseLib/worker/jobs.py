@@ -100,8 +100,9 @@ class Jobs:
         model = find_model(request["model"])
         status = model.stat()
         arguments: dict[str, Any] = {key: request[key] for key in ("device", "precision", "batch_size", "levels")}
+        arguments |= {key: request[key] for key in ("backend", "threads", "region") if key in request}
         # A model file that was replaced on disk is another model.
-        key = (model, status.st_mtime_ns, status.st_size, *arguments.values())
+        key = (model, status.st_mtime_ns, status.st_size, *arguments.items())
         if self._denoiser is None or key != self._key:
             self._denoiser = None  # frees its memory before the next one asks for some
             self._denoiser = Denoiser(request["model"], **arguments)
@@ -133,7 +134,9 @@ class Jobs:
     def export(self, request: Message, tell: Tell) -> Message:
         from ..dicom.derivation import Derivation
         from ..dicom.export_volume import export_volume
+        from ..dicom.quiet import silence_pydicom
 
+        silence_pydicom()  # its warnings quote the patient's header, and the log may end in a bug report
         made = request["made"]
         series = export_volume(
             [Path(file) for file in request["files"]],

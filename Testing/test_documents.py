@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from Testing.conftest import REPOSITORY
-from Testing.slicer_panel import add_ct, traces
+from Testing.slicer_panel import add_ct
 
 if TYPE_CHECKING:
     from Testing.slicer_panel import Traces
     from Testing.slicer_standin.application import Application
-
-__all__ = ["traces"]
 
 PAGES = [
     "README.md",

@@ -16,7 +16,7 @@ QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([
 # Programs that judge DICOM output, Debian and Ubuntu.
 DICOM_PROGRAMS := dicom3tools dcm2niix
 
-.PHONY: demo test test-slow lint format bench screenshots train-default figures clean
+.PHONY: demo test test-slow lint format bench screenshots train-default figures docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
@@ -55,6 +55,11 @@ train-default: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python benchmarks/model_quality.py --data $(DATA) --every $(EVERY) --write
 
+# The documentation site, in build/site.
+docs: $(INSTALLED)
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output
 
@@ -63,7 +68,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/pip install -q $(TORCH)
-	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,test]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,onnx,test]'
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
 	  { apt-get update && apt-get install -y --no-install-recommends $(QT_SYSTEM); } >/dev/null 2>&1 || \
 	  echo "No system libraries for Qt: the tests of the Slicer module will be skipped."

@@ -9,7 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from ..version import __version__
 
 _PACKAGES = ("torch", "numpy", "SimpleITK", "pydicom", "safetensors")
-_EXTRAS = {"report": "torchmetrics", "train": "pytorch-lightning", "openvino": "openvino", "dicom": "pylibjpeg"}
+_EXTRAS = {
+    "report": "torchmetrics",
+    "train": "pytorch-lightning",
+    "openvino": "openvino",
+    "dicom": "pylibjpeg",
+    "onnx": "onnxruntime",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,28 @@
+"""``ldctdenoise export``: a model as an ONNX file, checked against the engine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("export", help="write a model as ONNX", description=__doc__)
+    parser.add_argument("model", metavar="NAME|FILE", help="a shipped model or a model file")
+    parser.add_argument("output", type=Path, help="ONNX file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    parser.add_argument("--quiet", action="store_true", help="no notes")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..errors import InputError
+    from ..files import check_writable
+
+    if options.output.suffix.lower() != ".onnx":
+        raise InputError(f"The output {options.output.name} must end in .onnx.")
+    check_writable(options.output, overwrite=options.overwrite)
+    from ..export_onnx import export_onnx
+
+    difference = export_onnx(options.model, options.output)
+    print(f"{options.output}: within {difference:.1e} HU of the engine (onnxruntime, CPU)")

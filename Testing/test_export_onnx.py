@@ -1,0 +1,72 @@
+"""ONNX files: what another program gets out of them is what the engine gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from LDCTDenoiseLib import Denoiser, export_onnx
+from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.errors import ModelError
+from LDCTDenoiseLib.simulation.phantom import make_phantom
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "default.onnx"
+    assert main(["export", "default", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 40, 133)])
+def test_onnx_gives_what_the_engine_gives_at_any_size(exported: Path, shape: tuple[int, int, int]) -> None:
+    slices, rows, columns = shape
+    volume = make_phantom(slices, 160).truth[:, 20 : 20 + rows, 10 : 10 + columns].copy()
+    volume += np.random.default_rng(1).normal(0, 40, shape).astype(np.float32)
+    volume[:, 3:9, 3:9] = -2000  # padding comes out as it went in
+    volume[:, 12:20, 12:20] = 9000  # above the range that the network sees
+    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["denoised_hu"], {"hu": volume[:, None]})
+    expected = Denoiser("default", "cpu", "float32")(volume)
+    assert np.abs(expected - volume).max() > 10
+    np.testing.assert_allclose(found[:, 0], expected, atol=0.1)
+    np.testing.assert_array_equal(found[:, 0, 3:9, 3:9], -2000)
+
+
+def test_the_file_says_its_opset_and_model_and_holds_its_weights(exported: Path) -> None:
+    model = onnx.load(str(exported))
+    assert [(one.domain, one.version) for one in model.opset_import if one.domain == ""] == [("", 18)]
+    assert Denoiser("default", "cpu").info.tensor_hash in model.doc_string
+    assert {path.name for path in exported.parent.iterdir()} == {"default.onnx"}
+    dimensions = [dimension.dim_param for dimension in model.graph.input[0].type.tensor_type.shape.dim]
+    assert dimensions[0]
+    assert dimensions[2]
+    assert dimensions[3]
+
+
+def test_a_file_that_differs_from_the_engine_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_onnx, "TOLERANCE_HU", -1.0)
+    with pytest.raises(ModelError, match="differs from the engine"):
+        export_onnx.export_onnx("default", tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["default", "{tmp}/model.pt"], "must end in .onnx"),
+        (["nothing", "{tmp}/model.onnx"], "There is no model 'nothing'"),
+        (["default", "{tmp}/missing/model.onnx"], "does not exist; create it first"),
+        (["default", "{tmp}/there.onnx"], "pass --overwrite"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "there.onnx").write_text("")
+    assert main(["export", *(argument.format(tmp=tmp_path) for argument in arguments)]) == 1
+    assert told in capsys.readouterr().err.splitlines()[-1]

@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from enum import Enum
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
+from .backends import build, choose_backend, choose_precision
 from .cascade import Cascade
+from .cuda_graph import Replayed
 from .devices import choose_device
 from .errors import DenoisingCancelled, DeviceError, InputError
-from .hu import add_change
+from .hu import add_change, add_change_to_tensor, is_padding
 from .hu_check import check_finite
 from .model_file import load_model
-from .networks.folding import fold_batch_norm
-from .networks.layers import channels_last
+from .region import Box, Region, box_to_denoise
 from .tiling import apply_in_tiles
-from .transfers import compute_batches
+from .transfers import compute_batches, travels_as
 
 log = logging.getLogger(__name__)
 
 BYTES_PER_PIXEL = 64 * 4 * 8
-"""Working memory of a level: eight sets of 64 float32 feature maps, DRL's peak with its concatenations."""
+"""Working memory of a level: eight sets of 64 float32 feature maps, above any backend's peak."""
 CPU_TILE = 1024
-"""Largest tile on a CPU, px: some 2 GB. A CPU short of memory is killed by the system, not told, so never ask for more."""
+"""Largest tile on a CPU, px: some 1.3 GB. A CPU short of memory is killed by the system, not told, so never ask for more."""
 SMALLEST_TILE = 64
 _CPU_PIXELS_AT_ONCE = 512 * 512
 _MEMORY_SHARE = 0.6
-_LARGEST_BATCH = 32
-
-
-class Precision(str, Enum):
-    """Arithmetic of the convolutions; the sum with the input is float32 in all of them."""
-
-    AUTO = "auto"  # float16 on CUDA, float32 elsewhere
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
-    def dtype(self, device: torch.device) -> torch.dtype:
-        if self is Precision.AUTO:
-            return torch.float16 if device.type == "cuda" else torch.float32
-        return getattr(torch, self.value)
+_LARGEST_CPU_BATCH = 32
+_LARGEST_CUDA_BATCH = 8
+"""A slice of 512 x 512 alone is two thousand blocks of 128 pixels, enough for any GPU; more slices only hide the launches."""
 
 
 class Denoiser:
@@ -66,11 +56,15 @@ class Denoiser:
         batch_size: slices computed together; None chooses by free memory.
         levels: how many levels of the cascade to use; None is all.
         blend: weight of the denoised image, 0 to 1; the rest is the input (the paper's blend is 0.7).
+        backend: "torch", "openvino" (float32 on the CPU), or "auto": OpenVINO where it is installed and can be used.
+        threads: of a CPU; None leaves PyTorch's number, one for each core.
+        region: "all", or "body": the bounding box of the body in all slices; what lies around it stays as it is.
 
     Raises:
         ModelError: the model is missing or damaged.
         DeviceError: the device is not there.
         InputError: another argument is out of range.
+        MissingExtraError: the backend is not installed.
     """
 
     def __init__(
@@ -81,22 +75,29 @@ class Denoiser:
         batch_size: int | None = None,
         levels: int | None = None,
         blend: float = 1.0,
+        backend: str = "auto",
+        threads: int | None = None,
+        region: str = "all",
     ) -> None:
         self.blend = blend
         if batch_size is not None and batch_size < 1:
             raise InputError(f"The batch size is {batch_size}; it must be at least 1.")
+        if threads is not None and threads < 1:
+            raise InputError(f"The number of threads is {threads}; it must be at least 1.")
         try:
-            chosen_precision = Precision(precision)
+            self.region = Region(region)
         except ValueError:
-            known = ", ".join(p.value for p in Precision)
-            raise InputError(f"There is no precision '{precision}'; choose one of {known}.") from None
+            raise InputError(f"There is no region '{region}'; choose one of {', '.join(one.value for one in Region)}.") from None
         cascade, self.info = load_model(model)
         self.levels = cascade.use(levels)
         self.batch_size = batch_size
+        self.threads = threads
         self.device = choose_device(device)
-        self._dtype = chosen_precision.dtype(self.device)
+        self._precision = choose_precision(precision, self.device)
+        self.backend = choose_backend(backend, self.device, self._precision)
         self._halo = cascade.radius(self.levels)
         self._cascade = self._prepare(cascade)
+        self._replayed = Replayed(self._compute)
         self._computing = threading.Lock()
 
     @property
@@ -111,9 +112,10 @@ class Denoiser:
         self._blend = blend
 
     def _prepare(self, cascade: Cascade) -> Cascade:
-        for index in range(len(cascade.levels)):
-            cascade.networks[index] = fold_batch_norm(cascade.network(index))
-        return channels_last(cascade.to(self.device))
+        """The levels that are used, as the backend computes them."""
+        used = [cascade.network(index) for index in range(self.levels)]
+        cascade.networks = nn.ModuleList(build(used, self.backend, self.device, self._precision))
+        return cascade
 
     def __call__(
         self,
@@ -152,30 +154,36 @@ class Denoiser:
             raise InputError(f"The output has shape {out.shape}, and the volume {volume.shape}; they must be the same.")
         out[:start] = volume[:start]
         out[stop:] = volume[stop:]
-        with self._computing:  # threads that share a denoiser take turns
-            self._fill(out, volume, start, stop, progress, cancel, padding_value)
+        padding = padding_value[start:stop] if isinstance(padding_value, np.ndarray) else padding_value
+        with self._computing, _threads(self.threads):  # threads that share a denoiser take turns
+            self._fill(out[start:stop], volume[start:stop], progress, cancel, padding)
         return out
 
     def _fill(
         self,
         out: np.ndarray,
         volume: np.ndarray,
-        start: int,
-        stop: int,
         progress: Callable[[int, int], object] | None,
         cancel: Callable[[], bool] | None,
-        padding_value: float | np.ndarray | None,
+        padding: float | np.ndarray | None,
     ) -> None:
-        total = stop - start
-        plan = self._plan(*volume.shape[1:])
+        total, *shape = volume.shape
+        box = box_to_denoise(volume, self.region, padding)
+        if box is None:
+            out[:] = volume
+            if progress is not None:
+                progress(total, total)
+            return
+        outer = box.grown(self._halo, (shape[0], shape[1]))
+        plan = self._plan(total, *outer.shape)
         done = 0
         while done < total:
             try:
-                for change in self._changes(volume[start + done : stop], plan, cancel):
-                    part = slice(start + done, start + done + len(change))
-                    padding = padding_value[part] if isinstance(padding_value, np.ndarray) else padding_value
-                    out[part] = add_change(volume[part], change, padding)
-                    done += len(change)
+                for result in self._results(
+                    volume[done:], padding[done:] if isinstance(padding, np.ndarray) else padding, outer, plan, cancel
+                ):
+                    self._put(result, box, outer, done, out, volume, padding)
+                    done += len(result)
                     if progress is not None:
                         progress(done, total)
             except RuntimeError as error:
@@ -184,41 +192,102 @@ class Denoiser:
                 plan = plan.smaller()
                 log.warning("Out of memory on %s; going on with %s.", self.device, plan)
                 if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+                    self._replayed.forget()
 
-    def _changes(self, volume: np.ndarray, plan: _Plan, cancel: Callable[[], bool] | None) -> Iterator[np.ndarray]:
-        """Changes in HU of consecutive batches, (batch, rows, columns) float32."""
+    def _put(
+        self,
+        result: np.ndarray,
+        box: Box,
+        outer: Box,
+        first: int,
+        out: np.ndarray,
+        volume: np.ndarray,
+        padding: float | np.ndarray | None,
+    ) -> None:
+        """Put a batch's result into the output: finished voxels of small integers, else changes in HU."""
+        part, inner = slice(first, first + len(result)), box.within(outer)
+        result = result[:, inner.rows, inner.columns]
+        if box.shape != volume.shape[1:]:
+            out[part] = volume[part]
+        where = part, box.rows, box.columns
+        if np.issubdtype(result.dtype, np.integer):
+            out[where] = result
+        else:
+            out[where] = add_change(volume[where], result, padding[where] if isinstance(padding, np.ndarray) else padding)
 
-        def batches() -> Iterator[np.ndarray]:
+    def _results(
+        self,
+        volume: np.ndarray,
+        padding: float | np.ndarray | None,
+        outer: Box,
+        plan: _Plan,
+        cancel: Callable[[], bool] | None,
+    ) -> Iterator[np.ndarray]:
+        """What :meth:`_compute` gives for consecutive batches of the outer box."""
+        in_place = travels_as(volume.dtype) != torch.float32
+        by_value = math.nan if padding is None or isinstance(padding, np.ndarray) else padding
+        blend, padding_hu = torch.tensor([self.blend, by_value], dtype=torch.float32).to(self.device)
+
+        def batches() -> Iterator[Sequence[np.ndarray]]:
             for first in range(0, len(volume), plan.batch):
                 if cancel is not None and cancel():
                     raise DenoisingCancelled("Denoising was cancelled; nothing was written.")
-                yield np.ascontiguousarray(volume[first : first + plan.batch], dtype=np.float32)[:, None]
+                where = slice(first, first + plan.batch), outer.rows, outer.columns
+                yield [volume[where], padding[where]] if in_place and isinstance(padding, np.ndarray) else [volume[where]]
 
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            for change in compute_batches(batches(), lambda hu: self._change(hu, plan.tile), self.device):
-                yield change[:, 0]
+        def compute(voxels: torch.Tensor, *mask: torch.Tensor) -> torch.Tensor:
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+                if self.device.type != "cuda":
+                    return self._compute(plan.tile, blend, padding_hu, voxels, *mask)
+                with torch.cuda.device(self.device):
+                    return self._replayed(plan.tile, blend, padding_hu, voxels, *mask)
 
-    @torch.inference_mode()
-    def _change(self, hu: torch.Tensor, tile: int) -> torch.Tensor:
+        yield from compute_batches(batches(), compute, self.device, plan.batch)
+
+    def _compute(
+        self,
+        tile: int,
+        blend: torch.Tensor,
+        padding_hu: torch.Tensor,
+        voxels: torch.Tensor,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Denoise a batch on the device.
+
+        Args:
+            tile: largest side that is computed at once, px.
+            blend: no axes.
+            padding_hu: HU of padding, NaN for none; no axes.
+            voxels: (batch, rows, columns), HU; integers or float32.
+            mask: padding, same shape, for integers.
+
+        Returns:
+            Integers: the result, in their type. float32: the change in HU.
+        """
         scale = self.info.scale
-        unit = scale.to_unit(hu).contiguous(memory_format=torch.channels_last)
-        reduced = self._dtype != torch.float32
-        with torch.autocast(self.device.type, self._dtype) if reduced else nullcontext():
-            prediction = apply_in_tiles(lambda x: self._cascade(x, self.levels).float(), unit, tile, self._halo)
-        return scale.to_hu_difference(prediction - unit) * self.blend
+        hu = voxels.float()
+        unit = scale.to_unit(hu)[:, None]
+        prediction = apply_in_tiles(lambda x: self._cascade(x, self.levels), unit, tile, self._halo)
+        change = scale.to_hu_difference(prediction - unit)[:, 0] * blend
+        if voxels.is_floating_point():
+            return change
+        padding = is_padding(hu) | (hu == padding_hu)
+        return add_change_to_tensor(voxels, change, padding if mask is None else padding | mask)
 
-    def _plan(self, rows: int, columns: int) -> _Plan:
-        """Batch and tile for a slice size, from the device's free memory."""
+    def _plan(self, slices: int, rows: int, columns: int) -> _Plan:
+        """Batch and tile for slices of a size, from the device's free memory."""
         side = max(rows, columns)
         if self.device.type != "cuda":
-            batch = self.batch_size or max(1, min(_LARGEST_BATCH, _CPU_PIXELS_AT_ONCE // (rows * columns)))
-            return _Plan(batch, min(side, CPU_TILE))
-        free, _ = torch.cuda.mem_get_info(self.device)
+            batch = self.batch_size or min(_LARGEST_CPU_BATCH, _CPU_PIXELS_AT_ONCE // (rows * columns))
+            return _Plan(max(1, min(batch, slices)), min(side, CPU_TILE))
+        # What PyTorch holds already, for an earlier volume, will serve this one.
+        free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device)
         pixels = int(free * _MEMORY_SHARE) // BYTES_PER_PIXEL
-        batch = self.batch_size or max(1, min(_LARGEST_BATCH, pixels // (rows * columns)))
         tile = side if rows * columns <= pixels else max(SMALLEST_TILE, int(pixels**0.5) - 2 * self._halo)
-        return _Plan(batch, tile)
+        if self.batch_size:
+            return _Plan(min(self.batch_size, slices), tile)
+        most = max(1, min(_LARGEST_CUDA_BATCH, pixels // (rows * columns)))
+        return _Plan(math.ceil(slices / math.ceil(slices / most)), tile)  # batches of one size: none has to be filled up
 
 
 class _Plan:
@@ -245,6 +314,20 @@ class _Plan:
 
     def __str__(self) -> str:
         return f"{self.batch} slice(s) at once in tiles of up to {self.tile} pixels"
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads of the CPU."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -75,3 +75,18 @@ def add_change(hu: np.ndarray, change_hu: np.ndarray, padding: float | np.ndarra
     # int64 and not float32: an int32 voxel above 2**24 would lose its last digits in float32.
     total = hu.astype(np.int64) + np.rint(change_hu).astype(np.int64)
     return np.clip(total, limits.min, limits.max).astype(hu.dtype)
+
+
+def add_change_to_tensor(hu: torch.Tensor, change_hu: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+    """:func:`add_change` on a device, for integers of at most 16 bits.
+
+    Args:
+        hu: integer voxels in HU.
+        change_hu: float32 change in HU, same shape.
+        padding: boolean mask, same shape.
+    """
+    import torch
+
+    limits = torch.iinfo(hu.dtype)
+    total = hu.int() + change_hu.round().masked_fill(padding, 0).int()
+    return total.clamp(limits.min, limits.max).to(hu.dtype)

@@ -30,7 +30,7 @@ def check_hu(volume: np.ndarray) -> None:
         raise NotHUError(
             f"The voxels do not look like HU: the lowest is {lowest:g}, and a CT has fat or air below {NO_FAT_OR_AIR_HU}."
         )
-    bright = np.count_nonzero(volume > TOO_BRIGHT_HU) / volume.size
+    bright = sum(int(np.count_nonzero(one > TOO_BRIGHT_HU)) for one in volume) / volume.size  # a mask of all costs memory
     if bright > TOO_BRIGHT_SHARE:
         raise NotHUError(f"The voxels do not look like HU: {bright:.0%} lie above {TOO_BRIGHT_HU}.")
     if lowest >= NO_AIR_HU:

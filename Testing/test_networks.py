@@ -7,7 +7,6 @@ import torch
 
 from LDCTDenoiseLib.networks import CNN10, DRL, NETWORKS, DRLEdge, build_network, count_parameters, initialise
 from LDCTDenoiseLib.networks.denoising_network import DenoisingNetwork
-from LDCTDenoiseLib.networks.folding import fold_batch_norm
 from Testing.conftest import random_cascade, random_statistics
 
 CHANNELS = {name: 2 if name == "cnn10-wu" else 1 for name in NETWORKS}
@@ -24,7 +23,14 @@ def network_with_weights(name: str) -> DenoisingNetwork:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("drl", 225_601), ("drl-difference", 225_601), ("drl-edge", 232_001), ("cnn10", 335_873), ("cnn10-wu", 336_449)],
+    [
+        ("drl", 225_601),
+        ("drl-difference", 225_601),
+        ("drl-edge", 232_001),
+        ("cnn10", 335_873),
+        ("cnn10-wu", 336_449),
+        ("redcnn", 1_848_865),
+    ],
 )
 def test_parameters_are_as_many_as_the_papers_count(name: str, count: int) -> None:
     assert count_parameters(build_network(name)) == count
@@ -37,7 +43,7 @@ def test_difference_form_of_drl_only_leaves_out_the_input() -> None:
     torch.testing.assert_close(image(x), difference(x) + x)
 
 
-@pytest.mark.parametrize(("name", "side"), [("drl", 35), ("drl-difference", 35), ("drl-edge", 37), ("cnn10", 23)])
+@pytest.mark.parametrize(("name", "side"), [("drl", 35), ("drl-difference", 35), ("drl-edge", 37), ("cnn10", 23), ("redcnn", 41)])
 def test_receptive_field_by_impulse(name: str, side: int) -> None:
     network = network_with_weights(name).double()
     x = torch.rand(1, 1, 61, 61, dtype=torch.float64, requires_grad=True)
@@ -60,15 +66,6 @@ def test_a_slice_of_512_by_512_comes_out_whole() -> None:
         result = network_with_weights("drl")(torch.rand(1, 1, 512, 512))
     assert result.shape == (1, 1, 512, 512)
     assert torch.isfinite(result).all()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_folded_batch_norm_gives_the_same_result(name: str) -> None:
-    network = network_with_weights(name).double()
-    folded = fold_batch_norm(network)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    x = torch.rand(2, CHANNELS[name], 40, 41, dtype=torch.float64)
-    torch.testing.assert_close(folded(x), network(x))
 
 
 def test_training_starts_at_the_identity() -> None:

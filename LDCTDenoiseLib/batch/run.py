@@ -60,6 +60,7 @@ class Recipe:
         levels: used ones of its levels.
         blend: weight of the denoised image.
         precision: as asked for.
+        region: as asked for.
         file: how to read and write.
     """
 
@@ -67,11 +68,17 @@ class Recipe:
     levels: int
     blend: float
     precision: str
+    region: str
     file: FileOptions = field(default_factory=FileOptions)
 
     def record(self, input_hash: str) -> Record:
         """The record of an output that is to be made."""
-        options = asdict(self.file) | {"levels": self.levels, "blend": self.blend, "precision": self.precision}
+        options = asdict(self.file) | {
+            "levels": self.levels,
+            "blend": self.blend,
+            "precision": self.precision,
+            "region": self.region,
+        }
         del options["overwrite"]
         as_it_is_read = json.loads(json.dumps(options))
         return Record(input_hash, self.model, as_it_is_read, __version__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LDCTDenoiseError
-from .options import add_device, add_dicom_output, add_model, add_reading, dicom_output, positive
+from .options import add_device, add_dicom_output, add_model, add_reading, dicom_output, load_denoiser, positive
 
 if TYPE_CHECKING:
     from ..batch.run import Outcome
@@ -41,18 +41,16 @@ def run(options: argparse.Namespace) -> None:
     from ..batch.items import find_items
     from ..batch.run import Batch, Recipe, Status
     from ..denoise_file import FileOptions
-    from ..engine import Denoiser
     from ..model_info import find_model, read_info
 
     how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
     how.dicom.check()
     items = find_items(options.source, options.target, force=options.force)
-    denoiser = None
-    if not options.dry_run:
-        denoiser = Denoiser(options.model, options.device, options.precision, options.batch_size, options.levels, options.blend)
+    denoiser = None if options.dry_run else load_denoiser(options)
     info = denoiser.info if denoiser else read_info(find_model(options.model))
     levels = options.levels or len(info.levels)
-    batch = Batch(options.target, Recipe(info.tensor_hash, levels, options.blend, options.precision, how), denoiser, options.jobs)
+    recipe = Recipe(info.tensor_hash, levels, options.blend, options.precision, options.region, how)
+    batch = Batch(options.target, recipe, denoiser, options.jobs)
     with tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr) as bar:
 
         def done(outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from .options import add_device, add_dicom_output, add_model, add_volume_options, dicom_output, slice_range
+from .options import add_device, add_dicom_output, add_model, add_volume_options, dicom_output, load_denoiser, slice_range
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,9 +28,7 @@ def run(options: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from ..engine import Denoiser
-
-    denoiser = Denoiser(options.model, options.device, options.precision, options.batch_size, options.levels, options.blend)
+    denoiser = load_denoiser(options)
     # delay: no bar before the first batch, so that none stands above an error about the volume.
     with tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6) as bar:
 
@@ -47,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
             "model": denoiser.info.name,
             "model_hash": denoiser.info.tensor_hash,
             "device": str(denoiser.device),
+            "backend": denoiser.backend.value,
             "slices": [first, last],
             "levels": denoiser.levels,
             "blend": denoiser.blend,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..dicom.write_series import DicomOutput
+    from ..engine import Denoiser
 
 COMPRESSIONS = ("none", "rle", "jpeg-ls", "jpeg2000")
 
@@ -69,6 +70,30 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--blend", type=fraction, default=1.0, metavar="0..1", help="weight of the denoised image (default 1; the paper: 0.7)"
     )
     parser.add_argument("--batch-size", type=positive, metavar="N", help="slices at once (default: by free memory)")
+    parser.add_argument(
+        "--backend", choices=["auto", "torch", "openvino"], default="auto", help="on the CPU (default: openvino if installed)"
+    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU (default: one for each core)")
+    parser.add_argument(
+        "--region", choices=["all", "body"], default="all", help="body: leave what lies around its bounding box as it is (faster)"
+    )
+
+
+def load_denoiser(options: argparse.Namespace) -> Denoiser:
+    """The options of :func:`add_device` and :func:`add_model` as a loaded model."""
+    from ..engine import Denoiser
+
+    return Denoiser(
+        options.model,
+        options.device,
+        options.precision,
+        options.batch_size,
+        options.levels,
+        options.blend,
+        options.backend,
+        options.threads,
+        options.region,
+    )
 
 
 def add_dicom_output(parser: argparse.ArgumentParser) -> None:

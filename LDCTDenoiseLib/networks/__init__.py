@@ -14,8 +14,9 @@ from torch import nn
 from .cnn10 import CNN10
 from .denoising_network import DenoisingNetwork
 from .drl import DRL, DRLEdge
+from .redcnn import REDCNN
 
-__all__ = ["CNN10", "DRL", "NETWORKS", "DRLEdge", "DenoisingNetwork", "build_network", "count_parameters", "initialise"]
+__all__ = ["CNN10", "DRL", "NETWORKS", "REDCNN", "DRLEdge", "DenoisingNetwork", "build_network", "count_parameters", "initialise"]
 
 NETWORKS: dict[str, Callable[[], DenoisingNetwork]] = {
     "drl": DRL,
@@ -23,6 +24,7 @@ NETWORKS: dict[str, Callable[[], DenoisingNetwork]] = {
     "drl-edge": DRLEdge,
     "cnn10": CNN10,
     "cnn10-wu": lambda: CNN10(input_channels=2),
+    "redcnn": REDCNN,
 }
 
 
@@ -54,7 +56,7 @@ def initialise(network: DenoisingNetwork) -> None:
     Reference: He et al., arXiv 1502.01852.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import cast
+
 import torch
 from torch import nn
 
+from .convolution import INPUT, Convolution, step
 from .denoising_network import DenoisingNetwork
 from .layers import in_float32, keras_batch_norm, same_convolution
 
@@ -39,8 +43,14 @@ class CNN10(DenoisingNetwork):
     def last_layer(self) -> nn.Conv2d:
         return self.last
 
-    def convolution_norm_pairs(self) -> list[tuple[str, str]]:
-        return [(f"middle.{i}", f"middle.{i + 1}") for i in range(0, len(self.middle), 3)]
+    def convolutions(self) -> list[Convolution]:
+        names = [f"y{i}" for i in range(10)]
+        steps = [step(names[0], [INPUT], self.first, coarsest=torch.float32)]
+        for i, (before, name) in enumerate(pairwise(names)):
+            layer, norm = cast(nn.Conv2d, self.middle[3 * i]), cast(nn.BatchNorm2d, self.middle[3 * i + 1])
+            # The layer that sees y0, which carries the absolute HU, bears no bfloat16.
+            steps.append(step(name, [before], layer, norm, coarsest=torch.float16 if i == 0 else torch.bfloat16))
+        return [*steps, step("y10", [names[-1]], self.last, relu=False, coarsest=torch.float32)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.middle(torch.relu(in_float32(self.first, x)))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .convolution import INPUT, Convolution, step
 from .denoising_network import DenoisingNetwork
 from .layers import in_float32, keras_batch_norm, same_convolution, without_autocast
 
@@ -31,7 +32,7 @@ class DRL(DenoisingNetwork):
 
     def __init__(self, *, add_input: bool = True, input_channels: int = 1) -> None:
         super().__init__()
-        self.add_input = add_input
+        self.adds_input = add_input
         self.c1 = same_convolution(input_channels, 64, 5)
         self.c2 = same_convolution(64, 64, 3, dilation=2)
         self.c3 = same_convolution(64, 64, 3, dilation=3)
@@ -53,8 +54,17 @@ class DRL(DenoisingNetwork):
     def last_layer(self) -> nn.Conv2d:
         return self.c7
 
-    def convolution_norm_pairs(self) -> list[tuple[str, str]]:
-        return [(f"c{i}", f"bn{i}") for i in range(2, 7)]
+    def convolutions(self) -> list[Convolution]:
+        return [
+            step("y1", [INPUT], self.c1, coarsest=torch.float32),
+            # y1 carries the absolute HU: rounded to bfloat16 it makes nine tenths of the whole network's error.
+            step("y2", ["y1"], self.c2, self.bn2, coarsest=torch.float16),
+            step("y3", ["y2"], self.c3, self.bn3),
+            step("y4", ["y3"], self.c4, self.bn4),
+            step("y5", ["y4"], self.c5, self.bn5),
+            step("y6", ["y5", "y2"], self.c6, self.bn6, channels=[64, 64]),
+            step("y7", ["y6", "y1"], self.c7, channels=[64, 64], relu=False, coarsest=torch.float32),
+        ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y1 = F.relu(in_float32(self.c1, x))
@@ -64,7 +74,7 @@ class DRL(DenoisingNetwork):
         y5 = F.relu(self.bn5(self.c5(y4)))
         y6 = F.relu(self.bn6(self.c6(torch.cat([y5, y2.to(y5.dtype)], dim=1))))
         y7 = in_float32(self.c7, torch.cat([y6.float(), y1], dim=1))
-        return y7 + x[:, :1] if self.add_input else y7
+        return y7 + x[:, :1] if self.adds_input else y7
 
 
 class DRLEdge(DRL):
@@ -88,6 +98,14 @@ class DRLEdge(DRL):
         self.edge_kernels: torch.Tensor
         # Not saved: the kernels are part of the definition, not of what was learnt.
         self.register_buffer("edge_kernels", kernels[:, None], persistent=False)
+
+    def convolutions(self) -> list[Convolution]:
+        _, *others = super().convolutions()
+        edges = Convolution(
+            "edges", (INPUT,), (self.edge_kernels,), self.edge_kernels.new_zeros(4), padding=1, relu=False, coarsest=torch.float32
+        )
+        first = step("y1", [INPUT, "edges"], self.c1, channels=[1, 4], coarsest=torch.float32)
+        return [edges, first, *others]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with without_autocast(x.device):

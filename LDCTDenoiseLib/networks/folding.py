@@ -1,32 +1,26 @@
-"""Batch norm folded into the convolutions before it, for inference."""
+"""Batch norm folded into the convolution before it, for inference."""
 
 from __future__ import annotations
 
-import copy
-from typing import cast
-
+import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-from .denoising_network import DenoisingNetwork
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
-def fold_batch_norm(network: DenoisingNetwork) -> DenoisingNetwork:
-    """A copy of a network in evaluation mode whose convolutions do what convolution and batch norm did together.
-
-    Args:
-        network: in any mode; not changed.
-    """
-    folded = copy.deepcopy(network).eval()
-    for convolution, norm in network.convolution_norm_pairs():
-        pair = cast(nn.Conv2d, folded.get_submodule(convolution)), cast(nn.BatchNorm2d, folded.get_submodule(norm))
-        fused = fuse_conv_bn_eval(*pair)
-        _replace(folded, convolution, fused)
-        _replace(folded, norm, nn.Identity())
-    return folded
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    # nn.Module.set_submodule came after the oldest torch that is supported.
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, module)
+def folded(layer: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias of a convolution that does what a layer with bias and its batch norm (at inference) did together."""
+    weight, bias = layer.weight.detach(), layer.bias
+    assert bias is not None, "every layer of these networks has a bias"
+    if norm is None:
+        return weight, bias.detach()
+    weight, bias = fuse_conv_bn_weights(
+        weight,
+        bias,
+        norm.running_mean,  # type: ignore[arg-type]  # batch norms of these networks keep statistics
+        norm.running_var,  # type: ignore[arg-type]
+        norm.eps,
+        norm.weight,
+        norm.bias,
+        transpose=isinstance(layer, nn.ConvTranspose2d),
+    )
+    return weight.detach(), bias.detach()

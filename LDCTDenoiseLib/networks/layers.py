@@ -27,7 +27,7 @@ def channels_last(module: ModuleType) -> ModuleType:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def in_float32(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+def in_float32(layer: nn.Conv2d | nn.ConvTranspose2d, x: torch.Tensor) -> torch.Tensor:
     """Apply a layer in float32 even under autocast.
 
     For the layers that touch HU directly: bfloat16 would round soft tissue (about 0.25 in network units) to steps of 8 HU.

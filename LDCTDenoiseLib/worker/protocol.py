@@ -15,7 +15,8 @@ Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of 
 - ``denoise``: ``folder``, ``volume`` (array, HU, slices first), ``output`` (array, same shape and type), ``spacing``
   (rows, columns in mm), ``model``, ``levels`` (int or null), ``blend``, ``device``, ``precision``, ``batch_size`` (int or
   null), ``slices`` ([first, last + 1] or null), ``padding_value`` (HU or null), ``force`` (bool: do not check that voxels
-  look like HU), ``compare`` (bool), ``reference`` (array or null: normal dose, same shape).
+  look like HU), ``compare`` (bool), ``reference`` (array or null: normal dose, same shape); optional: ``backend``,
+  ``threads``, ``region`` (as in ``Denoiser``).
   Started: ``device``, ``device_reason``. Progress: ``done`` and ``total`` slices. Result: ``device``, ``device_reason``,
   ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``before_and_after.compare``;
   null unless asked for).

@@ -407,6 +407,8 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.compareButton.enabled = True
         self._showDevice(result)
         showInSliceViews(result["output"])
+        if self._compare.shown:  # its views are slice views, too, and show input and noise map again
+            self._compare.show(result["input"], result["output"], result["noiseMap"])
 
     def _onFailed(self, error):
         cancelled = isinstance(error, DenoisingCancelled)

@@ -20,10 +20,13 @@ class CompareViews:
 
     def __init__(self):
         self._layoutBefore = None
+        self._inputID = None
 
     @property
     def shown(self):
-        return self._layoutBefore is not None
+        """Whether the comparison is on the screen; the user may have chosen another layout meanwhile."""
+        manager = slicer.app.layoutManager()
+        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() == LAYOUT_ID
 
     def show(self, inputNode, outputNode, noiseMapNode):
         """Show the volumes side by side; without a noise map two views have something to show.
@@ -34,30 +37,31 @@ class CompareViews:
         manager = slicer.app.layoutManager()
         if manager is None:
             return False
-        layoutNode = manager.layoutLogic().GetLayoutNode()
-        if not layoutNode.IsLayoutDescription(LAYOUT_ID):
-            items = "".join(_ITEM.format(tag=tag, label=_(label), color=color) for tag, label, color in _VIEWS)
-            layoutNode.AddLayoutDescription(LAYOUT_ID, f'<layout type="horizontal" split="true">{items}</layout>')
-        if layoutNode.GetViewArrangement() != LAYOUT_ID:
-            self._layoutBefore = layoutNode.GetViewArrangement()
-        layoutNode.SetViewArrangement(LAYOUT_ID)
+        fits = self.shown and self._inputID == inputNode.GetID()  # then where the user scrolled and zoomed to stays
+        self._inputID = inputNode.GetID()
+        self._switch(manager.layoutLogic().GetLayoutNode())
         for (tag, _label, _color), volume in zip(_VIEWS, (inputNode, outputNode, noiseMapNode), strict=True):
-            logic = manager.sliceWidget(tag).sliceLogic()
-            composite = logic.GetSliceCompositeNode()
+            composite = manager.sliceWidget(tag).sliceLogic().GetSliceCompositeNode()
             composite.SetBackgroundVolumeID(volume.GetID() if volume is not None else None)
             composite.SetForegroundVolumeID(None)
             composite.SetLinkedControl(True)
-        for tag, _label, _color in _VIEWS:
+        for tag, _label, _color in () if fits else _VIEWS:
             logic = manager.sliceWidget(tag).sliceLogic()
             logic.GetSliceNode().RotateToVolumePlane(inputNode)
             logic.FitSliceToAll()
         return True
 
+    def _switch(self, layoutNode):
+        if self.shown:
+            return
+        if not layoutNode.IsLayoutDescription(LAYOUT_ID):
+            items = "".join(_ITEM.format(tag=tag, label=_(label), color=color) for tag, label, color in _VIEWS)
+            layoutNode.AddLayoutDescription(LAYOUT_ID, f'<layout type="horizontal" split="true">{items}</layout>')
+        self._layoutBefore = layoutNode.GetViewArrangement()
+        layoutNode.SetViewArrangement(LAYOUT_ID)
+
     def hide(self):
         """Give the window its earlier layout back."""
-        manager = slicer.app.layoutManager()
-        if manager is not None and self._layoutBefore is not None:
-            layoutNode = manager.layoutLogic().GetLayoutNode()
-            if layoutNode.GetViewArrangement() == LAYOUT_ID:
-                layoutNode.SetViewArrangement(self._layoutBefore)
+        if self.shown and self._layoutBefore is not None:
+            slicer.app.layoutManager().layoutLogic().GetLayoutNode().SetViewArrangement(self._layoutBefore)
         self._layoutBefore = None

@@ -44,7 +44,7 @@ def _ensureInOldSlicer(path):
     question = _("LDCT Denoise needs the Python packages {names}. Install them now?").format(names=", ".join(missing))
     if not slicer.util.confirmOkCancelDisplay(question):
         raise LDCTDenoiseError(_("the installation was declined"))
-    slicer.util.pip_install(missing)
+    slicer.util.pip_install(" ".join(missing))
 
 
 def installTorch(askConfirmation):

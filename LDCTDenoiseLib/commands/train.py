@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import warnings
 from pathlib import Path
 
 from .options import add_device, positive
@@ -42,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
         from ..training.train import train
 
     # Lightning's own notes are about Lightning.
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.dry_run:

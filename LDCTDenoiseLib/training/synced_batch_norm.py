@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
+
+
+class _Mean(torch.autograd.Function):
+    """Mean over the processes; the gradient of one's value comes from all of them."""
+
+    @staticmethod
+    def forward(context: object, value: torch.Tensor) -> torch.Tensor:
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total / distributed.get_world_size()
+
+    @staticmethod
+    def backward(context: object, gradient: torch.Tensor) -> torch.Tensor:
+        return _Mean.forward(context, gradient)
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
@@ -26,11 +39,10 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         if not self.training or not distributed.is_initialized():
             return super().forward(x)
         values = x.float()
-        processes = distributed.get_world_size()
-        mean = all_reduce(values.mean(dim=(0, 2, 3))) / processes
+        mean = _Mean.apply(values.mean(dim=(0, 2, 3)))
         centred = values - mean[:, None, None]
-        variance = all_reduce(centred.square().mean(dim=(0, 2, 3))) / processes
-        count = processes * x.numel() / self.num_features
+        variance = _Mean.apply(centred.square().mean(dim=(0, 2, 3)))
+        count = distributed.get_world_size() * x.numel() / self.num_features
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def add_volume() -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=4, help="the first has a cold worker")
+    parser.add_argument("--runs", type=int, default=6, help="the first has a cold worker")
     options = parser.parse_args()
     application = start_application()
     widget = application.load_module("LDCTDenoise/LDCTDenoise.py").widgetRepresentation().self()
@@ -116,9 +117,10 @@ def main() -> None:
     for name in runs[0]:
         print(f"{name:32}" + "".join(f"{one[name]:9.3f}" for one in runs))
     worst = max(one["longest_standstill_ms"] for one in runs)
-    overhead = max(one["overhead_before_first_slice_s"] for one in runs[1:])
+    # The median: the difference of two times of computation is only as quiet as the machine.
+    overhead = statistics.median(one["overhead_before_first_slice_s"] for one in runs[1:])
     print(f"longest standstill of the event loop: {worst:.0f} ms (aim {AIM_BLOCKED_MS})")
-    print(f"warm worker, Apply to first slice beyond the slice's own time: {overhead:.2f} s (aim {AIM_OVERHEAD_S})")
+    print(f"warm worker, Apply to first slice beyond the slice's own time, median: {overhead:.2f} s (aim {AIM_OVERHEAD_S})")
     target = Path("benchmarks/results/slicer_responsiveness.json")
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps({"longest_standstill_ms": worst, "warm_overhead_s": overhead, "runs": runs}, indent=2) + "\n")

@@ -201,4 +201,5 @@ def test_the_worker_runs_in_slicers_own_python_and_dies_with_its_launcher(
     assert any(str(launcher) in command for command in started.values())
     assert panel.worker.client.pid in started
     panel.worker.shutdown()
+    panel.wait()
     traces.assert_none()

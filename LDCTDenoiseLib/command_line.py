@@ -10,13 +10,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import batch, data, demo, denoise, evaluate, export, info, models, series, simulate, train
+from .commands import batch, data, demo, denoise, evaluate, export, figures, info, models, series, simulate, train
 from .dicom.quiet import silence_pydicom
 from .errors import as_sentence
 from .version import __version__
 
 _DEBUG_HELP = "show the traceback of an error"
-COMMANDS = (denoise, batch, series, simulate, data, train, evaluate, export, models, info, demo)
+COMMANDS = (denoise, batch, series, simulate, data, train, evaluate, export, figures, models, info, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,3 +22,14 @@ def require_extra(extra: str) -> Iterator[None]:
         raise MissingExtraError(
             f"This needs the package {error.name}, which is not installed: pip install 'ldctdenoise[{extra}]'."
         ) from error
+
+
+def check_extra(extra: str, *packages: str) -> None:
+    """Make sure before a long computation that the packages which it ends with are there.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    with require_extra(extra):
+        for package in packages:
+            importlib.import_module(package)

@@ -46,7 +46,9 @@ def _names(text: str) -> list[str]:
 
 def run(options: argparse.Namespace) -> None:
     from ..errors import InputError
+    from ..extras import check_extra
 
+    check_extra("report", "jinja2", "matplotlib", "scipy", "skimage", "torchmetrics")
     if options.pairs is None:
         if options.low is None or options.full is None:
             raise InputError("Give LOW and FULL, or --pairs CSV and --out DIR.")

@@ -112,14 +112,23 @@ def load_models(models: Sequence[str], *, device: str, blend: float) -> list[Met
     return methods
 
 
-def load_pair(pair: Pair, options: EvaluationOptions) -> DosePair:
+def load_pair(pair: Pair, options: EvaluationOptions, *, only: int | None = None) -> DosePair:
     """The slices of a pair that are judged, the low dose simulated where there is none.
+
+    Args:
+        pair: whose volumes are read.
+        options: every how many slices, and the simulated dose.
+        only: one slice in place of every n-th; None is every n-th, -1 the middle one.
 
     Raises:
         InputError: a volume cannot be read, or is not in HU, or has no noise to calibrate the inserted noise with.
     """
     volumes = read_pair(pair)
     chosen = np.arange(0, len(volumes.full), options.every)
+    if only is not None:
+        chosen = np.array([len(volumes.full) // 2 if only == -1 else only])
+        if not 0 <= chosen[0] < len(volumes.full):
+            raise InputError(f"{pair.patient} has {len(volumes.full)} slices, counted from 0; there is no slice {only}.")
     full = volumes.full[chosen]
     check_hu(full)
     if volumes.low is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import importlib
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -72,11 +71,7 @@ def check_report_folder(folder: Path, *, overwrite: bool) -> None:
 
     Raises:
         InputError: it cannot be made, or holds a report and ``overwrite`` is false.
-        MissingExtraError: the ``report`` extra is not installed.
     """
-    with require_extra("report"):
-        for package in ("jinja2", "matplotlib", "scipy", "skimage", "torchmetrics"):  # before the computation, not after it
-            importlib.import_module(package)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -905,7 +905,7 @@ class LDCTDenoiseTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def _phantom(self):
-        return _runSteps(sampleData.phantomSteps(self.logic.worker, (4, 192, 192)))
+        return _runSteps(sampleData.phantomSteps(self.logic.worker, (2, 144, 144)))
 
     def test_GeometryAndTypeAreKept(self):
         volume = self._phantom()

@@ -1,79 +1,83 @@
-"""The module's sample data: pressed in Slicer's Sample Data module, as its thumbnails' buttons press them."""
+"""The module's sample data: registered with their thumbnails, made when they are asked for."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from LDCTDenoiseLib.errors import MissingTorchError
-from Testing.slicer_panel import add_ct, exchange_folders, noisy_slices, voxels_of
-
-SHOWN_BY = ("Red", "Green", "Yellow")
+from Testing.slicer_panel import Panel, add_ct, noisy_slices, voxels_of
 
 
-@pytest.fixture
-def samples(logic: Any) -> dict[str, Any]:
-    """The registered sources by name; ``logic`` has loaded the module and looks after its worker."""
+def sources() -> dict[str, Any]:
     import slicer
 
     return {source.sampleName: source for source in slicer.modules.sampleDataSources["LDCT Denoise"]}
 
 
-def press(source: Any) -> Any:
-    return source.customDownloader(source)
+def test_the_samples_are_registered_with_thumbnails(panel: Panel) -> None:
+    found = sources()
+    assert set(found) == {"LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"}
+    for source in found.values():
+        thumbnail = Path(source.thumbnailFileName)
+        assert thumbnail.is_file()
+        width, height = sitk.ReadImage(str(thumbnail)).GetSize()[:2]
+        assert min(width, height) >= 128
+        assert not source.uris
 
 
-def shown() -> set[Any]:
+def test_the_phantom_loads_is_shown_and_can_be_denoised(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer
 
-    return {slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceCompositeNode{view}").GetBackgroundVolumeID() for view in SHOWN_BY}
+    # Full size takes 20 s on one core.
+    monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"].phantomSteps, "__defaults__", ((2, 192, 192),))
+    source = sources()["LDCT phantom (quarter dose)"]
+    volume = source.customDownloader(source)
+    voxels = voxels_of(volume)
+    assert voxels.shape == (2, 192, 192)
+    assert voxels.dtype == np.int16
+    assert voxels.min() < -900
+    assert 0 < np.median(voxels[:, 64:96, 64:96]) < 100
+    assert volume.GetSpacing()[0] == volume.GetSpacing()[1] == pytest.approx(400 / 192)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert red.GetBackgroundVolumeID() == volume.GetID()
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    assert bounds[0] == pytest.approx(-bounds[1])  # the body lies in the middle of the scanner
+    panel.pick("inputSelector", volume)
+    panel.pick_text("regionCombo", "Slice range")
+    panel.ui.lastSliceSpin.value = 0
+    assert panel.denoise().GetName() == "LDCT phantom denoised"
 
 
-def test_both_samples_have_a_thumbnail(samples: dict[str, Any]) -> None:
-    assert list(samples) == ["LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"]
-    for source in samples.values():
-        assert 0 < Path(source.thumbnailFileName).stat().st_size < 40e3
+def test_the_chest_gets_the_noise_of_a_quarter_of_its_dose(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    chest = add_ct(noisy_slices(3, 128), "CTChest")
+    monkeypatch.setattr(sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: chest, raising=False)
+    source = sources()["CTChest (simulated quarter dose)"]
+    volume = source.customDownloader(source)
+    assert volume.GetName() == "CTChest quarter dose"
+    assert volume.GetSpacing() == chest.GetSpacing()
+    assert volume.GetDisplayNode().GetWindow() == chest.GetDisplayNode().GetWindow()
+    before, after = voxels_of(chest)[:, 20:108, 20:108], voxels_of(volume)[:, 20:108, 20:108]
+    assert after.dtype == before.dtype
+    assert after.std() > 1.05 * before.std()
+    assert after.mean() == pytest.approx(before.mean(), abs=3)
 
 
-def test_the_phantom_is_made_and_shown(samples: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from LDCTDenoiseModuleLib import sampleData
-
-    monkeypatch.setattr(sampleData.phantomSteps, "__defaults__", ((2, 96, 96),))
-    phantom = press(samples["LDCT phantom (quarter dose)"])
-    hu = voxels_of(phantom)
-    assert (hu.shape, hu.dtype) == ((2, 96, 96), np.int16)
-    assert hu.min() < -900
-    assert hu.max() > 400
-    assert shown() == {phantom.GetID()}
-
-
-def test_the_chest_gets_the_noise_of_a_quarter_of_its_dose(samples: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from LDCTDenoiseModuleLib import sampleData
-
-    monkeypatch.setattr(sampleData, "_chest", lambda: add_ct(noisy_slices(4, 96), "CTChest"))  # in place of the network
-    noisy = press(samples["CTChest (simulated quarter dose)"])
-    assert noisy.GetName() == "CTChest quarter dose"
-    before, after = (np.std(hu[:, 30:66, 30:66]) for hu in (noisy_slices(4, 96), voxels_of(noisy)))
-    assert after > 1.3 * before
-    assert shown() == {noisy.GetID()}
-
-
-def test_without_torch_a_press_says_so_and_adds_nothing(
-    samples: dict[str, Any], slicer_app: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"])
+def test_without_pytorch_a_sample_says_what_is_missing(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     import slicer
-    from LDCTDenoiseModuleLib import sampleData
 
-    def no_torch(_worker: Any) -> Any:
-        raise MissingTorchError("PyTorch is not installed; press Install PyTorch under Device and setup.")
-        yield
-
-    monkeypatch.setattr(sampleData, "phantomSteps", no_torch)
-    before = slicer.mrmlScene.GetNumberOfNodes()
-    assert press(samples["LDCT phantom (quarter dose)"]) is None
-    assert slicer_app.messages.texts("error") == ["PyTorch is not installed; press Install PyTorch under Device and setup."]
-    assert slicer.mrmlScene.GetNumberOfNodes() == before
-    assert not exchange_folders()
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: add_ct(), raising=False)
+    before = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+    assert sources()[name].customDownloader(sources()[name]) is None
+    assert "PyTorch is not installed; press Install PyTorch" in panel.app.messages.texts("error")[0]
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + name.startswith("CTChest")

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 LAYOUT_ID = 20061
 """Any number that no other layout uses; after the paper's, 2006.14738."""
-_VIEWS = (("LDCTInput", "Input", "#8C8C8C"), ("LDCTOutput", "Output", "#6EB04B"), ("LDCTNoise", "Noise", "#EDD54C"))
+_VIEWS = (("LDCTInput", _("Input"), "#8C8C8C"), ("LDCTOutput", _("Output"), "#6EB04B"), ("LDCTNoise", _("Noise"), "#EDD54C"))
 _ITEM = (
     '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
     '<property name="orientation" action="default">Axial</property>'
@@ -55,7 +55,7 @@ class CompareViews:
         if self.shown:
             return
         if not layoutNode.IsLayoutDescription(LAYOUT_ID):
-            items = "".join(_ITEM.format(tag=tag, label=_(label), color=color) for tag, label, color in _VIEWS)
+            items = "".join(_ITEM.format(tag=tag, label=label, color=color) for tag, label, color in _VIEWS)
             layoutNode.AddLayoutDescription(LAYOUT_ID, f'<layout type="horizontal" split="true">{items}</layout>')
         self._layoutBefore = layoutNode.GetViewArrangement()
         layoutNode.SetViewArrangement(LAYOUT_ID)

@@ -19,6 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from LDCTDenoiseLib.command_line import main
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.evaluation import report as report_module
 from LDCTDenoiseLib.evaluation.baselines import BASELINES, find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.evaluate import Evaluation, EvaluationOptions, evaluate_pairs
@@ -152,6 +153,16 @@ def test_the_report_needs_nothing_beside_it(report: Path) -> None:
     assert "<script" not in text
     for told in (*(window.label for window in WINDOWS), "Wilcoxon", "HU bias", "Task transfer", "Worst slice of all", "blend"):
         assert told in text, told
+
+
+def test_the_strip_of_blends_shows_the_whole_result_at_blend_1(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(report_module, "blend_strip", lambda low, denoised, *others: shown.append((low, denoised)) or b"")
+    view = evaluation.views[0]
+    low = view.images["input"].astype(float)
+    half = replace(view, images={**view.images, "tiny": low + 5.0})
+    page_text(replace(evaluation, blend=0.5, views=[half, *evaluation.views[1:]], phantom=[]))
+    np.testing.assert_allclose(shown[0][1] - shown[0][0], 10)
 
 
 def test_names_of_patients_cannot_break_the_page(evaluation: Evaluation) -> None:

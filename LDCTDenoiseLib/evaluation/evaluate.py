@@ -82,6 +82,7 @@ class Evaluation:
     Attributes:
         methods: in the order of the tables.
         against: name of the method that the others are tested against.
+        blend: of that method with the input; 1 for a filter.
         slices, patients: the tables' rows; ``patients`` also holds the reference's noise figures.
         views: slices to show: the middle one of each volume, and the worst and the best of all.
         phantom: results on the phantom.
@@ -90,6 +91,7 @@ class Evaluation:
 
     methods: list[Method]
     against: str
+    blend: float = 1.0
     slices: list[SliceRow] = field(default_factory=list)
     patients: list[PatientRow] = field(default_factory=list)
     views: list[SliceView] = field(default_factory=list)
@@ -145,7 +147,7 @@ def evaluate_volumes(low: Path, full: Path, model: str | None, options: Evaluati
         InputError: a volume cannot be read, or they have no slices in common.
     """
     methods = [INPUT] if model is None else [INPUT, *load_models([model], device=options.device, blend=options.blend)]
-    evaluation = Evaluation(methods, methods[-1].name)
+    evaluation = Evaluation(methods, methods[-1].name, 1.0 if model is None else options.blend)
     _judge(evaluation, load_pair(Pair(full.name, Source(low), Source(full), "test"), options))
     return evaluation
 
@@ -172,7 +174,8 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
     for baseline in baselines:
         tuned.append(tuned_method(baseline, validation))
         log.info("%s: %s", tuned[-1].name, tuned[-1].note)
-    evaluation = Evaluation([INPUT, *models, *tuned], against)
+    of_model = any(model.name == against for model in models)
+    evaluation = Evaluation([INPUT, *models, *tuned], against, options.blend if of_model else 1.0)
     inserted = [pair.patient for pair in judged if pair.low is None]
     if inserted:
         evaluation.remarks.append(

@@ -267,9 +267,11 @@ def _slice_pictures(evaluation: Evaluation) -> list[Picture]:
     shown.append(titled(min((v for v in evaluation.views if v.why == "best slice"), key=error), "Best slice of all"))
     middle = [view for view in evaluation.views if view.why == "middle slice"][:_MOST_MIDDLE_SLICES]
     shown += [titled(view, "Middle slice") for view in middle]
-    if evaluation.against != INPUT.name:
+    if evaluation.against != INPUT.name and evaluation.blend > 0:
         view = middle[0]
-        strip = blend_strip(view.images[INPUT.name], view.images[evaluation.against], view.images[REFERENCE], view.spacing)
+        low = view.images[INPUT.name].astype(float)
+        denoised = low + (view.images[evaluation.against] - low) / evaluation.blend
+        strip = blend_strip(low, denoised, view.images[REFERENCE], view.spacing)
         shown.append(Picture(f"{evaluation.against} blended with the input: {view.patient}, slice {view.slice}", strip))
     return shown
 

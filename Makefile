@@ -16,10 +16,15 @@ QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([
 # Programs that judge DICOM output, Debian and Ubuntu.
 DICOM_PROGRAMS := dicom3tools dcm2niix
 
-.PHONY: demo test test-slow lint format bench screenshots train-default figures docs clean
+.PHONY: demo demo-train test test-slow lint format bench screenshots train-default figures docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
+
+# A tiny cascade trained on phantoms and judged on one that it has not seen; minutes.
+demo-train: $(INSTALLED)
+	rm -rf $(DEMO_OUT)/train
+	$(BIN)/ldctdenoise demo --train configs/demo.yaml --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"

@@ -46,12 +46,13 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
     denoised = denoiser(low)
     truth = np.rint(phantom.truth).astype(np.int16)
     for name, hu in (("phantom", truth), ("low_dose", low), ("denoised", denoised)):
-        write_volume(_as_volume(hu, phantom), out / f"{name}.nrrd")
+        write_volume(as_volume(hu, phantom), out / f"{name}.nrrd")
     _draw(out / PICTURE, truth, low, denoised)
     return _table(truth, low, denoised) + f"\nModel {denoiser.info.name} on {denoiser.device}; files in {out}"
 
 
-def _as_volume(hu: np.ndarray, phantom: Phantom) -> Volume:
+def as_volume(hu: np.ndarray, phantom: Phantom) -> Volume:
+    """HU of a phantom with its geometry."""
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing((*phantom.spacing[::-1], SLICE_MM))
     return Volume(hu, 0, image)

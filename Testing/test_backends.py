@@ -158,6 +158,9 @@ def test_layers_that_carry_the_absolute_hu_are_not_rounded(name: str, asked: tor
     on_cpu = [one.precision(asked, CPU) for one in steps]
     on_gpu = [one.precision(asked, torch.device("cuda")) for one in steps]
     assert on_cpu[0] == on_cpu[-1] == on_gpu[0] == on_gpu[-1] == torch.float32
+    if name == "wgan-vgg":  # without a shortcut, every layer carries them
+        assert {*on_cpu, *on_gpu} == {torch.float32}
+        return
     assert asked in on_cpu
     assert asked in on_gpu
     if asked == torch.bfloat16:

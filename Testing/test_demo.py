@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.data.pairs_csv import read_pairs
 from LDCTDenoiseLib.demo import run_demo
+from Testing.conftest import REPOSITORY
 
 
 def test_the_demo_makes_its_files_and_its_table_shows_a_gain(tmp_path: Path) -> None:
@@ -34,3 +37,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.Ca
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("ldctdenoise: The folder")
     assert "choose another --out" in error
+
+
+@pytest.mark.slow
+def test_the_training_demo_gains_a_decibel_on_a_phantom_that_it_has_not_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["demo", "--train", str(REPOSITORY / "configs" / "demo.yaml"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(command) == 0
+    gain = re.search(r"gain ([+-]\d+\.\d+) dB", capsys.readouterr().out)
+    assert gain is not None
+    assert float(gain[1]) > 1
+    pairs = read_pairs(tmp_path / "out" / "data" / "pairs.csv")
+    assert [pair.split for pair in pairs] == ["train", "train", "train", "validate", "test"]

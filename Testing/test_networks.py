@@ -30,6 +30,7 @@ def network_with_weights(name: str) -> DenoisingNetwork:
         ("cnn10", 335_873),
         ("cnn10-wu", 336_449),
         ("redcnn", 1_848_865),
+        ("wgan-vgg", 56_097),
     ],
 )
 def test_parameters_are_as_many_as_the_papers_count(name: str, count: int) -> None:
@@ -43,7 +44,9 @@ def test_difference_form_of_drl_only_leaves_out_the_input() -> None:
     torch.testing.assert_close(image(x), difference(x) + x)
 
 
-@pytest.mark.parametrize(("name", "side"), [("drl", 35), ("drl-difference", 35), ("drl-edge", 37), ("cnn10", 23), ("redcnn", 41)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("drl", 35), ("drl-difference", 35), ("drl-edge", 37), ("cnn10", 23), ("redcnn", 41), ("wgan-vgg", 17)]
+)
 def test_receptive_field_by_impulse(name: str, side: int) -> None:
     network = network_with_weights(name).double()
     x = torch.rand(1, 1, 61, 61, dtype=torch.float64, requires_grad=True)

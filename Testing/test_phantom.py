@@ -14,6 +14,7 @@ from LDCTDenoiseLib.simulation.phantom import (
     Insert,
     Phantom,
     make_phantom,
+    other_body,
 )
 
 LARGE_DISCS = [disc for disc in LOW_CONTRAST_DISCS if disc.name == "low-contrast disc"]
@@ -194,3 +195,12 @@ def test_the_same_seed_gives_the_same_scan(small: Phantom) -> None:
     one, other = (scans[index][body] - small.truth[body] for index in (0, 2))
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.05
     np.testing.assert_array_equal(make_phantom(slices=4, size=128).truth, small.truth)
+
+
+def test_other_bodies_are_other_patients_and_repeatable() -> None:
+    usual, one, again, other = (
+        make_phantom(1, 64, inserts).truth for inserts in (INSERTS, other_body(1), other_body(1), other_body(2))
+    )
+    np.testing.assert_array_equal(one, again)
+    for unlike in (usual, other):
+        assert np.abs(one - unlike).mean() > 5

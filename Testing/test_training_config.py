@@ -10,6 +10,7 @@ import yaml
 from LDCTDenoiseLib.cascade import SYSTEMS, Predicts
 from LDCTDenoiseLib.errors import InputError, MissingExtraError
 from LDCTDenoiseLib.extras import require_extra
+from LDCTDenoiseLib.level import Level
 from LDCTDenoiseLib.training.config import config_record, load_config
 from Testing.conftest import REPOSITORY
 
@@ -24,7 +25,7 @@ def write(folder: Path, record: object) -> Path:
 
 
 def test_the_papers_training_has_the_papers_numbers() -> None:
-    config = load_config(REPOSITORY / "configs" / "paper.yaml")
+    config = load_config(REPOSITORY / "configs" / "paper-c.yaml")
     assert tuple(level.level for level in config.levels) == SYSTEMS["C"]
     first, second = config.levels
     patches = 281_660
@@ -34,6 +35,42 @@ def test_the_papers_training_has_the_papers_numbers() -> None:
     assert {level.learning_rate for level in config.levels} == {1e-3}
     assert (first.loss.mse, first.loss.perceptual, first.loss.vgg_blocks) == (1.0, 0.1, 4)
     assert (second.loss.mse, second.loss.perceptual) == (1.0, 0.0)
+
+
+PUBLISHED = {
+    "paper-a": SYSTEMS["A"],
+    "paper-b": SYSTEMS["B"],
+    "paper-b-lp": SYSTEMS["B"],
+    "paper-c": SYSTEMS["C"],
+    "paper-c-lp": SYSTEMS["C"],
+    "paper-d": SYSTEMS["D"],
+    "paper-3level": SYSTEMS["3-level"],
+    "paper-cnn10": (Level("cnn10", Predicts.DIFFERENCE),),
+    "wu-cascade": SYSTEMS["Wu"],
+    "drl-edge": (Level("drl-edge", Predicts.IMAGE),),
+    "wgan-vgg": (Level("wgan-vgg", Predicts.IMAGE),),
+    "redcnn": (Level("redcnn", Predicts.IMAGE),),
+    "default": SYSTEMS["C"],
+    "demo": SYSTEMS["C"],
+}
+
+
+def test_every_experiment_has_its_configuration() -> None:
+    assert {path.stem for path in (REPOSITORY / "configs").glob("*.yaml")} == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_shipped_configuration_is_named_after_its_file_and_makes_its_system(name: str) -> None:
+    config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
+    assert config.name == name
+    assert tuple(level.level for level in config.levels) == PUBLISHED[name]
+    assert ("-lp" in name) == (config.levels[0].loss.mse == 0 and config.levels[0].loss.perceptual == 1)
+
+
+def test_wgan_vgg_says_whose_features_it_learnt_from() -> None:
+    config = load_config(REPOSITORY / "configs" / "wgan-vgg.yaml")
+    assert "VGG-16 features in place of VGG-19" in config.purpose
+    assert config.levels[0].loss.adversarial > 0
 
 
 def test_the_shipped_models_training_keeps_the_test_patients_out() -> None:

@@ -1,4 +1,7 @@
-"""``ldctdenoise demo``: a phantom at a quarter of a usual dose, denoised by the shipped model, with a picture."""
+"""``ldctdenoise demo``: a phantom at a quarter of a usual dose, denoised by the shipped model, with a picture.
+
+With ``--train``, a small training on phantoms instead.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,29 @@ from .options import add_device
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("demo", help="denoise a phantom and show the result", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo-output"), metavar="DIR", help="default: demo-output")
+    parser.add_argument("--train", type=Path, metavar="CONFIG", help="train this on phantoms instead, such as configs/demo.yaml")
+    parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-16 for --train (default: no perceptual loss)")
     add_device(parser)
     parser.add_argument("--quiet", action="store_true", help="no notes")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.train:
+        _train(options)
+        return
     from ..demo import run_demo
 
     print(run_demo(options.out, device=options.device))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ..extras import require_extra
+    from ..training.config import load_config
+    from .train import quieten_lightning
+
+    config = load_config(options.train)
+    with require_extra("train"):
+        from ..training.demo_training import run_demo_training
+    quieten_lightning()
+    print(run_demo_training(config, options.out, vgg_weights=options.vgg_weights, device=options.device))

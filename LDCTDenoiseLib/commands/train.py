@@ -42,10 +42,7 @@ def run(options: argparse.Namespace) -> None:
         from ..training.processes import find_processes
         from ..training.train import train
 
-    # Lightning's own notes are about Lightning.
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten_lightning()
     if options.dry_run:
         from ..training.plan import plan
 
@@ -64,3 +61,10 @@ def run(options: argparse.Namespace) -> None:
     )
     if find_processes(options.devices).first:
         print(model)
+
+
+def quieten_lightning() -> None:
+    """Lightning's own notes are about Lightning."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)

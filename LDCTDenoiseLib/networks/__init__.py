@@ -15,8 +15,20 @@ from .cnn10 import CNN10
 from .denoising_network import DenoisingNetwork
 from .drl import DRL, DRLEdge
 from .redcnn import REDCNN
+from .wgan_vgg import WGANVGG
 
-__all__ = ["CNN10", "DRL", "NETWORKS", "REDCNN", "DRLEdge", "DenoisingNetwork", "build_network", "count_parameters", "initialise"]
+__all__ = [
+    "CNN10",
+    "DRL",
+    "NETWORKS",
+    "REDCNN",
+    "WGANVGG",
+    "DRLEdge",
+    "DenoisingNetwork",
+    "build_network",
+    "count_parameters",
+    "initialise",
+]
 
 NETWORKS: dict[str, Callable[[], DenoisingNetwork]] = {
     "drl": DRL,
@@ -25,6 +37,7 @@ NETWORKS: dict[str, Callable[[], DenoisingNetwork]] = {
     "cnn10": CNN10,
     "cnn10-wu": lambda: CNN10(input_channels=2),
     "redcnn": REDCNN,
+    "wgan-vgg": WGANVGG,
 }
 
 

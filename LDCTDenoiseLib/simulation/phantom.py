@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,19 +120,32 @@ class Phantom:
         return np.stack([_inside(insert, y, x, _progress(z, slices), margin_mm) for z in range(slices)])
 
 
-def make_phantom(slices: int = 8, size: int = 512) -> Phantom:
+def other_body(seed: int) -> tuple[Insert, ...]:
+    """The body of another patient: each insert moved by up to 6 mm, resized by up to 15 % and changed by up to 10 HU."""
+    rng = np.random.default_rng(seed)
+    body = []
+    for insert in INSERTS:
+        moved, resized, changed = rng.uniform(-6, 6, 2), rng.uniform(0.85, 1.15), rng.uniform(-10, 10)
+        centre = insert.centre[0] + moved[0], insert.centre[1] + moved[1]
+        radii = insert.radii[0] * resized, insert.radii[1] * resized
+        body.append(Insert(insert.name, insert.hu + changed, centre, radii, insert.taper))
+    return tuple(body)
+
+
+def make_phantom(slices: int = 8, size: int = 512, inserts: Sequence[Insert] = INSERTS) -> Phantom:
     """The body phantom: body ellipse, organs, low-contrast discs of 5 to 20 HU, bone, gas, edges of 50 to 400 HU.
 
     Args:
         slices: how many; the organs change a little along them.
         size: rows and columns of the matrix, over a field of 400 mm.
+        inserts: what it is made of, in the order of painting.
     """
     spacing = FIELD_MM / size
     fine = _axis(size * _SUBSAMPLES, spacing / _SUBSAMPLES)
     truth = np.empty((slices, size, size), np.float32)
     for z in range(slices):
         image = np.full((len(fine), len(fine)), _AIR_HU, np.float32)
-        for insert in INSERTS:
+        for insert in inserts:
             image[_inside(insert, fine, fine, _progress(z, slices))] = insert.hu
         # Blurred on the fine grid: on the pixels' own, the blur would be too narrow for its kernel to be a Gaussian's.
         # Averaging then gives borders their partial-volume values.

@@ -50,7 +50,8 @@ class EpochLog(Callback):
         # Lines from this step on belong to a stretch that was killed before its checkpoint, and was done again.
         rows = [old for old in self._rows() if int(old["step"]) < trainer.global_step]
         with replace_when_complete(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*FIRST_COLUMNS, *(name for name in row if name not in FIRST_COLUMNS)])
+            names = dict.fromkeys(name for one in [row, *rows] for name in one)
+            writer = csv.DictWriter(file, [*FIRST_COLUMNS, *(name for name in names if name not in FIRST_COLUMNS)])
             writer.writeheader()
             writer.writerows([*rows, row])
 

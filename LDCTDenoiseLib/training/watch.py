@@ -37,6 +37,8 @@ class BestEpoch(Callback):
         self._end_if_out_of_patience(trainer)  # a level that had ended before the run was resumed
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+        if VALIDATION_PSNR not in trainer.callback_metrics:
+            return  # Lightning ends the epoch of a checkpoint once more when it goes on from it
         psnr_db = float(trainer.callback_metrics[VALIDATION_PSNR])
         if psnr_db > self.psnr_db:
             self.psnr_db, self.step, self.waited = psnr_db, trainer.global_step, 0

@@ -180,6 +180,8 @@ def _data_file(header: Path, named: str) -> Path:
     """The data file that a header names, if it lies in the header's folder: a header from a stranger may name any file."""
     if named.upper().startswith("LIST") or re.search(r"%\d*d", named):
         raise InputError(f"{header.name} spreads its voxels over many files; save it as one volume file.")
+    if not named.isprintable():
+        raise InputError(f"{header.name} cannot be read: its header is damaged where it names its data file; get the file again.")
     folder = header.absolute().parent.resolve()
     data = (folder / named).resolve()
     if not data.is_relative_to(folder):

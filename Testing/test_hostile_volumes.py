@@ -173,7 +173,7 @@ def test_a_header_names_a_file_beside_it_or_below(tmp_path: Path, suffix: str) -
     np.testing.assert_array_equal(read_volume(write(tmp_path / f"in{suffix}", content)).hu, VOXELS)
 
 
-@pytest.mark.parametrize("named", ["LIST", "slice%03d.raw 1 4 1", "missing.raw"])
+@pytest.mark.parametrize("named", ["LIST", "slice%03d.raw 1 4 1", "missing.raw", "zero\0.raw"])
 def test_a_header_without_one_data_file_is_refused(tmp_path: Path, named: str) -> None:
     refusal(write(tmp_path / "in.nhdr", nrrd(SIZE, "raw", b"", f"data file: {named}")))
     refusal(write(tmp_path / "in.mhd", metaimage(SIZE, b"", packed=False, file=named)))

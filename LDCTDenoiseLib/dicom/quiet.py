@@ -1,19 +1,21 @@
-"""Keeping patients out of logs: pydicom's warnings quote values of the header."""
+"""Keeping patients out of logs: pydicom's warnings quote values of the header, and its decoders print tracebacks."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 
+_LOGGERS = ("pydicom", "openjpeg", "libjpeg", "pylibjpeg", "rle")
+
 
 def silence_pydicom() -> None:
-    """Keep pydicom's warnings off the screen and out of logs.
+    """Keep pydicom's and its decoders' messages off the screen and out of logs.
 
     For a process of our own (command line, worker), not for a program that uses pydicom itself.
     """
-    logging.getLogger("pydicom").addFilter(_nothing)  # not its level, which pydicom sets when it is imported
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        # Not its level, which pydicom sets when it is imported; and no filter, which does not reach its descendants.
+        logger.propagate = False
+        logger.addHandler(logging.NullHandler())
     warnings.filterwarnings("ignore", module=r"(pydicom|LDCTDenoiseLib\.dicom)(\.|$)")
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    return False

@@ -27,7 +27,8 @@ from LDCTDenoiseLib.evaluation.methods import INPUT, Method
 from LDCTDenoiseLib.evaluation.patient_table import PatientRow, one_row_per_patient, summarise, wilcoxon_p
 from LDCTDenoiseLib.evaluation.phantom_study import PhantomResult, study_phantom
 from LDCTDenoiseLib.evaluation.pictures import detail, window_for
-from LDCTDenoiseLib.evaluation.report import page_text, text_table, write_report
+from LDCTDenoiseLib.evaluation.report import page_text, write_report
+from LDCTDenoiseLib.evaluation.report_tables import text_table
 from LDCTDenoiseLib.evaluation.slice_table import quality
 from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, WINDOWS
 from LDCTDenoiseLib.simulation.phantom import make_phantom

@@ -1,11 +1,11 @@
-"""A model's figures on the test patients, beside tuned non-local means, for its card.
+"""A model's figures on the test patients, beside tuned classical filters, for its card.
 
     python benchmarks/model_quality.py --data ../shared/data/train [--write]
 
 Noise is inserted into the test patients' normal-dose volumes at fixed doses; every method is judged against the volume as
-scanned, which carries its own noise: in flat tissue a perfect image gains 10 log10(1/dose - 1) dB. Non-local means gets
-the noise level of each volume, and its strength and patch size are tuned on the validation patients. With --write the
-figures go into the model file and its card.
+scanned, which carries its own noise: in flat tissue a perfect image gains 10 log10(1/dose - 1) dB. The filters get the noise
+level of each volume, and their parameters are tuned on the validation patients. With --write the figures go into the model
+file and its card. Tables and filters are those of ``ldctdenoise evaluate``.
 """
 
 from __future__ import annotations
@@ -13,63 +13,39 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from skimage.restoration import denoise_nl_means
 
 from LDCTDenoiseLib import Denoiser, load_model
-from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
+from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
+from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
+from LDCTDenoiseLib.evaluation.patient_table import bias_name
+from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name, slice_rows
+from LDCTDenoiseLib.evaluation.tissue_bias import TISSUES, tissue_bias, tissue_masks
+from LDCTDenoiseLib.metrics import ABDOMEN, CHEST
 from LDCTDenoiseLib.model_card import write_card
 from LDCTDenoiseLib.model_file import save_model
 from LDCTDenoiseLib.model_info import find_model
 from LDCTDenoiseLib.simulation.noise_insertion import insert_noise
-from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel
 from LDCTDenoiseLib.training.noise_cache import KERNELS, prepare
 from LDCTDenoiseLib.volumes import read_volume
 
 DOSES = (0.25, 0.10)
 SEED = 2  # not the training's: the test must see other noise
-SOFT_TISSUE_HU = (0.0, 120.0)
-NLM_STRENGTHS = (0.4, 0.6, 0.8, 1.0)  # times the noise SD
-NLM_PATCHES = (3, 5, 7)
-NLM_DISTANCE = 8
-TUNING_SLICES = 3
-COLUMNS = [
-    "volume",
-    "kernel",
-    "dose",
-    "method",
-    f"PSNR {ABDOMEN.name}, dB",
-    "gain, dB",
-    f"SSIM {ABDOMEN.name}",
-    f"PSNR {CHEST.name}, dB",
-    f"SSIM {CHEST.name}",
-    "RMSE, HU",
-    "HU bias, soft tissue",
-]
-
-Method = Callable[[np.ndarray], np.ndarray]
-
-
-def non_local_means(low: np.ndarray, noise_hu: float, strength: float, patch: int) -> np.ndarray:
-    """Each slice by non-local means; the strength is in units of the noise SD."""
-    return np.stack(
-        [
-            denoise_nl_means(
-                one.astype(np.float32),
-                patch_size=patch,
-                patch_distance=NLM_DISTANCE,
-                h=strength * noise_hu,
-                sigma=noise_hu,
-                fast_mode=True,
-            )
-            for one in low
-        ]
-    )
+SOFT_TISSUE = "{:g} to {:g} HU".format(*TISSUES["soft"])
+FIGURES = {  # as in the library's tables, and how many decimals
+    measure_name("PSNR", ABDOMEN): 2,
+    measure_name("SSIM", ABDOMEN): 3,
+    measure_name("VIF", ABDOMEN): 3,
+    measure_name("PSNR", CHEST): 2,
+    measure_name("SSIM", CHEST): 3,
+    RMSE: 2,
+}
+COLUMNS = ["volume", "kernel", "dose", "method", "gain, dB", *FIGURES, bias_name("soft")]
 
 
 class TestVolume:
@@ -82,51 +58,27 @@ class TestVolume:
         self.every = every
         self.full = np.array(self.prepared.hu[::every])
 
-    def low(self, dose: float, kernel: Kernel) -> np.ndarray:
+    def pair(self, dose: float, kernel: Kernel) -> DosePair:
         noise = self.prepared.noise[KERNELS.index(kernel)][:: self.every].astype(np.float32)
-        return insert_noise(self.full, math.sqrt((1 - dose) / dose) * noise)
-
-    def noise_of(self, low: np.ndarray) -> float:
-        return noise_sd(low, uniform_windows(self.full, self.prepared.spacing), self.prepared.spacing)
-
-
-def tune_non_local_means(volumes: list[TestVolume], dose: float, kernel: Kernel) -> tuple[float, int]:
-    """Strength and patch size with the best mean PSNR on a few slices of the validation volumes."""
-    scores: dict[tuple[float, int], float] = {}
-    for volume in volumes:
-        low = volume.low(dose, kernel)
-        noise_hu = volume.noise_of(low)
-        chosen = np.linspace(0, len(low) - 1, TUNING_SLICES).round().astype(int)
-        for strength, patch in product(NLM_STRENGTHS, NLM_PATCHES):
-            denoised = non_local_means(low[chosen], noise_hu, strength, patch)
-            key = (strength, patch)
-            scores[key] = scores.get(key, 0.0) + psnr_of_arrays(denoised, volume.full[chosen], ABDOMEN)
-    return max(scores, key=lambda key: scores[key])
+        low = insert_noise(self.full, math.sqrt((1 - dose) / dose) * noise)
+        slices = tuple(range(0, len(self.prepared.hu), self.every))
+        return DosePair(self.name, self.name, low, self.full, self.prepared.spacing, slices)
 
 
-def rows_of(volume: TestVolume, dose: float, kernel: Kernel, methods: dict[str, Method]) -> list[list[str]]:
-    low = volume.low(dose, kernel)
-    mask = tissue_mask(volume.full, SOFT_TISSUE_HU)
-    before = psnr_of_arrays(low, volume.full, ABDOMEN)
-    rows = []
-    for name, method in methods.items():
-        image = method(low)
-        decibels = psnr_of_arrays(image, volume.full, ABDOMEN)
-        rows.append(
-            [
-                volume.name,
-                kernel.value,
-                f"{dose:g}",
-                name,
-                f"{decibels:.2f}",
-                f"{decibels - before:+.2f}",
-                f"{ssim(image, volume.full, ABDOMEN):.3f}",
-                f"{psnr_of_arrays(image, volume.full, CHEST):.2f}",
-                f"{ssim(image, volume.full, CHEST):.3f}",
-                f"{rmse(image, volume.full):.2f}",
-                f"{hu_bias(image, volume.full, mask):+.2f}",
-            ]
-        )
+def rows_of(pair: DosePair, kernel: Kernel, dose: float, methods: list[Method]) -> list[list[str]]:
+    """A row of text for each method; the input comes first."""
+    masks = tissue_masks(pair.full)
+    rows: list[list[str]] = []
+    before = 0.0
+    for method in methods:
+        image = method.apply(pair.low, pair.noise_hu)
+        slices = slice_rows(pair, method.name, image, [ABDOMEN, CHEST])
+        values = {name: float(np.mean([one.values[name] for one in slices])) for name in FIGURES}
+        decibels = values[measure_name("PSNR", ABDOMEN)]
+        before = decibels if method is INPUT else before
+        bias = tissue_bias(image, pair.full, masks)["soft"]
+        figures = [f"{values[name]:.{decimals}f}" for name, decimals in FIGURES.items()]
+        rows.append([pair.patient, kernel.value, f"{dose:g}", method.name, f"{decibels - before:+.2f}", *figures, f"{bias:+.2f}"])
         print("  ".join(rows[-1]), flush=True)
     return rows
 
@@ -138,6 +90,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--kernels", default="soft,sharp")
+    parser.add_argument("--baselines", default="nlm", help="of nlm, median, curvature and bm3d, with commas (default nlm)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="judge every N-th slice (default: all)")
     parser.add_argument("--on", choices=["test", "validate"], default="test", help="validate: to look while developing")
     parser.add_argument("--write", action="store_true", help="write the figures into the model and its card")
@@ -151,34 +104,32 @@ def main() -> None:
         return [TestVolume(options.data / f"{patient}.nrrd", options.cache, options.every) for patient in patients]
 
     tuning, judged = volumes(split["validate"]), volumes(split[options.on])
-    engines = {
-        f"level {levels}": Denoiser(options.model, options.device, levels=levels) for levels in range(1, len(cascade.levels) + 1)
-    }
+    baselines = [find_baseline(name) for name in options.baselines.split(",")]
+    models = [
+        model_method(Denoiser(options.model, options.device, levels=levels), f"level {levels}")
+        for levels in range(1, len(cascade.levels) + 1)
+    ]
     rows = []
     for kernel, dose in product([Kernel(name) for name in options.kernels.split(",")], DOSES):
-        strength, patch = tune_non_local_means(tuning, dose, kernel)
-        print(f"{kernel.value}, dose {dose:g}: non-local means with h {strength:g} SD, patch {patch}", flush=True)
+        tuned = [tuned_method(baseline, [volume.pair(dose, kernel) for volume in tuning]) for baseline in baselines]
+        for method in tuned:
+            print(f"{kernel.value}, dose {dose:g}: {method.name} with {method.note}", flush=True)
         for volume in judged:
+            rows += rows_of(volume.pair(dose, kernel), kernel, dose, [INPUT, *models, *tuned])
 
-            def nlm(low: np.ndarray, volume: TestVolume = volume, best: tuple[float, int] = (strength, patch)) -> np.ndarray:
-                return non_local_means(low, volume.noise_of(low), *best)
-
-            methods: dict[str, Method] = {"input": lambda low: low, **engines, "non-local means": nlm}
-            rows += rows_of(volume, dose, kernel, methods)
-
-    for dose, method in product(DOSES, [*engines, "non-local means"]):
-        gains = [float(row[5]) for row in rows if row[2] == f"{dose:g}" and row[3] == method]
-        print(f"dose {dose:g}, {method}: mean gain {np.mean(gains):+.2f} dB, lowest {min(gains):+.2f} dB")
+    for dose, name in product(DOSES, [*(method.name for method in models), *(baseline.title for baseline in baselines)]):
+        gains = [float(row[4]) for row in rows if row[2] == f"{dose:g}" and row[3] == name]
+        print(f"dose {dose:g}, {name}: mean gain {np.mean(gains):+.2f} dB, lowest {min(gains):+.2f} dB")
 
     if options.write:
         path = find_model(options.model)
         metrics = {
             "command": f"make figures EVERY={options.every}",
             "note": (
-                f"slices 0, {options.every}, {2 * options.every}, ... of the test patients, noise inserted, blend 1.0; the "
-                "reference is the scan itself with its own noise; bias in tissue of 0 to 120 HU by a smoothed, eroded "
-                "reference; non-local means knows the noise "
-                "level and is tuned on the validation patient"
+                f"means over slices 0, {options.every}, {2 * options.every}, ... of the test patients, noise inserted, "
+                "blend 1.0; the reference is the scan itself with its own noise; bias in tissue of "
+                f"{SOFT_TISSUE} by a smoothed, eroded reference; the filters know the noise level and are tuned on the "
+                "validation patient"
             ),
             "columns": COLUMNS,
             "rows": rows,

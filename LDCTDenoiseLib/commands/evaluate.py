@@ -65,7 +65,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _one_pair(options: argparse.Namespace) -> None:
     from ..evaluation.evaluate import EvaluationOptions, evaluate_volumes
-    from ..evaluation.report import summary, text_table
+    from ..evaluation.report import summary
+    from ..evaluation.report_tables import text_table
 
     how = EvaluationOptions(blend=options.blend, every=options.every, device=options.device)
     evaluation = evaluate_volumes(options.low, options.full, options.model, how)

@@ -18,10 +18,11 @@ from ..version import __version__
 from .evaluate import REFERENCE, Evaluation, SliceView
 from .methods import INPUT
 from .nps import SIDE_MM
-from .patient_table import NOISE, NPS_MEAN, NPS_PEAK, Summary, bias_name, summarise, write_patient_table
+from .patient_table import NOISE, NPS_MEAN, NPS_PEAK, bias_name, summarise, write_patient_table
 from .phantom_study import PhantomResult
 from .pictures import blend_strip, compare_slices, edge_transfers, noise_spectra
-from .slice_table import RMSE, measure_name, write_slice_table
+from .report_tables import patient_table, phantom_tables, quality_tables, summary_table
+from .slice_table import RMSE, write_slice_table
 from .tissue_bias import TISSUES
 
 REPORT, SLICES, PATIENTS, SUMMARY = "report.html", "slices.csv", "patients.csv", "summary.json"
@@ -32,26 +33,6 @@ _PHANTOM_NOTE = (
     "from the mean of all scans; in brackets where contrast over noise of that mean is below 15, so that noise blurs the "
     "figure. NPS: of what differs between scans, in the liver."
 )
-_ABSENT = "n/a"
-_ENOUGH_CONTRAST_TO_NOISE = 15.0
-"""AAPM TG 233's least contrast-to-noise ratio of the averaged edge for a TTF that can be trusted."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table as text."""
-
-    name: str
-    cells: list[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as text; the first column, the rows' names, has no heading here."""
-
-    title: str
-    columns: list[str]
-    rows: list[Row]
 
 
 @dataclass(frozen=True)
@@ -160,76 +141,16 @@ def page_text(evaluation: Evaluation) -> str:
         patients=list(dict.fromkeys(row.patient for row in judged)),
         quality=quality_tables(found),
         tissues=TISSUES,
-        bias=summary_table("HU bias", found, [bias_name(tissue) for tissue in TISSUES], "{:+.2f}"),
-        noise=summary_table("Noise", found | of_reference, [NOISE, NPS_MEAN, NPS_PEAK], "{:.2f}"),
+        bias=summary_table("HU bias", found, {tissue: bias_name(tissue) for tissue in TISSUES}, "{:+.2f}"),
+        noise=summary_table("Noise", found | of_reference, {name: name for name in (NOISE, NPS_MEAN, NPS_PEAK)}, "{:.2f}"),
         nps_mm=f"{SIDE_MM:g}",
         spectra=_spectra(evaluation),
         phantom_tables=phantom_tables(phantom),
         phantom_note=_PHANTOM_NOTE,
         phantom_pictures=_phantom_pictures(phantom) if phantom else [],
         pictures=_slice_pictures(evaluation),
-        by_patient=[_patient_table(evaluation, patient) for patient in dict.fromkeys(row.patient for row in judged)],
+        by_patient=[patient_table(evaluation, patient) for patient in dict.fromkeys(row.patient for row in judged)],
     )
-
-
-def quality_tables(found: dict[str, dict[str, Summary]]) -> list[Table]:
-    """A table for each window, and one of RMSE."""
-    tables = [
-        summary_table(window.label, found, [measure_name(measure, window) for measure in ("PSNR", "SSIM", "VIF")], "{:.3f}", True)
-        for window in WINDOWS
-    ]
-    return [*tables, summary_table("All voxels", found, [RMSE], "{:.2f}", True)]
-
-
-def summary_table(
-    title: str, found: dict[str, dict[str, Summary]], measures: list[str], form: str, with_p: bool = False
-) -> Table:
-    """Mean ± SD of the measures by method, with the test's p beside each if wanted."""
-    columns, rows = [], []
-    for measure in measures:
-        columns += [measure.split(", C")[0].split(", [")[0].split(", full")[0], "p"] if with_p else [measure]
-    for method, summaries in found.items():
-        cells = []
-        for measure in measures:
-            one = summaries.get(measure)
-            cells.append(_mean_and_sd(one, form))
-            if with_p:
-                cells.append("" if one is None or math.isnan(one.p_value) else f"{one.p_value:.3g}")
-        rows.append(Row(method, cells))
-    return Table(title, columns, rows)
-
-
-def _mean_and_sd(one: Summary | None, form: str) -> str:
-    if one is None or math.isnan(one.mean):
-        return _ABSENT
-    return form.format(one.mean) + ("" if math.isnan(one.sd) else " ± " + form.replace("+", "").format(one.sd))
-
-
-def phantom_tables(results: list[PhantomResult]) -> list[Table]:
-    """A table for each dose."""
-    tables = []
-    for dose in dict.fromkeys(result.dose for result in results):
-        own = [result for result in results if result.dose == dose]
-        columns = ["noise SD, HU", "NPS mean, per cm", "NPS peak, per cm"]
-        columns += [f"CNR {contrast:g} HU" for contrast in own[0].contrast_to_noise]
-        columns += [f"TTF50 {contrast:g} HU" for contrast in own[0].transfer]
-        columns += [f"TTF10 {contrast:g} HU" for contrast in own[0].transfer]
-        columns += [f"bias {tissue}" for tissue, value in own[0].bias.items() if not math.isnan(value)]
-        rows = []
-        for result in own:
-            power = result.noise_power
-            cells = [f"{value:.2f}" for value in (power.variance**0.5, power.mean_frequency, power.peak_frequency)]
-            cells += [f"{one.ratio:.2f}" for one in result.contrast_to_noise.values()]
-            for share in (0.5, 0.1):
-                for contrast, transfer in result.transfer.items():
-                    frequency = transfer.falls_to(share)
-                    enough = contrast * math.sqrt(result.scans) / power.variance**0.5 >= _ENOUGH_CONTRAST_TO_NOISE
-                    text = "> Nyquist" if math.isnan(frequency) else f"{frequency:.2f}"
-                    cells.append(text if enough else f"({text})")
-            cells += [f"{value:+.2f}" for value in result.bias.values() if not math.isnan(value)]
-            rows.append(Row(result.method, cells))
-        tables.append(Table(f"Dose {dose:g}, {own[0].scans} scans", columns, rows))
-    return tables
 
 
 def _phantom_pictures(results: list[PhantomResult]) -> list[Picture]:
@@ -274,21 +195,3 @@ def _slice_pictures(evaluation: Evaluation) -> list[Picture]:
         strip = blend_strip(low, denoised, view.images[REFERENCE], view.spacing)
         shown.append(Picture(f"{evaluation.against} blended with the input: {view.patient}, slice {view.slice}", strip))
     return shown
-
-
-def _patient_table(evaluation: Evaluation, patient: str) -> Table:
-    rows = [row for row in evaluation.patients if row.patient == patient and row.method != REFERENCE]
-    columns = list(rows[0].values)
-    cells = [Row(row.method, [_ABSENT if math.isnan(row.values[c]) else f"{row.values[c]:.3f}" for c in columns]) for row in rows]
-    return Table(patient, columns, cells)
-
-
-def text_table(evaluation: Evaluation) -> str:
-    """The figures of one pair as plain text: a line for each measure, a column for each method."""
-    rows = [row for row in evaluation.patients if row.method != REFERENCE]
-    width = max(len(name) for name in rows[0].values)
-    lines = [" " * width + "".join(f"{row.method:>14}" for row in rows)]
-    for measure in rows[0].values:
-        cells = ("-" if math.isnan(row.values[measure]) else f"{row.values[measure]:.3f}" for row in rows)
-        lines.append(f"{measure:{width}}" + "".join(f"{cell:>14}" for cell in cells))
-    return "\n".join(lines)

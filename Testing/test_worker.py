@@ -297,6 +297,24 @@ def test_a_killed_worker_gives_one_message_and_the_next_job_a_fresh_one(
 
 
 @posix
+def test_the_message_quotes_the_process_that_died_and_no_earlier_one(
+    session: WorkerSession, folder: ExchangeFolder, tiny_model: Path
+) -> None:
+    with pytest.raises(JobError, match="'abacus' is not a device"):
+        session.run(denoise_request(folder, noisy(), tiny_model, device="abacus"))
+    assert not any("Traceback" in line for line in session.client.log), "a message for the user is no fault of the program"
+    with pytest.raises(JobError, match="KeyError"):
+        session.run({"request": "phantom"})
+    assert any("Traceback" in line for line in session.client.log)
+    session.client.shutdown()
+    _, outcome = start(session, long_request(folder, tiny_model))
+    os.kill(session.client.pid, signal.SIGKILL)
+    message = str(finish(session, outcome))
+    assert "KeyError" not in message
+    assert "last lines of its log:\nDevice: cpu" in message
+
+
+@posix
 def test_a_hanging_worker_is_noticed_and_killed(folder: ExchangeFolder, tiny_model: Path) -> None:
     session = WorkerSession(silence_s=3.0)
     _, outcome = start(session, long_request(folder, tiny_model))

@@ -86,6 +86,7 @@ class WorkerClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self._last_lines: deque[str] = deque(maxlen=_LINES_IN_MESSAGE)
         self._make_transport = make_transport
         self._silence_s = silence_s
         self._cancel_s = cancel_s
@@ -122,6 +123,7 @@ class WorkerClient:
         self._heard = self._clock()
         if self._transport is None:
             self._decoder, self._log_rest, self._pid = LineDecoder(), "", None
+            self._last_lines.clear()  # what an earlier process said explains nothing
             self._transport = self._make_transport()
             self._transport.start(self)
         if self._transport is not None:  # a failed start has been reported by now
@@ -167,6 +169,7 @@ class WorkerClient:
         """Bytes from the worker's stderr."""
         *lines, self._log_rest = (self._log_rest + data.decode("utf-8", "replace")).split("\n")
         self.log.extend(line.rstrip() for line in lines)
+        self._last_lines.extend(line.rstrip() for line in lines if line.strip())
 
     def on_end(self, description: str) -> None:
         """The process ended or could not start; the description says how ("exit code 1")."""
@@ -214,6 +217,7 @@ class WorkerClient:
         transport.kill()
 
     def _with_log(self, sentence: str) -> str:
-        lines = [line for line in (*self.log, self._log_rest) if line.strip()][-_LINES_IN_MESSAGE:]
+        rest = [self._log_rest] if self._log_rest.strip() else []
+        lines = [*self._last_lines, *rest][-_LINES_IN_MESSAGE:]
         last = "\nThe last lines of its log:\n" + "\n".join(lines) if lines else ""
         return f"{sentence} Press Apply to try again with a fresh one.{last}"

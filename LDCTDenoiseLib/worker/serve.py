@@ -87,7 +87,8 @@ class Server:
             answer = job(jobs, request, lambda event, **told: self._send({"event": event, "id": number, **told}))
             event = {"event": "result", "id": number, **answer}
         except Exception as error:  # whatever it is, the other side must hear of it
-            traceback.print_exc()
+            if not isinstance(error, LDCTDenoiseError):  # those are told to the user, and no fault of the program
+                traceback.print_exc()
             event = {"event": "error", "id": number, "kind": type(error).__name__, "message": _sentence(error)}
         finally:
             self._busy.clear()

@@ -35,7 +35,7 @@ from LDCTDenoiseModuleLib.compareViews import CompareViews
 from LDCTDenoiseModuleLib.computation import Settings
 from LDCTDenoiseModuleLib.denoiseRun import NEW, Callbacks, DenoiseRun
 from LDCTDenoiseModuleLib.eventLoopTask import EventLoopTask
-from LDCTDenoiseModuleLib.messages import messageOf
+from LDCTDenoiseModuleLib.messages import breakable, messageOf
 from LDCTDenoiseModuleLib.modelText import modelText
 from LDCTDenoiseModuleLib.outputNodes import SOURCE_REFERENCE, showInSliceViews
 from LDCTDenoiseModuleLib.preview import RED_SLICE, Preview, shownSlice
@@ -332,7 +332,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 count=stop - first, first=first, last=stop - 1
             )
         except (InputError, AttributeError) as error:  # no volume, or one without voxels
-            ui.regionInfoLabel.text = str(error) if isinstance(error, InputError) else ""
+            ui.regionInfoLabel.text = messageOf(error) if isinstance(error, InputError) else ""
 
     def _slices(self, node):
         if node.region == region.RANGE:
@@ -422,7 +422,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._update()
 
     def _say(self, text):
-        self.ui.statusLabel.text = text
+        self.ui.statusLabel.text = breakable(text)
 
     def _forgetResult(self):
         self._result = None
@@ -536,7 +536,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._endExport(messageOf(error))
 
     def _endExport(self, message):
-        self.ui.exportInfoLabel.text = message
+        self.ui.exportInfoLabel.text = breakable(message)
         self.ui.exportButton.enabled = True
         self._showLog()
 
@@ -556,7 +556,7 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onReport(self, report):
         ui = self.ui
         problem = report["torch_problem"]
-        ui.torchInfoLabel.text = problem or _("{version}; CUDA: {cuda}.").format(
+        ui.torchInfoLabel.text = breakable(problem) or _("{version}; CUDA: {cuda}.").format(
             version=report["torch"],
             cuda=_("no, {reason}").format(reason=report["why_no_cuda"]) if report["why_no_cuda"] else _("yes"),
         )
@@ -597,6 +597,8 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showLog(self):
         self.ui.logText.setPlainText("\n".join(self.logic.worker.client.log))
+        bar = self.ui.logText.verticalScrollBar()
+        bar.setValue(bar.maximum)
 
 
 class LDCTDenoiseLogic(ScriptedLoadableModuleLogic):

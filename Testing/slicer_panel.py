@@ -109,7 +109,8 @@ class Panel:
 
     @property
     def status(self) -> str:
-        return self.ui.statusLabel.text
+        """What the panel says, as it is read: without the places where long words may be broken."""
+        return self.ui.statusLabel.text.replace("\u200b", "")
 
     @property
     def running(self) -> bool:

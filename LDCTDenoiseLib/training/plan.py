@@ -63,23 +63,27 @@ def plan(
         module = level_module(cascade, index, config, vgg_weights).to(where)
         module.on_fit_start()
         share = config.data.batch_size // processes.count
-        seconds, memory = _time_steps(module, level, share, config.data.patch_size, where)
+        early = min(level.loss.perceptual_from_step, level.steps) if level.loss.perceptual else 0
+        early_seconds = _time_steps(module, level, share, config.data.patch_size, where, all_terms=False) if early else 0.0
+        seconds = _time_steps(module, level, share, config.data.patch_size, where, all_terms=True)
         epochs = level.steps // config.steps_per_epoch
         seconds_validating = _time_slice(module, where) * len(splits["validate"]) * _SLICES_PER_PATIENT * epochs
-        spent = level.steps * seconds * module.batches_per_step + seconds_validating
+        spent = (early * early_seconds + (level.steps - early) * seconds) * module.batches_per_step + seconds_validating
         total += spent
         lines.append(
             f"Level {index + 1}: {level.network} predicts {level.predicts.value}, "
             f"{count_parameters(module.network):,} parameters; {level.steps:,} steps in {epochs} epochs, "
             f"{level.steps * config.data.batch_size * module.batches_per_step:,} patches; {_loss_in_words(level)}; "
-            f"about {_duration(spent)} ({seconds * 1000:.0f} ms a batch){memory}"
+            f"about {_duration(spent)} ({seconds * 1000:.0f} ms a batch){_memory(where)}"
         )
     lines.append(f"All levels: about {_duration(total)}, once the data are prepared. Nothing was written.")
     return "\n".join(lines)
 
 
-def _time_steps(module: LevelTraining, level: LevelConfig, count: int, side: int, device: torch.device) -> tuple[float, str]:
-    """Seconds of a step, the median of a few, and the peak memory in words."""
+def _time_steps(
+    module: LevelTraining, level: LevelConfig, count: int, side: int, device: torch.device, *, all_terms: bool
+) -> float:
+    """Seconds of a step, the median of a few."""
     optimizer = module.network_optimizer()
     module.train()
     low = torch.randn(count, 1, side + 2 * module.halo, side + 2 * module.halo, device=device) * 50
@@ -91,14 +95,14 @@ def _time_steps(module: LevelTraining, level: LevelConfig, count: int, side: int
         start = time.perf_counter()
         with torch.autocast(device.type, kind, enabled=low_precision):
             result = module.denoise(low, module.halo)
-            loss = module.loss(result, torch.zeros_like(inside), inside, all_terms=True)
+            loss = module.loss(result, torch.zeros_like(inside), inside, all_terms=all_terms)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
-    return sorted(seconds[1:])[_TIMED_STEPS // 2], _memory(device)
+    return sorted(seconds[1:])[_TIMED_STEPS // 2]
 
 
 def _time_slice(module: LevelTraining, device: torch.device) -> float:

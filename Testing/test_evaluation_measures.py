@@ -15,7 +15,14 @@ from LDCTDenoiseLib.evaluation.nps import NoisePower, noise_power, tissue_window
 from LDCTDenoiseLib.evaluation.tissue_bias import TISSUES, tissue_bias, tissue_masks
 from LDCTDenoiseLib.evaluation.ttf import task_transfer
 from LDCTDenoiseLib.metrics import ABDOMEN, FULL_RANGE, SOFT_TISSUE, WINDOWS, vif
-from LDCTDenoiseLib.simulation.phantom import EDGE_CYLINDERS, LOW_CONTRAST_DISCS, Insert, Phantom, make_phantom
+from LDCTDenoiseLib.simulation.phantom import (
+    EDGE_CYLINDERS,
+    LOW_CONTRAST_DISCS,
+    POINT_SPREAD_MM,
+    Insert,
+    Phantom,
+    make_phantom,
+)
 
 SPACING = (0.8, 0.8)
 SIDE = 32
@@ -110,8 +117,10 @@ def test_noise_does_not_pass_for_resolution_when_many_slices_are_averaged() -> N
 def test_the_phantoms_edges_have_one_resolution_at_all_contrasts() -> None:
     phantom = make_phantom(1)
     found = [task_transfer(phantom.truth, disc, phantom.spacing).falls_to(0.5) for disc in EDGE_CYLINDERS]
-    # 3.68 per cm is that of a Gaussian of 1.2 mm full width at half maximum.
-    np.testing.assert_allclose(found, 3.68, rtol=0.05)
+    frequency = np.arange(0, 6, 0.001)  # per cm
+    sigma_cm = POINT_SPREAD_MM / 10 / math.sqrt(8 * math.log(2))
+    expected = np.exp(-2 * (np.pi * sigma_cm * frequency) ** 2) * np.sinc(frequency * phantom.spacing[0] / 10)
+    np.testing.assert_allclose(found, frequency[np.argmax(expected < 0.5)], rtol=0.03)
 
 
 def test_cnr_is_the_contrast_over_the_noise() -> None:

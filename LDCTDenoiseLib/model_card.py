@@ -52,15 +52,17 @@ def _training_text(training: dict[str, Any]) -> str:
         zip(training["config"]["levels"], training["steps"], training["minutes"], strict=True), 1
     ):
         loss = level["loss"]
-        terms = f"{loss['mse']:g} * MSE"
+        terms = [f"{loss['mse']:g} * MSE"] if loss["mse"] else []
         if loss["perceptual"]:
-            terms += (
-                f" + {loss['perceptual']:g} * L_P (VGG-16, {loss['vgg_blocks']} blocks, window {loss['vgg_window']} HU, "
+            terms.append(
+                f"{loss['perceptual']:g} * L_P (VGG-16, {loss['vgg_blocks']} blocks, window {loss['vgg_window']} HU, "
                 f"from step {loss['perceptual_from_step']:,})"
             )
+        if loss.get("adversarial"):
+            terms.append(f"{loss['adversarial']:g} * Wasserstein critic")
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
-        lines.append(f"- level {number}: {spent}; loss {terms}{weighted}")
+        lines.append(f"- level {number}: {spent}; loss {' + '.join(terms)}{weighted}")
     lines += [f"- {remark}" for remark in training.get("remarks", [])]
     return "\n".join(lines) + "\n"
 

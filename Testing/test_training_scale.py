@@ -308,6 +308,9 @@ def test_an_adversarial_run_resumes_to_the_same_model_and_counts_the_networks_st
     for name, tensor in expected.items():
         torch.testing.assert_close(resumed[name], tensor, atol=1e-6, rtol=0, msg=name)
     assert any(not torch.equal(start[name], tensor) for name, tensor in resumed.items())
+    card = (whole / "small.md").read_text(encoding="utf-8")
+    assert "loss 0.1 * L_P (VGG-16, 2 blocks" in card
+    assert "+ 1 * Wasserstein critic" in card
     state = torch.load(whole / "level1" / "last.ckpt", weights_only=False)
     assert any(name.startswith("critic.") for name in state["state_dict"])
     assert len(state["optimizer_states"]) == 2

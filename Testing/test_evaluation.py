@@ -265,9 +265,13 @@ def test_a_tissue_that_one_volume_lacks_does_not_spoil_the_patients_mean() -> No
 def test_the_window_of_a_picture_is_that_of_its_anatomy() -> None:
     abdomen = make_phantom(1, SIZE).truth[0]
     chest = abdomen.copy()
-    chest[30:90, 20:110] = -850
+    chest[45:85, 30:98] = -850
     assert window_for(abdomen) is ABDOMEN
     assert window_for(chest) is CHEST
+    # Air that noise, the table and the edge of the field lift: around the patient it is no lung.
+    around = np.where(abdomen < -900, -850, abdomen)
+    assert window_for(around) is ABDOMEN
+    assert window_for(np.full((40, 60), -1000.0)) is ABDOMEN
 
 
 def test_the_enlarged_part_lies_within_the_slice_and_shows_structure() -> None:

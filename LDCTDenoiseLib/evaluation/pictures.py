@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import binary_fill_holes, binary_opening, label, uniform_filter
 
 from ..metrics import ABDOMEN, CHEST, Window
 from .nps import NoisePower
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 DIFFERENCE_HU = 100.0
 BLENDS = (0.0, 0.3, 0.5, 0.7, 1.0)
-_LUNG_SHARE = 0.12
-_SHOWN_SHARE = 0.9
+_SOLID_HU = -500.0
+_LUNG_SHARE = 0.2
+_INSIDE_SHARE = 0.95
 _INCHES = 2.6
 
 
@@ -42,10 +43,20 @@ def as_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def body_mask(reference: np.ndarray) -> np.ndarray:
+    """The patient in a slice (rows, columns): its largest connected part that is no air, lungs and gas filled in."""
+    solid = binary_opening(uniform_filter(reference.astype(float), 3) > _SOLID_HU, iterations=3)  # cuts the table off
+    parts, count = label(solid)
+    if count == 0:
+        return np.zeros(reference.shape, bool)
+    return binary_fill_holes(parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]))
+
+
 def window_for(reference: np.ndarray) -> Window:
-    """The chest window where much of a slice (rows, columns) is lung, the abdomen window elsewhere."""
-    lung = (reference > CHEST.low) & (reference > -950) & (reference < -600)
-    return CHEST if lung.mean() > _LUNG_SHARE else ABDOMEN
+    """The chest window where much of the patient in a slice (rows, columns) is lung, the abdomen window elsewhere."""
+    body = body_mask(reference)
+    lung = body & (uniform_filter(reference.astype(float), 3) < _SOLID_HU)
+    return CHEST if lung.sum() > _LUNG_SHARE * max(1, body.sum()) else ABDOMEN
 
 
 def detail(reference: np.ndarray, window: Window) -> tuple[slice, slice]:
@@ -53,9 +64,9 @@ def detail(reference: np.ndarray, window: Window) -> tuple[slice, slice]:
     side = [max(1, length // 4) for length in reference.shape]
     shown = uniform_filter(np.clip(reference.astype(float), window.low, window.high), 3)
     spread = uniform_filter(shown**2, side) - uniform_filter(shown, side) ** 2
-    # Borders of body or bone have the largest spread and say the least: what the window shows must fill nearly all of the part.
-    shown_share = uniform_filter(((reference > max(window.low, -950)) & (reference < window.high)).astype(float), side)
-    spread[shown_share < min(_SHOWN_SHARE, shown_share.max())] = 0
+    # The body's border has the largest spread and says the least.
+    inside = uniform_filter(body_mask(reference).astype(float), side)
+    spread[inside < min(_INSIDE_SHARE, inside.max())] = 0
     corners = [(0, 0), (0, 0)]
     middle = np.unravel_index(np.argmax(spread), spread.shape) if spread.any() else [n // 2 for n in reference.shape]
     for axis, (centre, length, size) in enumerate(zip(middle, reference.shape, side, strict=True)):
@@ -101,8 +112,8 @@ def compare_slices(
         )
         axes[2, column].set_xticks([])
         axes[2, column].set_yticks([])
-    for row, label in enumerate((f"{window.name}", "enlarged", "minus reference")):
-        axes[row, 0].set_ylabel(label)
+    for row, text in enumerate((window.name, "enlarged", "minus reference")):
+        axes[row, 0].set_ylabel(text)
     figure.colorbar(axes[0, 0].images[0], ax=axes[:2], label=f"HU ({window.name})", shrink=0.6)
     if difference is not None:
         figure.colorbar(difference, ax=axes[2], label="HU difference", shrink=0.9)

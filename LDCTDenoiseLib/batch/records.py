@@ -116,7 +116,7 @@ class Records:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other batches out of the folder: two would overwrite each other's outputs.
+        """Make the folder and keep other batches out of it: two would overwrite each other's outputs.
 
         Raises:
             InputError: another one is at work, or the folder cannot be made.

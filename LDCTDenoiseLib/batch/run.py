@@ -111,16 +111,7 @@ class Batch:
 
         Returns:
             The outcomes, in the order of the items.
-
-        Raises:
-            InputError: the folder cannot be used, or another batch uses it.
         """
-        if self._denoiser is None:
-            return self._run(items, done)
-        with self._records.alone():
-            return self._run(items, done)
-
-    def _run(self, items: list[Item], done: Callable[[Outcome], object]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
         with ThreadPoolExecutor(self._jobs) as pool:
             futures = {pool.submit(self._do, item): number for number, item in enumerate(items)}

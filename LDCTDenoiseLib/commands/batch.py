@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..batch.items import find_items
+    from ..batch.records import Records
     from ..batch.run import Batch, Recipe, Status
     from ..denoise_file import FileOptions
     from ..model_info import find_model, read_info
@@ -46,12 +48,16 @@ def run(options: argparse.Namespace) -> None:
     how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
     how.dicom.check()
     items = find_items(options.source, options.target, force=options.force)
-    denoiser = None if options.dry_run else load_denoiser(options)
-    info = denoiser.info if denoiser else read_info(find_model(options.model))
-    levels = options.levels or len(info.levels)
-    recipe = Recipe(info.tensor_hash, levels, options.blend, options.precision, options.region, how)
-    batch = Batch(options.target, recipe, denoiser, options.jobs)
-    with tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr) as bar:
+    with contextlib.ExitStack() as stack:
+        denoiser = None
+        if not options.dry_run:
+            stack.enter_context(Records(options.target).alone())  # before time is spent on the model
+            denoiser = load_denoiser(options)
+        info = denoiser.info if denoiser else read_info(find_model(options.model))
+        levels = options.levels or len(info.levels)
+        recipe = Recipe(info.tensor_hash, levels, options.blend, options.precision, options.region, how)
+        batch = Batch(options.target, recipe, denoiser, options.jobs)
+        bar = stack.enter_context(tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr))
 
         def done(outcome: Outcome) -> None:
             if outcome.status is Status.FAILED and not options.quiet:

@@ -6,24 +6,30 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from .dicom.ct_series import read_ct_series
 from .dicom.derivation import Derivation
 from .dicom.find_series import SeriesFiles
 from .dicom.output_folder import check_folder_output
 from .dicom.write_series import DicomOutput, check_identity, write_derived_series
-from .engine import Denoiser
 from .errors import InputError
 from .hu_check import check_hu
 from .volumes import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
+
+if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
+    from .engine import Denoiser
 
 log = logging.getLogger(__name__)
 
 Source = Path | SeriesFiles
 Progress = Callable[[int, int], object]
 Cancel = Callable[[], bool]
+Loading = Union["Denoiser", "Future[Denoiser]"]
+"""A loaded model, or one that is being loaded while the input is read."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def check_output(source: Source, target: Path, options: FileOptions) -> None:
 def denoise_file(
     source: str | os.PathLike[str] | SeriesFiles,
     target: str | os.PathLike[str],
-    denoiser: Denoiser,
+    denoiser: Loading,
     options: FileOptions = FileOptions(),
     *,
     progress: Progress | None = None,
@@ -105,7 +111,7 @@ def denoise_file(
     Args:
         source: a volume file, a folder of DICOM files, a DICOMDIR, a DICOM file, or a series that was found before.
         target: a volume file, or for DICOM also a folder.
-        denoiser: a loaded model.
+        denoiser: a loaded model, or one that is being loaded.
         options: how to read and write.
         progress: called with (slices done, slices to do) after every batch.
         cancel: asked before every batch; true stops.
@@ -124,11 +130,12 @@ def denoise_file(
 
 
 def _denoise_volume(
-    source: Path, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    source: Path, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
     volume = read_volume(source, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
         check_hu(volume.hu)
+    denoiser = _loaded(loading)
     start = time.perf_counter()
     hu = denoiser(volume.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=volume.padding)
     seconds = time.perf_counter() - start
@@ -137,7 +144,7 @@ def _denoise_volume(
 
 
 def _denoise_dicom(
-    source: Source, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    source: Source, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
     series = read_ct_series(source, options.series, force=options.force)
     check_identity(series)
@@ -148,6 +155,7 @@ def _denoise_dicom(
             log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
     if not options.force:
         check_hu(series.hu)
+    denoiser = _loaded(loading)
     start = time.perf_counter()
     hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
     seconds = time.perf_counter() - start
@@ -156,3 +164,7 @@ def _denoise_dicom(
     derivation = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, slices)
     written = write_derived_series(series, hu, target, derivation, options.dicom, overwrite=options.overwrite, cancel=cancel)
     return DenoisedFile(slices, seconds, tuple(written))
+
+
+def _loaded(loading: Loading) -> Denoiser:
+    return loading.result() if isinstance(loading, Future) else loading

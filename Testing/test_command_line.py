@@ -152,12 +152,27 @@ def test_json_says_what_was_done(run: Run, tiny_model: Path, tmp_path: Path, sou
         "model": "tiny",
         "model_hash": load_model(tiny_model)[1].tensor_hash,
         "device": "cpu",
+        "backend": Denoiser(tiny_model, device="cpu").backend.value,
         "slices": [1, 3],
         "levels": 1,
         "blend": 0.7,
     }
     assert slices_per_second > 0
     assert 2 / slices_per_second == pytest.approx(seconds, abs=0.001)
+
+
+def test_backend_threads_and_region_are_the_engines(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    voxels = np.full((2, 64, 64), -990, np.int16)
+    voxels[:, 20:40, 20:40] = np.random.default_rng(0).normal(40, 60, (2, 20, 20))
+    source, target = tmp_path / "in.nrrd", tmp_path / "out.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), source)
+    outcome = run(
+        "denoise", source, target, "--model", tiny_model, "--backend", "torch", "--threads", 1, "--region", "body", "--json"
+    )
+    assert json.loads(outcome.out)["backend"] == "torch"
+    expected = Denoiser(tiny_model, device="cpu", backend="torch", threads=1, region="body")(voxels)
+    np.testing.assert_array_equal(voxels_of(target), expected)
+    np.testing.assert_array_equal(voxels_of(target)[:, 48:], voxels[:, 48:])
 
 
 def test_json_of_a_whole_volume_counts_all_slices_and_levels(run: Run, tiny_model: Path, tmp_path: Path, source: Path) -> None:
@@ -341,6 +356,16 @@ def test_help_does_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    program = (
+        "import sys; from LDCTDenoiseLib.command_line import main\n"
+        f"code = main(['denoise', {str(tmp_path)!r}, {str(tmp_path / 'out.png')!r}])\n"
+        "assert (code, 'torch' in sys.modules) == (1, False)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_console_script_is_this_command_line() -> None:

@@ -108,6 +108,17 @@ def test_the_worker_gives_the_engines_result(session: WorkerSession, folder: Exc
     assert (result["device"], result["levels"], result["model"], len(result["model_hash"])) == ("cpu", 1, "tiny", 64)
 
 
+def test_backend_threads_and_region_may_be_asked_for(session: WorkerSession, folder: ExchangeFolder, tiny_model: Path) -> None:
+    voxels = noisy()
+    voxels[:, :, 20:] = -990
+    options = {"backend": "torch", "threads": 1, "region": "body"}
+    for asked in ({}, options):  # the same worker takes another denoiser for other options
+        request = denoise_request(folder, voxels, tiny_model, **asked)
+        session.run(request)
+        np.testing.assert_array_equal(output_of(request), Denoiser(tiny_model, "cpu", **asked)(voxels))
+    np.testing.assert_array_equal(output_of(request)[:, :, 30:], voxels[:, :, 30:])
+
+
 def test_a_second_job_is_done_by_the_same_process(session: WorkerSession, folder: ExchangeFolder, tiny_model: Path) -> None:
     for blend in (1.0, 0.0):
         request = denoise_request(folder, noisy(), tiny_model, blend=blend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from .options import add_device, add_dicom_output, add_model, add_volume_options, dicom_output, load_denoiser, slice_range
 
@@ -28,15 +29,17 @@ def run(options: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    denoiser = load_denoiser(options)
     # delay: no bar before the first batch, so that none stands above an error about the volume.
-    with tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6) as bar:
+    bar = tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6)
+    with bar, ThreadPoolExecutor(1) as pool:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        done = denoise_file(options.input, options.output, denoiser, how, progress=progress)
+        loading = pool.submit(load_denoiser, options)  # importing torch takes as long as reading a volume
+        done = denoise_file(options.input, options.output, loading, how, progress=progress)
+        denoiser = loading.result()
     if options.json:
         first, last = done.slices
         summary: dict[str, object] = {

@@ -15,6 +15,8 @@ _KEPT = 2
 _WARM_UP = 2
 
 Computation = Callable[..., torch.Tensor]
+Recording = tuple[torch.cuda.CUDAGraph, list[torch.Tensor], torch.Tensor]
+"""The graph, the places that it reads, and the place that it writes."""
 
 
 class Replayed:
@@ -26,7 +28,7 @@ class Replayed:
 
     def __init__(self, function: Computation) -> None:
         self._function = function
-        self._recordings: OrderedDict[object, tuple[torch.cuda.CUDAGraph, list[torch.Tensor], torch.Tensor]] = OrderedDict()
+        self._recordings: OrderedDict[object, Recording] = OrderedDict()
         self._can_record = True
 
     def __call__(self, setting: int, *inputs: torch.Tensor) -> torch.Tensor:
@@ -35,8 +37,10 @@ class Replayed:
             return self._function(setting, *inputs)
         shape = (setting, *((tuple(one.shape), one.dtype) for one in inputs))
         if shape not in self._recordings:
+            while len(self._recordings) >= _KEPT:
+                self._recordings.popitem(last=False)
             try:
-                self._record(shape, setting, inputs)
+                self._recordings[shape] = self._record(setting, inputs)
             except torch.cuda.OutOfMemoryError:
                 self.forget()
                 raise
@@ -57,9 +61,7 @@ class Replayed:
         self._recordings.clear()
         torch.cuda.empty_cache()
 
-    def _record(self, shape: object, setting: int, inputs: tuple[torch.Tensor, ...]) -> None:
-        while len(self._recordings) >= _KEPT:
-            self._recordings.popitem(last=False)
+    def _record(self, setting: int, inputs: tuple[torch.Tensor, ...]) -> Recording:
         places = [one.clone() for one in inputs]
         # Outside the recording: cuDNN measures which of its kernels is fastest.
         aside = torch.cuda.Stream()
@@ -71,4 +73,4 @@ class Replayed:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             result = self._function(setting, *places)
-        self._recordings[shape] = graph, places, result
+        return graph, places, result

@@ -468,7 +468,7 @@ def test_two_batches_do_not_share_a_folder(run: Run, tree: Path, tmp_path: Path)
     assert run().code == 0
 
 
-def test_an_output_folder_that_is_not_writable_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_output_folder_that_is_not_writable_is_refused(run: Run) -> None:
     with closed_folder() as folder:
 
         def run_main() -> str:
@@ -480,5 +480,6 @@ def test_an_output_folder_that_is_not_writable_is_refused(tiny_model: Path, tmp_
         (folder / "rows.csv").write_text("input,output\nin.nrrd,out.nrrd\n")
         for path in folder.iterdir():
             path.chmod(0o644)
+        run("--dry-run", source=folder / "rows.csv")  # loads what an ordinary user may not read of root's Python
         answer = as_nobody(run_main)
         assert answer.startswith(f"1 ldctdenoise: {folder / 'dst'} cannot be written (Permission denied)")

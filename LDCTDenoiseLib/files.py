@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ if sys.platform != "win32":
 
 TEMPORARY_PREFIX = ".ldctdenoise-"
 """Start of the names of unfinished outputs."""
+_CLOCK_TICK_NS = 20_000_000
+"""Times of files are no finer than this: Linux takes them from a clock that moves every 4 or 10 ms."""
 
 
 def check_writable(target: Path, *, overwrite: bool) -> Path:
@@ -155,6 +158,8 @@ def unchanged(path: Path) -> Iterator[None]:
         InputError: it changed or vanished.
     """
     before = _state(path)
+    if before is not None and 0 <= time.time_ns() - before[-1] < _CLOCK_TICK_NS:
+        time.sleep(_CLOCK_TICK_NS / 1e9)  # else a change within the same tick would not show
     yield
     if before is None or _state(path) != before:
         raise InputError(f"{path.name} changed while it was read; wait until it is complete and try again.")

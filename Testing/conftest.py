@@ -12,10 +12,10 @@ from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.model_file import save_model
 from LDCTDenoiseLib.model_info import ModelInfo
 from LDCTDenoiseLib.networks import initialise
-from Testing.slicer_panel import logic, one_worker, panel, traces
+from Testing.slicer_panel import logic, one_worker, panel, traces, warm_panel, worker_waits
 from Testing.slicer_standin.fixtures import slicer_app
 
-__all__ = ["logic", "one_worker", "panel", "slicer_app", "traces"]
+__all__ = ["logic", "one_worker", "panel", "slicer_app", "traces", "warm_panel", "worker_waits"]
 
 REPOSITORY = Path(__file__).parent.parent
 

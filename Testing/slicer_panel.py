@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ import psutil
 import pytest
 
 from LDCTDenoiseLib.worker.exchange import PREFIX
+from Testing.slicer_standin import start_application
+from Testing.slicer_standin.fixtures import reason_to_skip
 
 if TYPE_CHECKING:
     from Testing.slicer_standin.application import Application
@@ -43,6 +47,25 @@ def add_ct(voxels: np.ndarray | None = None, name: str = "CT", spacing: tuple[fl
     node.GetDisplayNode().SetAutoWindowLevel(False)
     node.GetDisplayNode().SetWindowLevel(350, 40)
     return node
+
+
+def add_sequence(frames: list[np.ndarray], index_values: list[str]) -> tuple[Any, Any]:
+    """A 4D CT in a sequence browser: (browser, shown volume)."""
+    import slicer
+
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
+    sequence.SetIndexName("phase")
+    sequence.SetIndexUnit("%")
+    for voxels, value in zip(frames, index_values, strict=True):
+        frame = add_ct(voxels, f"frame {value}")
+        sequence.SetDataNodeAtValue(frame, value)
+        slicer.mrmlScene.RemoveNode(frame)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "Breathing")
+    browser.AddSynchronizedSequenceNode(sequence)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    shown = browser.GetProxyNode(sequence)
+    shown.CreateDefaultDisplayNodes()
+    return browser, shown
 
 
 def voxels_of(node: Any) -> np.ndarray:
@@ -217,13 +240,13 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
 
 @pytest.fixture
 def panel(traces: Traces, slicer_app: Application, tiny_model: Path) -> Panel:
-    """The panel with a small, fast model."""
+    """The panel with a small, fast model and a worker of its own."""
     return Panel(slicer_app, tiny_model)
 
 
 @pytest.fixture(scope="module")
 def one_worker() -> Iterator[list[Any]]:
-    """Keeps one worker for all tests of a file; none is left at its end."""
+    """Keeps one worker for all tests of a file, who append their logic; none is left at its end."""
     with pytest.MonkeyPatch.context() as patch:
         mark = uuid.uuid4().hex
         patch.setenv(_MARK, mark)
@@ -235,11 +258,31 @@ def one_worker() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def logic(one_worker: list[Any], slicer_app: Application) -> Iterator[Any]:
-    """The module's logic as a script uses it, without a panel; after the test its worker waits and no voxels are left."""
-    module = slicer_app.load_module(MODULE, panel=False).python_module
-    logic = module.LDCTDenoiseLogic()
-    one_worker.append(logic)
-    yield logic
-    assert not logic.worker.client.busy, "a job is still being done"
+def worker_waits(one_worker: list[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The worker outlives a test's session, to save its start; but no job and no voxels do."""
+    if reason := reason_to_skip():
+        pytest.skip(reason)
+    start_application()
+    sys.path.insert(0, str(MODULE.parent))
+    process = importlib.import_module("LDCTDenoiseModuleLib.workerProcess")
+    with monkeypatch.context() as patch:
+        patch.setattr(process.Worker, "shutdown", lambda self, *_: None)
+        yield
+    assert not process.sharedWorker().client.busy, "a job is still being done"
     assert not exchange_folders(), "voxels are left in the temporary folder"
+
+
+@pytest.fixture
+def warm_panel(worker_waits: None, one_worker: list[Any], slicer_app: Application, tiny_model: Path) -> Panel:
+    """The panel with a small, fast model and the worker of the test before."""
+    panel = Panel(slicer_app, tiny_model)
+    one_worker.append(panel.widget.logic)
+    return panel
+
+
+@pytest.fixture
+def logic(worker_waits: None, one_worker: list[Any], slicer_app: Application) -> Any:
+    """The module's logic as a script uses it, without a panel, and the worker of the test before."""
+    module = slicer_app.load_module(MODULE, panel=False).python_module
+    one_worker.append(module.LDCTDenoiseLogic())
+    return one_worker[-1]

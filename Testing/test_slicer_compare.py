@@ -9,6 +9,11 @@ import pytest
 from Testing.slicer_panel import Panel, add_ct
 
 
+@pytest.fixture
+def panel(warm_panel: Panel) -> Panel:
+    return warm_panel
+
+
 def layout() -> Any:
     import slicer
 

@@ -100,7 +100,7 @@ def test_quitting_ends_a_waiting_process(logic: Any, tiny_model: Path, slicer_ap
 
     timer = qt.QTimer()
     timer.setSingleShot(True)
-    timer.connect("timeout()", logic.shutdown)
+    timer.connect("timeout()", logic.worker.client.shutdown)
     timer.start(300)
     with pytest.raises(DenoisingCancelled):
         logic.process(long_volume(), None, model=tiny_model, batchSize=1)

@@ -11,7 +11,7 @@ import pytest
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.model_info import read_info
 from LDCTDenoiseLib.version import __version__
-from Testing.slicer_panel import add_ct, noisy_slices, voxels_of
+from Testing.slicer_panel import add_ct, add_sequence, noisy_slices, voxels_of
 
 RECORD = "LDCTDenoise."
 
@@ -238,25 +238,6 @@ def test_an_roi_covers_slices_of_a_sagittally_stored_volume(logic: Any, tiny_mod
     output = logic.process(volume, None, model=str(tiny_model), slices=chosen)["output"]
     changed = (voxels_of(output) != voxels).any(axis=(0, 2))
     assert list(np.flatnonzero(changed)) == [2, 3, 4]
-
-
-def add_sequence(frames: list[np.ndarray], index_values: list[str]) -> tuple[Any, Any]:
-    """A 4D CT in a sequence browser: (browser, shown volume)."""
-    import slicer
-
-    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
-    sequence.SetIndexName("phase")
-    sequence.SetIndexUnit("%")
-    for voxels, value in zip(frames, index_values, strict=True):
-        frame = add_ct(voxels, f"frame {value}")
-        sequence.SetDataNodeAtValue(frame, value)
-        slicer.mrmlScene.RemoveNode(frame)
-    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "Breathing")
-    browser.AddSynchronizedSequenceNode(sequence)
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    shown = browser.GetProxyNode(sequence)
-    shown.CreateDefaultDisplayNodes()
-    return browser, shown
 
 
 FRAMES = [noisy_slices(2), noisy_slices(2) + 10, noisy_slices(2) + 20]

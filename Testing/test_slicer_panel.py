@@ -11,7 +11,12 @@ import pytest
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.model_info import find_model, read_info
-from Testing.slicer_panel import Panel, add_ct, noisy_slices, scene_now, voxels_of
+from Testing.slicer_panel import Panel, add_ct, add_sequence, noisy_slices, scene_now, voxels_of
+
+
+@pytest.fixture
+def panel(warm_panel: Panel) -> Panel:
+    return warm_panel
 
 
 def expected(model: Path, voxels: np.ndarray, **options) -> np.ndarray:
@@ -370,3 +375,26 @@ def test_input_and_output_cannot_be_one_volume(panel: Panel) -> None:
     assert "Output and noise map are the same volume" in panel.status
     panel.app.process_events()
     assert {name: scene_now()[name] for name in before if "Parameter" not in name} == before
+
+
+def test_all_frames_of_a_4d_ct_are_offered_only_for_one_and_shown_when_done(panel: Panel, tiny_model: Path) -> None:
+    import slicer
+
+    frames = [noisy_slices(2), noisy_slices(2) + 10]
+    browser, shown = add_sequence(frames, ["0", "50"])
+    panel.pick("inputSelector", add_ct())
+    assert not panel.ui.allFramesCheck.enabled
+    panel.pick("inputSelector", shown)
+    assert panel.ui.allFramesCheck.enabled
+    panel.ui.allFramesCheck.click()
+    panel.apply()
+    assert panel.wait().startswith("Done: ")
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    output = slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID())
+    sequence = browser.GetSequenceNode(output)
+    for index, frame in enumerate(frames):
+        np.testing.assert_array_equal(voxels_of(sequence.GetNthDataNode(index)), expected(tiny_model, frame))
+    assert panel.parameters.outputVolume is None  # the next Apply makes another sequence
+    panel.pick("noiseMapSelector", add_ct(name="Noise map"))
+    panel.apply()
+    assert "one frame only" in panel.status

@@ -23,6 +23,11 @@ NARROW = 350
 WIDTHS = (NARROW, 420)
 
 
+@pytest.fixture
+def panel(warm_panel: Panel) -> Panel:
+    return warm_panel
+
+
 def fresh(panel: Panel) -> None:
     pass
 
@@ -89,6 +94,7 @@ def preview(panel: Panel) -> None:
 
 
 def setup_without_torch(panel: Panel) -> None:
+    panel.worker.client.shutdown()  # the next one finds no PyTorch
     panel.ui.setupSection.collapsed = False
     panel.wait_for(lambda: "not installed" in panel.ui.torchInfoLabel.text, "the report")
 
@@ -199,6 +205,8 @@ def test_nothing_is_cut_off_or_overlaps(
         assert qt.QWidget.width(panel.outer) == width, "the panel does not get that narrow"
         assert sitk.ReadImage(str(picture)).GetSize()[0] == round(width * scale)
         assert faults(panel.outer) == [], width
+    if state is setup_without_torch:
+        panel.worker.client.shutdown()
 
 
 def test_the_check_finds_what_is_cut_off_and_what_overlaps(panel: Panel) -> None:

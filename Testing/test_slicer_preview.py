@@ -12,6 +12,11 @@ from LDCTDenoiseLib import Denoiser
 from Testing.slicer_panel import Panel, add_ct, noisy_slices, scene_now, scroll_red_view, voxels_of
 
 
+@pytest.fixture
+def panel(warm_panel: Panel) -> Panel:
+    return warm_panel
+
+
 def red() -> Any:
     import slicer
 

@@ -130,7 +130,6 @@ class Jobs:
         output.map("r+")[:] = simulate_low_dose(hu, tuple(request["spacing"]), request["dose"])
         return {}
 
-
     def export(self, request: Message, tell: Tell) -> Message:
         from ..dicom.derivation import Derivation
         from ..dicom.export_volume import export_volume

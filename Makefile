@@ -15,6 +15,9 @@ QT_SYSTEM := libegl1 libgl1 libglib2.0-0 libx11-6 libxkbcommon0 libdbus-1-3 libf
 QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([]); exit(not QtGui.QFontDatabase.families())
 # Programs that judge DICOM output, Debian and Ubuntu.
 DICOM_PROGRAMS := dicom3tools dcm2niix
+# The archive that the slow tests start, Debian and Ubuntu; its plugin is not everywhere.
+ORTHANC := orthanc
+ORTHANC_WEB := orthanc-dicomweb
 
 .PHONY: demo demo-train test test-slow lint format bench screenshots train-default figures docs clean
 
@@ -30,6 +33,10 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(INSTALLED)
+	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || \
+	  { apt-get update && apt-get install -y --no-install-recommends $(ORTHANC) && \
+	    { apt-get install -y --no-install-recommends $(ORTHANC_WEB) || true; }; } >/dev/null 2>&1 || \
+	  echo "No $(ORTHANC): the tests that need it will be skipped."
 	$(BIN)/python -m pytest -m slow
 
 lint: $(INSTALLED)

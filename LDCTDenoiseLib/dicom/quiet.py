@@ -6,6 +6,7 @@ import logging
 import warnings
 
 _LOGGERS = ("pydicom", "openjpeg", "libjpeg", "pylibjpeg", "rle")
+_SILENCE = logging.NullHandler()
 
 
 def silence_pydicom() -> None:
@@ -15,7 +16,14 @@ def silence_pydicom() -> None:
     """
     for name in _LOGGERS:
         logger = logging.getLogger(name)
-        # Not its level, which pydicom sets when it is imported; and no filter, which does not reach its descendants.
+        # Not its level, which pydicom sets when it is imported. A filter does not reach the logger's descendants, whose
+        # messages end at a handler that says nothing.
+        logger.addFilter(_nothing)
         logger.propagate = False
-        logger.addHandler(logging.NullHandler())
+        if _SILENCE not in logger.handlers:
+            logger.addHandler(_SILENCE)
     warnings.filterwarnings("ignore", module=r"(pydicom|LDCTDenoiseLib\.dicom)(\.|$)")
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

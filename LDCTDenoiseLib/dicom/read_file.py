@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError, LDCTDenoiseError
+from .bombs import check_inflated_size, check_picture_sizes
 
 
 def is_dicom(path: Path) -> bool:
@@ -32,10 +33,13 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset | None
         InputError: the file is damaged or cannot be opened.
     """
     try:
+        check_inflated_size(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags))
         header.walk(lambda dataset, element: None)  # decodes the values, which pydicom puts off
     except InvalidDicomError:
         return None
+    except InputError:
+        raise
     except Exception as error:  # of many kinds, when a header is damaged
         raise unreadable(path, error) from error
     return header
@@ -45,10 +49,16 @@ def read_with_pixels(path: Path) -> Dataset:
     """The whole file, pixels still encoded.
 
     Raises:
-        InputError: the file is damaged or cannot be opened.
+        InputError: the file is damaged or cannot be opened, or unpacks to more than it claims.
     """
     try:
-        return pydicom.dcmread(path)
+        check_inflated_size(path)
+        dataset = pydicom.dcmread(path)
+        if "PixelData" in dataset:
+            check_picture_sizes(dataset, path)
+        return dataset
+    except InputError:
+        raise
     except Exception as error:  # of many kinds, when a header is damaged
         raise unreadable(path, error) from error
 

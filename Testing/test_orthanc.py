@@ -177,9 +177,13 @@ class Script:
         assert self._process is None or self._process.poll() is None, self.log.read_text(encoding="utf-8")
         return self.log.read_text(encoding="utf-8")
 
-    def todo(self) -> dict[str, int]:
+    def is_done(self) -> bool:
+        """Whether it has looked at all that there is, its own results too."""
+        self.said()  # it lives
         path = self.state / "todo.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))["tries"]) if path.exists() else {"all": 0}
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        stable = all(one["IsStable"] for one in self._archive.get("/series?expand"))
+        return stable and known == {"last_change": self._archive.get("/changes?last")["Last"], "tries": {}}
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +260,8 @@ def test_a_series_sent_by_dicom_comes_back_as_the_command_line_denoises_it(
     archive.start()
     assert "StableSeries" not in {change["ChangeType"] for change in archive.get("/changes")["Changes"]}
     script.start()
-    wait_for(lambda: "good LDCTDenoise" in archive.series_of("2.25.2") and not script.todo(), "the derived series")
-    wait_for(lambda: archive.count() == 3 + 6 + 6 and not script.todo(), "the end of the work")
+    wait_for(script.is_done, "the end of the work")
+    assert archive.count() == 3 + 6 + 6
 
     for one in source:
         save(one, tmp_path / "in" / f"{one.SOPInstanceUID}.dcm")
@@ -283,7 +287,9 @@ def test_a_series_sent_by_dicom_comes_back_as_the_command_line_denoises_it(
     assert said.count("has the RescaleType US and not HU") == 1
     assert MARKER not in said
     assert "Traceback" not in said
-    assert list((script.state / "work").iterdir()) == []
+    wait_for(lambda: not list((script.state / "work").iterdir()), "the files at work to be removed")
+    if not DICOMWEB.exists():
+        pytest.skip("fetched over C-GET only: no DICOMweb plugin (Debian package orthanc-dicomweb)")
 
 
 def test_killed_with_half_of_the_result_stored_it_goes_on_without_a_duplicate(archive: Archive, script: Script) -> None:
@@ -304,7 +310,8 @@ def test_killed_with_half_of_the_result_stored_it_goes_on_without_a_duplicate(ar
     script.start()
     wait_for(lambda: "Orthanc does not answer. Waiting for it." in script.said(), "the script to miss Orthanc")
     archive.start()
-    wait_for(lambda: archive.count() >= before + 2 * count and not script.todo(), "the rest")
+    wait_for(script.is_done, "the rest")
+    assert archive.count() == before + 2 * count
     assert f"{count - half} images stored, {half} were there" in script.said()
     script.kill()
 
@@ -323,8 +330,8 @@ def test_killed_with_half_of_the_result_stored_it_goes_on_without_a_duplicate(ar
     script.log.write_text("", encoding="utf-8")
     total = archive.count()
     script.start()
-    wait_for(lambda: f"{series['many']['ID']}: its derived series is there already" in script.said(), "a look at all series")
-    wait_for(lambda: not script.todo(), "the end of the work")
+    wait_for(script.is_done, "a look at all series")
+    assert f"{series['many']['ID']}: its derived series is there already" in script.said()
     assert "every series is looked at again" in script.said()
     assert f"{series['many LDCTDenoise']['ID']}: given up after 3 tries" in script.said()
     assert archive.count() == total

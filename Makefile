@@ -10,6 +10,7 @@ VGG_WEIGHTS ?= $(SHARED)/weights/vgg16_features_to_relu4_3.safetensors
 RUN ?= runs/default
 DEMO_OUT ?= demo-output
 EVERY ?= 1
+MINUTES ?= 30
 # What Qt without a display needs of Debian and Ubuntu, and a font for its pictures (PySide6 brings none).
 QT_SYSTEM := libegl1 libgl1 libglib2.0-0 libx11-6 libxkbcommon0 libdbus-1-3 libfontconfig1 libfreetype6 fonts-dejavu-core
 QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([]); exit(not QtGui.QFontDatabase.families())
@@ -19,7 +20,7 @@ DICOM_PROGRAMS := dicom3tools dcm2niix
 ORTHANC := orthanc
 ORTHANC_WEB := orthanc-dicomweb
 
-.PHONY: demo demo-train test test-slow lint format bench screenshots train-default figures docs clean
+.PHONY: demo demo-train test test-slow soak lint format bench screenshots train-default figures docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
@@ -38,6 +39,10 @@ test-slow: $(INSTALLED)
 	    { apt-get install -y --no-install-recommends $(ORTHANC_WEB) || true; }; } >/dev/null 2>&1 || \
 	  echo "No $(ORTHANC): the tests that need it will be skipped."
 	$(BIN)/python -m pytest -m slow
+
+# Series after series in one worker: memory and file handles must stay flat.
+soak: $(INSTALLED)
+	$(BIN)/python -m Testing.soak --minutes $(MINUTES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -22,7 +22,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "batch",
         help="denoise many CTs",
         description=__doc__,
-        epilog="What is finished is known by content: input, model, options and output as they were. The rest is done again.",
+        epilog="What is finished is known by content: input, model, options and output as they were; DST/.ldctdenoise.batch "
+        "keeps what made each output. The rest is done again. Exit code 1 when any failed.",
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of volume files and DICOM series, or CSV: input,output")
     parser.add_argument("target", type=Path, metavar="DST", help="folder of the outputs, in the layout of SRC; made if missing")

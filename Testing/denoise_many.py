@@ -11,7 +11,6 @@ import io
 import json
 import logging
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -95,6 +94,8 @@ class _CurrentStderr:
 
 
 def _serve() -> None:
+    import resource  # not on Windows
+
     from LDCTDenoiseLib.command_line import main
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=cast(TextIO, _CurrentStderr()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import json
 import os
@@ -458,6 +457,7 @@ def test_many_jobs_give_what_one_gives(run: Run, tree: Path, tmp_path: Path) -> 
 
 
 def test_two_batches_do_not_share_a_folder(run: Run, tree: Path, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
     (tmp_path / "dst" / RECORDS).mkdir(parents=True)
     with (tmp_path / "dst" / RECORDS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -11,6 +11,7 @@ import contextlib
 import random
 import shutil
 import struct
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ from Testing.dicom_files import make_enhanced, make_slice, save
 
 MEMORY = 2 * 2**30
 """Bytes: torch and the libraries take about a third of it."""
+
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's memory this way")
 
 
 @pytest.fixture(scope="module")

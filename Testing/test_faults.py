@@ -355,6 +355,24 @@ def kill_batch(model: Path, tmp_path: Path, kills: int, seed: int) -> str:
     return f"batch: {kills} kills, {killed} at work, outputs whole after each; {rounds} batches came to their end meanwhile"
 
 
+def test_ctrl_c_ends_a_batch_between_whole_outputs(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for number in range(40):
+        save_volume(tmp_path / "src" / f"{number}.nrrd", 40)
+    target = tmp_path / "dst"
+    process = start_process("batch", tmp_path / "src", target, "--model", tiny_model, "--device", "cpu", "--batch-size", 1)
+    deadline = time.monotonic() + 60
+    while not list(target.glob("*.nrrd")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Interrupted" in err
+    assert "Traceback" not in out + err
+    assert 0 < check_folder(target, {f"{number}.nrrd" for number in range(40)}) < 40
+    assert not list(target.glob(f"{TEMPORARY_PREFIX}*"))
+
+
 def report(capsys: pytest.CaptureFixture[str], line: str) -> None:
     with capsys.disabled():
         print(f"\n{line}")

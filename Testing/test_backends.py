@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +16,7 @@ from torch.nn import functional as F
 from LDCTDenoiseLib.backends import Backend, build, cudnn, onednn, openvino
 from LDCTDenoiseLib.backends.plain import PlainNetwork
 from LDCTDenoiseLib.backends.taps import convolve_to_one_channel
+from LDCTDenoiseLib.errors import MissingExtraError
 from LDCTDenoiseLib.networks import NETWORKS, DenoisingNetwork, build_network, initialise
 from LDCTDenoiseLib.networks.folding import folded
 from Testing.conftest import random_statistics
@@ -45,7 +48,8 @@ def one_dnn(network: DenoisingNetwork) -> nn.Module:
 
 
 def open_vino(network: DenoisingNetwork) -> nn.Module:
-    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    if not openvino.is_installed():
+        pytest.skip("the extra openvino is not installed")
     return openvino.OpenVINONetwork(network)
 
 
@@ -145,6 +149,29 @@ def test_without_one_dnns_calls_pytorchs_own_are_used(monkeypatch: pytest.Monkey
         assert type(network) is PlainNetwork
     finally:
         onednn.is_usable.cache_clear()
+
+
+@pytest.mark.skipif(not openvino.is_installed(), reason="the extra openvino is not installed")
+def test_openvino_tells_nobody_that_it_was_imported() -> None:
+    # Its telemetry would fork a process that sends; and what sends is a class of the package that must not be there.
+    program = (
+        "import os, sys\n"
+        "def refuse(): raise AssertionError('a process was forked')\n"
+        "os.fork = refuse\n"
+        "from LDCTDenoiseLib.backends import openvino\n"
+        "openvino.load()\n"
+        "from openvino.tools.ovc import telemetry\n"
+        "print(type(telemetry).__module__)\n"
+        "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("openvino.tools.ovc.telemetry_stub\n", 0), done.stderr
+
+
+def test_a_missing_openvino_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"ldctdenoise\[openvino\]"):
+        openvino.load()
 
 
 def test_cudnns_calls_are_not_used_where_they_fail() -> None:

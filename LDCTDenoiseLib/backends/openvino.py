@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,28 @@ def is_installed() -> bool:
     return find_spec("openvino") is not None
 
 
+def load() -> ModuleType:
+    """OpenVINO, imported so that nobody is told.
+
+    Its package reports every import to a statistics service on the internet, from a process that it forks. Where the part that
+    does so cannot be imported, OpenVINO goes on without; here it cannot.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    telemetry = "openvino_telemetry"
+    blocked = telemetry not in sys.modules
+    if blocked:
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # how Python marks what must not be imported
+    try:
+        with require_extra("openvino"):
+            import openvino
+    finally:
+        if blocked:
+            del sys.modules[telemetry]
+    return openvino
+
+
 class OpenVINONetwork(nn.Module):
     """A network as an OpenVINO model, compiled for the size of the images that come.
 
@@ -38,9 +62,7 @@ class OpenVINONetwork(nn.Module):
     def __init__(self, network: DenoisingNetwork) -> None:
         super().__init__()
         self._smallest = network.smallest
-        with require_extra("openvino"):
-            import openvino
-        self._core = openvino.Core()
+        self._core = load().Core()
         self._model = _as_model(network)
         self._shape: tuple[int, ...] = ()
         self._threads = 0

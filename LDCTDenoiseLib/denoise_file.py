@@ -133,9 +133,9 @@ def _denoise_volume(
     source: Path, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
     volume = read_volume(source, axis=options.axis, series=options.series, force=options.force)
+    denoiser = _loaded(loading)
     if not options.force:
         check_hu(volume.hu)
-    denoiser = _loaded(loading)
     start = time.perf_counter()
     hu = denoiser(volume.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=volume.padding)
     seconds = time.perf_counter() - start
@@ -147,6 +147,7 @@ def _denoise_dicom(
     source: Source, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
     series = read_ct_series(source, options.series, force=options.force)
+    denoiser = _loaded(loading)
     check_identity(series)
     for acquisition in series.acquisitions:
         if acquisition.gap:
@@ -155,7 +156,6 @@ def _denoise_dicom(
             log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
     if not options.force:
         check_hu(series.hu)
-    denoiser = _loaded(loading)
     start = time.perf_counter()
     hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
     seconds = time.perf_counter() - start

@@ -54,7 +54,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python -m benchmarks.engine_speed
 	$(BIN)/python -m benchmarks.slicer_responsiveness
 
 # The README's pictures of the Slicer module and its sample data's thumbnails.
@@ -85,7 +85,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/pip install -q $(TORCH)
-	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,onnx,test]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,openvino,onnx,test]'
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
 	  { apt-get update && apt-get install -y --no-install-recommends $(QT_SYSTEM); } >/dev/null 2>&1 || \
 	  echo "No system libraries for Qt: the tests of the Slicer module will be skipped."

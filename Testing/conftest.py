@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cuda" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA GPU on this machine"))
+
+
+@pytest.fixture(autouse=True)
+def usual_logging() -> None:
+    """The command line run within a test sets the level for its process: no test inherits another one's ``--quiet``."""
+    logging.getLogger("LDCTDenoiseLib").setLevel(logging.INFO)
 
 
 @pytest.fixture(scope="session")

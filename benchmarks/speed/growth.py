@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,39 @@ def measure(device: torch.device, repeats: int) -> dict[str, Any]:
     """Seconds by backend: ``slices``, ``sides`` (one slice) and ``threads`` (one slice of 512 x 512), each by number."""
     on_cpu = device.type == "cpu"
     side = SIDE_OF_MANY_SLICES if on_cpu else 512
-    found: dict[str, Any] = {"side_of_many_slices": side, "slices": {}, "sides": {}, "threads": {}}
-    for name, method in _float32(engines(device)).items():
-        found["slices"][name] = {
-            n: _seconds(method.apply, noisy_slices(n, side), device, repeats if n < 100 else 1) for n in SLICES
-        }
-        found["sides"][name] = {n: _seconds(method.apply, noisy_slices(1, n), device, repeats) for n in SIDES}
-    if on_cpu:
-        for threads in _thread_counts(torch.get_num_threads()):
-            for name, method in _float32(engines(device, threads=threads)).items():
-                seconds = _seconds(method.apply, noisy_slices(1, 512), device, repeats)
-                found["threads"].setdefault(name, {})[threads] = seconds
+    methods = _float32(engines(device))
+    found: dict[str, Any] = {
+        "side_of_many_slices": side,
+        "slices": {name: {} for name in methods},
+        "sides": {name: {} for name in methods},
+        "threads": {name: {} for name in methods if on_cpu},
+    }
+    for count in SLICES:
+        _add(found["slices"], count, methods, noisy_slices(count, side), device, repeats if count < 100 else 1)
+    for one_side in SIDES:
+        _add(found["sides"], one_side, methods, noisy_slices(1, one_side), device, repeats)
+    for threads in _thread_counts(torch.get_num_threads()) if on_cpu else []:
+        _add(found["threads"], threads, _float32(engines(device, threads=threads)), noisy_slices(1, 512), device, repeats)
     return found
+
+
+def _add(
+    found: dict[str, dict[int, Any]],
+    number: int,
+    methods: dict[str, Method],
+    volume: np.ndarray,
+    device: torch.device,
+    repeats: int,
+) -> None:
+    """The methods take turns; each size is prepared once before."""
+    for method in methods.values():
+        method.apply(volume[:1])
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(repeats):
+        for name, method in methods.items():
+            seconds[name].append(timed(lambda method=method: method.apply(volume), device))
+    for name, values in seconds.items():
+        found[name][number] = spread(values)
 
 
 def _float32(methods: dict[str, Method]) -> dict[str, Method]:
@@ -42,8 +62,3 @@ def _float32(methods: dict[str, Method]) -> dict[str, Method]:
 
 def _thread_counts(most: int) -> list[int]:
     return sorted({1, *(2**n for n in range(1, 8) if 2**n < most), most})
-
-
-def _seconds(apply: Callable[[np.ndarray], object], volume: np.ndarray, device: torch.device, repeats: int) -> dict[str, float]:
-    apply(volume[:1])  # each size is prepared once
-    return spread([timed(lambda: apply(volume), device) for _ in range(repeats)])

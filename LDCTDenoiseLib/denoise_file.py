@@ -161,7 +161,7 @@ def _denoise_dicom(
     seconds = time.perf_counter() - start
     slices = options.slices or (0, len(hu))
     info = denoiser.info
-    derivation = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, slices)
+    derivation = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, slices, denoiser.region.value)
     written = write_derived_series(series, hu, target, derivation, options.dicom, overwrite=options.overwrite, cancel=cancel)
     return DenoisedFile(slices, seconds, tuple(written))
 

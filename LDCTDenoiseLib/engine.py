@@ -52,7 +52,8 @@ class Denoiser:
     Args:
         model: a shipped model's name, or a model file.
         device: "auto" (CUDA, then MPS, then CPU), "cuda", "cuda:N", "mps" or "cpu".
-        precision: "auto", "float32", "float16" or "bfloat16".
+        precision: "auto" (float16 on CUDA, float32 elsewhere), "float32", "float16" or "bfloat16". A CPU without instructions for
+            what is asked computes in float32.
         batch_size: slices computed together; None chooses by free memory.
         levels: how many levels of the cascade to use; None is all.
         blend: weight of the denoised image, 0 to 1; the rest is the input (the paper's blend is 0.7).

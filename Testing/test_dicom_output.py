@@ -233,6 +233,15 @@ def test_it_names_its_source_the_model_and_the_strength(tmp_path: Path, tiny_mod
     assert result.ContentTime
 
 
+def test_a_region_that_was_left_as_it_is_is_said(tmp_path: Path, tiny_model: Path, denoiser: Denoiser) -> None:
+    save_series(tmp_path / "in", [0, 1])
+    for name in ("body", "all"):
+        (tmp_path / name).mkdir()
+    body = Denoiser(tiny_model, device="cpu", levels=1, region="body")
+    assert "blend 1, region body." in derive(tmp_path / "in", tmp_path / "body", body)[0].DerivationDescription
+    assert "region" not in derive(tmp_path / "in", tmp_path / "all", denoiser)[0].DerivationDescription
+
+
 def test_what_the_source_says_of_itself_is_kept_beside_what_was_done(tmp_path: Path, zero: Denoiser) -> None:
     other_series, equipment = Dataset(), Dataset()
     other_series.SeriesInstanceUID = "1.2.3"

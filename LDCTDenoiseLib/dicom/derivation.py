@@ -29,6 +29,7 @@ class Derivation:
         levels: of the cascade that were used.
         blend: weight of the denoised image, 0 to 1.
         slices: half-open range that was denoised, in the order of the output; the others are copies.
+        region: what of the slices was denoised: "all", or "body", around which they are copies.
     """
 
     model: str
@@ -36,13 +37,15 @@ class Derivation:
     levels: int
     blend: float
     slices: tuple[int, int]
+    region: str = "all"
 
     @property
     def recipe(self) -> str:
         """One line of text, as it stands in the files."""
+        region = "" if self.region == "all" else f", region {self.region}"
         return (
             f"{SOFTWARE} {__version__}, model {self.model[:64]}, sha256 {self.model_hash}, {self.levels} level(s), "
-            f"blend {self.blend:g}"
+            f"blend {self.blend:g}{region}"
         )
 
     def description(self, index: int) -> str:

@@ -158,11 +158,17 @@ def _metaimage_payload(path: Path) -> Payload:
     with path.open("rb") as file:
         start = file.read(_MAX_HEADER_BYTES)
     # ElementDataFile is the last line of the header: what follows are voxels.
-    found = re.search(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t]*(\r?\n|\Z)", start, re.MULTILINE)
+    found = re.search(rb"^[ \t]*ElementDataFile[ \t]*[=:][ \t]*([^\r\n]*?)[ \t]*(\r?\n|\Z)", start, re.MULTILINE)
     if found is None:
         raise _of_another_format(path)
-    lines = start[: found.start()].decode("latin-1").splitlines()
-    fields = {key.strip(): value.strip() for key, equals, value in (line.partition("=") for line in lines) if equals}
+    fields: dict[str, str] = {}
+    for line in start[: found.start()].decode("latin-1").splitlines():
+        field = re.fullmatch(r"\s*(\w+)\s*[=:]\s*(.*?)\s*", line)
+        # ITK makes something of a damaged line, and another something than this.
+        if line.strip() and (field is None or field[1] in fields or not line.isprintable()):
+            raise InputError(f"{path.name} cannot be read (its header is damaged); get the file again.")
+        if field is not None:
+            fields[field[1]] = field[2]
     if fields.get("HeaderSize", "0") != "0":
         raise InputError(f"{path.name} skips a part of its data file, which is not supported; save it as one MetaImage file.")
     packed, binary = (fields.get(key, default)[:1] in "Tt1" for key, default in (("CompressedData", "F"), ("BinaryData", "T")))

@@ -23,6 +23,9 @@ WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
 _READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 """ITK's readers by suffix, NIfTI's for the others. Left to itself, ITK tries every reader it has on a file."""
 
+_NIFTI_HEADER_BYTES = 352
+"""Of a header in one file with its voxels: 348, and four that announce extensions."""
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -151,6 +154,8 @@ def _check_voxels(path: Path, payload: Payload, reader: sitk.ImageFileReader) ->
     header_bytes, voxel_bytes = 0, sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
     if reader.GetImageIO() == "NiftiImageIO":
         header_bytes = int(float(reader.GetMetaData("vox_offset")))
+        if header_bytes < _NIFTI_HEADER_BYTES:  # ITK would take bytes of the header for voxels
+            raise InputError(f"{path.name} cannot be read (its header is damaged); get the file again.")
         voxel_bytes = int(reader.GetMetaData("bitpix")) // 8  # smaller than in memory, when the file is rescaled
     size = reader.GetSize()
     check_payload(path, payload, header_bytes + math.prod(size) * voxel_bytes, size[0] * voxel_bytes)

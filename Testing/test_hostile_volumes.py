@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import struct
 import sys
 import time
 import tracemalloc
@@ -143,6 +144,28 @@ def test_a_metaimage_that_claims_fewer_packed_bytes_than_there_are_is_refused(tm
     for size in (b"100", b"0", b"-1", b"x"):
         changed = content.replace(b"CompressedDataSize = ", b"CompressedDataSize = " + size + b"\nOld = ")
         refusal(write(tmp_path / "in.mha", changed))
+
+
+@pytest.mark.parametrize(
+    "line", [b"CompressedData\0\0 False", b"CompressedData = False\nCompressedData = True", b"CompressedData"]
+)
+def test_a_metaimage_with_a_damaged_line_is_refused(tmp_path: Path, line: bytes) -> None:
+    # ITK gives voxels for the first, from memory that nobody wrote.
+    content = metaimage(SIZE, VOXELS.tobytes(), packed=False).replace(b"CompressedData = False", line)
+    assert "its header is damaged" in refusal(write(tmp_path / "in.mha", content))
+
+
+@pytest.mark.parametrize("offset", [0.0, 348.0, 1e-30, -352.0])
+def test_a_nifti_whose_voxels_begin_in_its_header_is_refused(tmp_path: Path, offset: float) -> None:
+    content = bytearray(nifti((16, 16, 4), tmp_path))
+    content[108:112] = struct.pack("<f", offset)
+    assert "its header is damaged" in refusal(write(tmp_path / "in.nii", bytes(content)))
+
+
+def test_a_metaimage_with_colons_is_read(tmp_path: Path) -> None:
+    header, packed = metaimage(SIZE, b"", packed=True), zlib.compress(VOXELS.tobytes())
+    content = header.replace(b"Size = 0", f"Size = {len(packed)}".encode()).replace(b" = ", b" : ") + packed
+    np.testing.assert_array_equal(read_volume(write(tmp_path / "in.mha", content)).hu, VOXELS)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -98,7 +99,8 @@ class Denoiser:
         self.backend = choose_backend(backend, self.device, self._precision)
         self._halo = cascade.radius(self.levels)
         self._cascade = self._prepare(cascade)
-        self._replayed = Replayed(self._compute)
+        me = weakref.proxy(self)  # no cycle: a denoiser that is dropped gives its memory back at once
+        self._replayed = Replayed(lambda *arguments: me._compute(*arguments))
         self._computing = threading.Lock()
 
     @property

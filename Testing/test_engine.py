@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -298,3 +300,15 @@ def test_automatic_choice_says_which_device_and_why(tiny_model: Path, caplog: py
         device = Denoiser(tiny_model).device
     assert f"Device: {device}" in caplog.text
     assert device.type == "cuda" or "because" in caplog.text
+
+
+def test_a_denoiser_that_is_dropped_gives_its_memory_back_at_once(tiny_model: Path) -> None:
+    denoiser = Denoiser(tiny_model, device="cpu")
+    denoiser(np.zeros((1, 16, 16), np.int16))
+    dropped = weakref.ref(denoiser)
+    gc.disable()  # which would come some time later
+    try:
+        del denoiser
+        assert dropped() is None
+    finally:
+        gc.enable()

@@ -118,7 +118,7 @@ class VolumeKind:
             return voxels
         stored = np.frombuffer(damaged[-voxels.nbytes :], "<i2").reshape(voxels.shape)
         if self.suffix == ".nii":
-            slope, intercept = struct.unpack("<2f", damaged[112:120])
+            slope, intercept = (one if np.isfinite(one) else 0 for one in struct.unpack("<2f", damaged[112:120]))
             if slope not in (0, 1) or intercept:
                 return stored * (slope or 1) + intercept
         return stored

@@ -28,6 +28,7 @@ from LDCTDenoiseLib.engine import Denoiser
 from LDCTDenoiseLib.errors import InputError, as_sentence
 from LDCTDenoiseLib.files import TEMPORARY_PREFIX
 from LDCTDenoiseLib.model_info import ModelInfo, read_info
+from LDCTDenoiseLib.region import Region
 from LDCTDenoiseLib.volumes import WRITABLE_SUFFIXES
 from Testing.dicom_files import make_slice, save
 from Testing.test_command_line import start_process
@@ -119,7 +120,7 @@ def test_a_disk_that_fills_up_ends_a_batch_series_by_series(tiny_model: Path, tm
 class CopyingDenoiser:
     """In the place of a denoiser, whose threads would not survive the fork that makes an ordinary user."""
 
-    levels, blend = 1, 1.0
+    levels, blend, region = 1, 1.0, Region.ALL
 
     def __init__(self, info: ModelInfo, meanwhile: Callable[[], object]) -> None:
         self.info = info

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from ..errors import InputError
 from .cases import Case, Degradation
 from .config import DataConfig
+from .inserts import DRAWS_PER_PATCH
 from .samples import ORIENTATIONS, Batch, Sample, collate
 
 AIR_BELOW_HU = -800.0
@@ -22,13 +23,13 @@ _DRAWS = 7
 class PatchBatches(Dataset[Batch]):
     """Batch ``i`` of patches: (batch, side, side), as it is stored.
 
-    Patients are drawn with equal chance, then slice, place, one of the eight flips and rotations, dose and kernel.
+    Patients are drawn with equal chance, then slice, place, one of the eight flips and rotations, dose, kernel and inserts.
     Patches of air alone are drawn again. A process of several sees its share of each batch; all shares together are the
     batch that a single process would see.
 
     Args:
         cases: training patients.
-        config: patch size, batch size and dose range.
+        config: patch size, batch size, dose range and inserts.
         halo: extra pixels on every side of a patch.
         batches: length of the data set.
         seed: numbers that make these batches differ from others, such as (run's seed, level, epoch).
@@ -69,9 +70,14 @@ class PatchBatches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         if index >= self.batches:
             raise IndexError(index)
-        draws = np.random.default_rng([*self.seed, index]).random((self.config.batch_size, _DRAWS))
+        rng = np.random.default_rng([*self.seed, index])
+        draws = rng.random((self.config.batch_size, _DRAWS))
+        inserts = None
+        if self.config.inserts:
+            of_batch = rng.random((self.config.batch_size, DRAWS_PER_PATCH))
+            inserts = of_batch[self.numbers.start : self.numbers.stop], self.config.inserts
         patches = [self._patch(draws[number], [*self.seed, index, number]) for number in self.numbers]
-        return collate([sample for sample, _ in patches], [orientation for _, orientation in patches])
+        return collate([sample for sample, _ in patches], [orientation for _, orientation in patches], inserts)
 
     def _patch(self, draw: np.ndarray, seed: list[int]) -> tuple[Sample, int]:
         for attempt in range(_TRIES):

@@ -109,6 +109,11 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
         ),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": 5, "loss": {"mse": 0}}]}, "the loss has no term"),
         ({"levels": [MINIMAL_LEVEL | {"schedule": "step"}]}, "schedule step and drop_at go together"),
+        ({"levels": [MINIMAL_LEVEL | {"hold_norm_from_step": 3}]}, "hold_norm_from_step must be a multiple of steps_per_epoch"),
+        (
+            {"batch_norm_batches": 0, "levels": [MINIMAL_LEVEL | {"hold_norm_from_step": 250}]},
+            "hold_norm_from_step needs batch_norm_batches",
+        ),
         ({"levels": [MINIMAL_LEVEL | {"weights": "mean"}]}, "weights must be last or best"),
         ({"levels": [MINIMAL_LEVEL | {"gradient_clip": -1}]}, "gradient_clip must not be negative"),
         ({"levels": [MINIMAL_LEVEL | {"precision": "bf16-mixed", "loss": {"adversarial": 1}}]}, 'needs precision "32"'),

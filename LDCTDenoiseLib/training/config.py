@@ -64,6 +64,8 @@ class LevelConfig:
         gradient_clip: longest gradient (2-norm) that is not shortened; 0 shortens none.
         weights: "last", or "best": those of the epoch with the highest validation PSNR.
         patience: epochs without a higher validation PSNR after which the level ends; 0 takes all steps.
+        hold_norm_from_step: from this step on, batch norm's statistics are estimated over ``batch_norm_batches`` batches and
+            held, and the weights settle to what inference uses; 0 estimates them at the level's end.
         precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
             predict is no larger than bfloat16's rounding.
         loss: the level's loss.
@@ -81,6 +83,7 @@ class LevelConfig:
     gradient_clip: float = 0.0
     weights: str = "last"
     patience: int = 0
+    hold_norm_from_step: int = 0
     precision: str = "32"
     loss: LossConfig = field(default_factory=LossConfig)
 
@@ -161,6 +164,14 @@ class TrainingConfig:
                 ),
                 (level.schedule in SCHEDULES, f"level {number}: schedule must be one of {', '.join(SCHEDULES)}"),
                 ((level.schedule == "step") == bool(level.drop_at), f"level {number}: schedule step and drop_at go together"),
+                (
+                    level.hold_norm_from_step % max(1, self.steps_per_epoch) == 0 <= level.hold_norm_from_step,
+                    f"level {number}: hold_norm_from_step must be a multiple of steps_per_epoch ({self.steps_per_epoch})",
+                ),
+                (
+                    not level.hold_norm_from_step or self.batch_norm_batches > 0,
+                    f"level {number}: hold_norm_from_step needs batch_norm_batches above 0",
+                ),
                 (level.learning_rate > 0, f"level {number}: learning_rate must be above 0"),
                 (level.gradient_clip >= 0, f"level {number}: gradient_clip must not be negative"),
                 (level.weights in ("last", "best"), f"level {number}: weights must be last or best"),

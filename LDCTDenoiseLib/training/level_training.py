@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
 
 from ..cascade import Cascade
 from ..hu import DEFAULT_SCALE
@@ -35,6 +36,9 @@ class LevelTraining(LightningModule):
         config: the level's steps and loss.
         window: of the validation's PSNR.
         perceptual: the perceptual loss, when the level has one.
+
+    Attributes:
+        norm_held: batch norm keeps its statistics while the weights learn (``held_batch_norm.py``).
     """
 
     batches_per_step = 1
@@ -54,6 +58,7 @@ class LevelTraining(LightningModule):
         self.window = window
         # Held in a tuple: a registered sub-module would put VGG into every checkpoint.
         self._perceptual = (perceptual,)
+        self.norm_held = False
         self.cascade.requires_grad_(False)
         self.network.requires_grad_(True)
         self.strict_loading = False  # see on_save_checkpoint
@@ -61,6 +66,11 @@ class LevelTraining(LightningModule):
     @property
     def network(self) -> DenoisingNetwork:
         return self.cascade.network(self.index)
+
+    @property
+    def norms(self) -> list[nn.BatchNorm2d]:
+        """The network's batch norms."""
+        return [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
 
     @property
     def halo(self) -> int:
@@ -77,6 +87,9 @@ class LevelTraining(LightningModule):
         # The earlier levels' batch norm must not learn from, or depend on, this level's batches.
         for network in self.cascade.networks[: self.index]:
             network.eval()
+        if self.norm_held:
+            for norm in self.norms:
+                norm.eval()
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ from .cases import Case, load_cases
 from .checkpoint_files import WholeCheckpoints
 from .config import TrainingConfig, config_record
 from .epoch_log import EpochLog
+from .held_batch_norm import HeldBatchNorm, estimate_batch_norm
 from .level_training import LevelTraining
 from .patches import PatchBatches, ValidationSlices
 from .perceptual import PerceptualLoss, load_vgg
@@ -116,6 +117,10 @@ class LevelData(LightningDataModule):
             share=(self.processes.rank, self.processes.count),
         )
         return self._loader(patches)
+
+    def batches_for_norm(self) -> DataLoader[Any]:
+        """Patches of an epoch that no training reaches, for the statistics of batch norm."""
+        return self.batches(self.config.batch_norm_batches, epoch=2**31)
 
     def train_dataloader(self) -> DataLoader[Any]:
         assert self.trainer is not None
@@ -314,6 +319,8 @@ def _train_level(
     ]
     if best is not None:
         callbacks.insert(1, best)
+    if level.hold_norm_from_step:
+        callbacks.append(HeldBatchNorm(level.hold_norm_from_step, datamodule.batches_for_norm))
     if progress and processes.first:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     trainer = Trainer(
@@ -351,32 +358,11 @@ def _train_level(
         best.restore(module)
         kept_step = best.step
         log.info("Level %d: weights of step %d (%.2f dB at %s).", index + 1, kept_step, best.psnr_db, config.window.label)
-    if config.batch_norm_batches:
-        _estimate_batch_norm(module, datamodule, config.batch_norm_batches, trainer.strategy.root_device)
+    held = 0 < level.hold_norm_from_step < kept_step
+    if config.batch_norm_batches and not held:
+        estimate_batch_norm(module, datamodule.batches_for_norm(), trainer.strategy.root_device)
     cascade.eval().cpu()
     return LevelResult(trainer.global_step, epochs.seconds / 60, kept_step)
-
-
-def _estimate_batch_norm(module: LevelTraining, data: LevelData, batches: int, device: torch.device) -> None:
-    """Estimate the trained network's batch-norm statistics anew over many batches, in float32.
-
-    The running ones wobble with the last few batches, and were taken in the training's precision.
-    """
-    module.to(device)
-    norms = [m for m in module.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
-    module.train()
-    with torch.no_grad():
-        # An epoch that no training reaches: patches of its own.
-        for batch in data.batches(batches, epoch=2**31):
-            _, low = data.transfer_batch_to_device(batch, device, 0).images()
-            module.denoise(low, module.halo)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    module.eval()
 
 
 def _code_versions() -> dict[str, Any]:

@@ -20,7 +20,7 @@ DICOM_PROGRAMS := dicom3tools dcm2niix
 ORTHANC := orthanc
 ORTHANC_WEB := orthanc-dicomweb
 
-.PHONY: demo demo-train test test-slow soak lint format bench screenshots train-default figures docs clean
+.PHONY: demo demo-train test test-slow soak lint format bench screenshots train-default figures results docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
@@ -71,6 +71,11 @@ train-default: $(INSTALLED)
 # The model card's figures, measured on the test patients and written into the shipped model and its card.
 figures: $(INSTALLED)
 	$(BIN)/python benchmarks/model_quality.py --data $(DATA) --every $(EVERY) --write
+
+# The paper's experiments, trained (on a CUDA GPU in full, else A to D on a small budget) and shown in docs/results; goes on where
+# it was stopped.
+results: $(INSTALLED)
+	$(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS)
 
 # The documentation site, in build/site.
 docs: $(INSTALLED)

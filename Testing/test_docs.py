@@ -37,7 +37,7 @@ def test_examples_are_there_to_run() -> None:
 def test_the_site_lists_pages_that_exist() -> None:
     site = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = {path for entry in site["nav"] for path in entry.values()}
-    assert listed <= {page.name for page in DOCS.glob("*.md")}
+    assert listed <= {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
 
 
 def test_the_reference_names_things_that_exist() -> None:

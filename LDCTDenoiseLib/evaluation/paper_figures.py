@@ -1,6 +1,7 @@
-"""The comparisons that the paper prints as figures 2, 5 and 6, redrawn from our own runs.
+"""The comparisons of the paper's figures 2, 5 and 6, from our own runs.
 
-Ataei et al., arXiv 2006.14738. A system without a run stands there as "not run yet".
+Ataei et al., arXiv 2006.14738. Which systems stand in which figure is our reading of the experiments; patient, slice and window
+are ours. A system without a run stands there as "not run yet".
 """
 
 from __future__ import annotations

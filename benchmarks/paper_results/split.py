@@ -1,0 +1,49 @@
+"""The patients of the experiments: who trains, validates and tests, and the low doses that they are judged on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from LDCTDenoiseLib.data.pairs_csv import Pair, Source, read_pairs, write_pairs
+from LDCTDenoiseLib.simulation.noise_insertion import insert_noise
+from LDCTDenoiseLib.simulation.parallel_beam import Kernel
+from LDCTDenoiseLib.training.cases import find_training_data
+from LDCTDenoiseLib.training.config import DataConfig
+from LDCTDenoiseLib.training.noise_cache import KERNELS, prepare
+from LDCTDenoiseLib.volumes import read_volume, write_volume
+
+DOSE = 0.25
+KERNEL = Kernel.SOFT
+SEED = 2
+"""Of the noise to judge with: the training's own is another."""
+
+
+def write_split(data: Path, split: DataConfig, csv: Path) -> Path:
+    """A CSV of the folder's volumes, split as the configuration names its patients, for noise insertion."""
+    csv.parent.mkdir(parents=True, exist_ok=True)
+    write_pairs(find_training_data(data, split), csv)
+    return csv
+
+
+def write_low_doses(csv: Path, folder: Path, cache: Path, device: str) -> Path:
+    """Low doses of the validation and test patients as files, and the CSV of these pairs.
+
+    Once for all evaluations and figures: to insert noise takes longer than to denoise.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = []
+    for pair in read_pairs(csv):
+        if pair.split == "train":
+            continue
+        volume = read_volume(pair.full.path, series=pair.full.series)
+        prepared = prepare(volume, cache, seed=SEED, device=device)
+        noise = prepared.noise[KERNELS.index(KERNEL)].astype(np.float32)
+        low = insert_noise(prepared.hu, math.sqrt((1 - DOSE) / DOSE) * noise)
+        path = folder / f"{pair.patient}_low.nrrd"
+        write_volume(volume.with_hu(low), path)
+        pairs.append(Pair(pair.patient, Source(path), pair.full, pair.split))
+    write_pairs(pairs, folder / "pairs.csv")
+    return folder / "pairs.csv"

@@ -291,10 +291,12 @@ def test_without_any_run_the_page_stands_and_links_nothing(tmp_path: Path) -> No
         (Expected.BETTER, 0.2, 0.01, 0.0, "yes"),
         (Expected.BETTER, 0.2, -0.01, 0.0, "in part"),
         (Expected.BETTER, -0.2, -0.01, 0.0, "no"),
+        (Expected.BETTER, 0.004, -0.00004, 0.0, "no difference"),
         (Expected.EQUAL, 0.05, -0.001, 0.0, "yes"),
         (Expected.EQUAL, 0.2, 0.0, 0.0, "no"),
         (Expected.LESS_SMOOTH, -1.0, -1.0, 0.1, "yes"),
         (Expected.LESS_SMOOTH, 1.0, 1.0, -0.1, "no"),
+        (Expected.LESS_SMOOTH, 1.0, 1.0, 0.004, "no difference"),
         (Expected.LESS_SMOOTH, 1.0, 1.0, float("nan"), ""),
         (Expected.NOTHING, 1.0, 1.0, 1.0, ""),
     ],
@@ -303,6 +305,31 @@ def test_a_claim_is_held_against_what_it_is_about(
     expected: Expected, decibels: float, similarity: float, frequency: float, told: str
 ) -> None:
     assert agreement(expected, {PSNR: decibels, SSIM: similarity, NPS_MEAN: frequency}) == told
+
+
+def changed(results: Results, decibels: dict[str, float]) -> Results:
+    """With another PSNR of some methods; those that are new are filters."""
+    assert results.measured is not None
+    some = next(iter(results.measured.figures[1.0].values()))
+    figures = dict(results.measured.figures[1.0])
+    for method, value in decibels.items():
+        figures[method] = {**figures.get(method, some), PSNR: Summary(value, float("nan"), 1, float("nan"))}
+    notes = {**results.measured.notes, **dict.fromkeys(decibels, "")}
+    return replace(results, measured=replace(results.measured, figures={1.0: figures, 0.7: figures}, notes=notes))
+
+
+def test_systems_that_are_no_better_than_a_filter_are_named(tmp_path: Path) -> None:
+    decibels = {"paper-a": 20.0, "paper-b": 26.0, "input": 22.0, "median": 25.0, "non-local means": 27.0}
+    text = page(changed(full_results(31.0), decibels), tmp_path)
+    assert "PSNR no higher than that of the low dose as it is: A. " in text
+    assert "PSNR no higher than that of the best tuned filter (non-local means): A, B." in text
+
+
+def test_what_was_found_otherwise_than_claimed_is_said(tmp_path: Path) -> None:
+    text = page(changed(full_results(31.0), {"paper-3level": 31.5, "wgan-vgg": 30.0}), tmp_path)
+    verdicts = next(line for line in text.splitlines() if "**Not as claimed**" in line)
+    assert "3-level minus C (negligible improvement)" in verdicts.partition("**Not as claimed**")[2]
+    assert "C minus WGAN-VGG" in verdicts.partition("In part")[2].partition("**")[0]
 
 
 def noise_png(side: int) -> bytes:

@@ -52,6 +52,9 @@ def main() -> int:
     except LDCTDenoiseError as error:
         print(as_sentence(error), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
     for name, message in results.failed.items():
         print(f"{name}: {message}", file=sys.stderr)
     return 1 if results.failed else 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from LDCTDenoiseLib.evaluation.methods import INPUT
 from LDCTDenoiseLib.evaluation.patient_table import NOISE, NPS_MEAN, Summary
 from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name
 from LDCTDenoiseLib.metrics import ABDOMEN
@@ -27,6 +28,7 @@ QUALITY = {
     RMSE: (RMSE, "{:.2f}"),
 }
 TEXTURE = {"noise SD, HU": (NOISE, "{:.1f}"), "NPS mean, per cm": (NPS_MEAN, "{:.2f}")}
+YES, IN_PART, NO, SAME = "yes", "in part", "no", "no difference"
 COMPARED = {**QUALITY, "NPS mean, per cm": (NPS_MEAN, "{:.2f}")}
 _ATTACHED = {
     "report.html": "the report of `ldctdenoise evaluate` at blend 1, which needs nothing beside it",
@@ -36,6 +38,8 @@ _ATTACHED = {
     "results.json": "the figures of this page",
 }
 _PICTURES = ("figure2.png", "figure5.png", "figure6.png")
+_DECIMALS = {PSNR: 2, SSIM: 4, NPS_MEAN: 2}
+"""Of the differences that claims are held against, as the forms above print them."""
 _ENOUGH_PATIENTS = 6
 """With fewer, a paired Wilcoxon test cannot fall below 0.05."""
 
@@ -68,6 +72,7 @@ def page(results: Results, folder: Path) -> str:
         results: to show.
         folder: what lies there is linked.
     """
+    claims = [_claim(results, claim) for claim in CLAIMS]
     parts = [
         "# The paper's experiments",
         "Written by `make results` from its own measurements; do not edit. The paper: Ataei, Alirezaie, Babyn, "
@@ -76,6 +81,7 @@ def page(results: Results, folder: Path) -> str:
         *_how(results),
         f"## Quality, blend 1\n\n{_scale_words()}",
         _quality(results, 1.0, {**QUALITY, **TEXTURE}, published=True),
+        *_against_filters(results),
         f"## Quality, blend {PAPER_BLEND:g}\n\nThe paper shows {1 - PAPER_BLEND:.1f} of the low dose mixed with "
         f"{PAPER_BLEND:g} of the result.",
         _quality(results, PAPER_BLEND, QUALITY, published=False),
@@ -84,7 +90,8 @@ def page(results: Results, folder: Path) -> str:
         "or VIF, only pictures, so that its words must be read: to outperform as a higher PSNR and a higher SSIM, to smooth less "
         f"as a higher mean frequency of the noise power spectrum, negligible as less than {NEGLIGIBLE_DB:g} dB and "
         f"{NEGLIGIBLE_SSIM:g}.",
-        _claims(results),
+        table(["systems", "published", *COMPARED, "higher PSNR", "found so"], claims),
+        *_verdicts(claims),
         *_patients_words(results),
         "## How they were trained",
         _trainings(results),
@@ -185,11 +192,6 @@ def _mean_and_sd(one: Summary | None, form: str) -> str:
     return form.format(one.mean) + ("" if math.isnan(one.sd) else " ± " + form.format(one.sd))
 
 
-def _claims(results: Results) -> str:
-    head = ["systems", "published", *COMPARED, "higher PSNR", "found so"]
-    return table(head, [_claim(results, claim) for claim in CLAIMS])
-
-
 def _claim(results: Results, claim: Claim) -> list[str]:
     one, other = (system.config for name in (claim.system, claim.other) for system in SYSTEMS if system.name == name)
     start = [f"{claim.system} minus {claim.other}", claim.published]
@@ -209,14 +211,48 @@ def _claim(results: Results, claim: Claim) -> list[str]:
 
 
 def agreement(expected: Expected, differences: Mapping[str, float]) -> str:
-    """Whether differences by measure are as a claim has them; empty where nothing is claimed or can be told."""
+    """Whether differences by measure, as they are printed, are as a claim has them; empty where nothing is claimed or known."""
+    shown = {measure: round(differences[measure], _DECIMALS[measure]) for measure in (PSNR, SSIM, NPS_MEAN)}
     if expected is Expected.BETTER:
-        return ("no", "in part", "yes")[(differences[PSNR] > 0) + (differences[SSIM] > 0)]
+        if not shown[PSNR] and not shown[SSIM]:
+            return SAME
+        return (NO, IN_PART, YES)[(shown[PSNR] > 0) + (shown[SSIM] > 0)]
     if expected is Expected.EQUAL:
-        return "yes" if abs(differences[PSNR]) < NEGLIGIBLE_DB and abs(differences[SSIM]) < NEGLIGIBLE_SSIM else "no"
-    if expected is Expected.LESS_SMOOTH and not math.isnan(differences[NPS_MEAN]):
-        return "yes" if differences[NPS_MEAN] > 0 else "no"
+        return YES if abs(differences[PSNR]) < NEGLIGIBLE_DB and abs(differences[SSIM]) < NEGLIGIBLE_SSIM else NO
+    if expected is Expected.LESS_SMOOTH and not math.isnan(shown[NPS_MEAN]):
+        return SAME if not shown[NPS_MEAN] else YES if shown[NPS_MEAN] > 0 else NO
     return ""
+
+
+def _verdicts(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table of claims in words: what was found as claimed, and what was not."""
+    parts = []
+    for told, verdicts in (("As claimed", (YES,)), ("In part", (IN_PART,)), ("**Not as claimed**", (NO, SAME))):
+        named = [f"{row[0]} ({row[1]})" for row in rows if row[-1] in verdicts]
+        if named:
+            parts.append(f"{told}: {'; '.join(named)}.")
+    return [" ".join(parts)] if parts else []
+
+
+def _against_filters(results: Results) -> list[str]:
+    """Which systems a tuned filter, or no filtering at all, beats."""
+    if results.measured is None:
+        return []
+    found = {method: measures[PSNR].mean for method, measures in results.measured.figures[1.0].items()}
+    names = {system.config: system.name for system in (*SYSTEMS, SHIPPED)}
+    filters = {method: value for method, value in found.items() if method not in names and method != INPUT.name}
+    told = []
+    if INPUT.name in found:
+        told += _beaten(found, names, found[INPUT.name], "the low dose as it is")
+    if filters:
+        best = max(filters, key=lambda method: filters[method])
+        told += _beaten(found, names, filters[best], f"the best tuned filter ({best})")
+    return [" ".join(told)] if told else []
+
+
+def _beaten(found: Mapping[str, float], names: Mapping[str, str], limit: float, by: str) -> list[str]:
+    worse = [name for method, name in names.items() if method in found and found[method] <= limit]
+    return [f"PSNR no higher than that of {by}: {', '.join(worse)}."] if worse else []
 
 
 def _patients_words(results: Results) -> list[str]:

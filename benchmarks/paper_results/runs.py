@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,16 @@ def train_systems(configs: Sequence[TrainingConfig], how: Training) -> dict[str,
         log.info("%s: trains.", config.name)
         borrow_levels(plan, done, how.runs)
         try:
-            train(plan, how.csv, files.folder, resume=True, vgg_weights=how.vgg_weights, cache=how.cache, device=how.device)
+            train(
+                plan,
+                how.csv,
+                files.folder,
+                resume=True,
+                vgg_weights=how.vgg_weights,
+                cache=how.cache,
+                device=how.device,
+                progress=sys.stderr.isatty(),
+            )
         except TrainingError as error:
             failed[config.name] = str(error)
             log.warning("%s: %s", config.name, error)

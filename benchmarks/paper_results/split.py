@@ -23,8 +23,9 @@ SEED = 2
 
 def write_split(data: Path, split: DataConfig, csv: Path) -> Path:
     """A CSV of the folder's volumes, split as the configuration names its patients, for noise insertion."""
+    pairs = find_training_data(data, split)
     csv.parent.mkdir(parents=True, exist_ok=True)
-    write_pairs(find_training_data(data, split), csv)
+    write_pairs(pairs, csv)
     return csv
 
 

@@ -61,6 +61,8 @@ def _training_text(training: dict[str, Any]) -> str:
         if loss.get("adversarial"):
             terms.append(f"{loss['adversarial']:g} * Wasserstein critic")
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
+        if loss.get("edge_weight"):
+            weighted = f", steep edges {1 + loss['edge_weight']:g} times in the MSE" + weighted
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
         lines.append(f"- level {number}: {spent}; loss {' + '.join(terms)}{weighted}")
     lines += [f"- {remark}" for remark in training.get("remarks", [])]

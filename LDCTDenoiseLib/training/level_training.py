@@ -16,6 +16,7 @@ from ..metrics import Window, psnr
 from ..networks import DenoisingNetwork
 from ..networks.layers import without_autocast
 from .config import LevelConfig
+from .edge_weight import edge_strength
 from .perceptual import PerceptualLoss
 
 VALIDATION_PSNR = "psnr_db"
@@ -125,7 +126,10 @@ class LevelTraining(LightningModule):
         """
         settings = self.config.loss
         target = DEFAULT_SCALE.to_unit(full)
-        loss = settings.mse * (result.float() - target).square().mean(dim=(1, 2, 3))
+        squared = (result.float() - target).square()
+        if settings.edge_weight:
+            squared = squared * (1 + settings.edge_weight * edge_strength(full))
+        loss = settings.mse * squared.mean(dim=(1, 2, 3))
         (perceptual,) = self._perceptual
         if all_terms is None:
             all_terms = perceptual is not None and self.global_step >= settings.perceptual_from_step

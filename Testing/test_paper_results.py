@@ -92,7 +92,7 @@ def test_the_split_is_the_shipped_models_by_patient_and_asks_for_inserted_noise(
 def test_the_small_budget_is_the_same_for_all_and_leaves_the_experiment_as_it_is() -> None:
     for name in PRELIMINARY:
         recipe, plan = RECIPES[name], within(SMALL, RECIPES[name])
-        assert [level.steps for level in plan.levels] == [500, 250][: len(plan.levels)]
+        assert [level.steps for level in plan.levels] == [SMALL.first_steps, SMALL.later_steps][: len(plan.levels)]
         assert {(level.learning_rate, level.last_layer_rate, level.schedule) for level in plan.levels} == {(1e-3, 0.01, "cosine")}
         assert all(level.precision == "32" for level in plan.levels[1:])
         assert (plan.data, plan.seed) == (recipe.data, recipe.seed)

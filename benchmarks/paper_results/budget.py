@@ -24,15 +24,15 @@ class Budget:
     batch_norm_batches: int
 
 
-SMALL = Budget(first_steps=500, later_steps=250, steps_per_epoch=125, batch_norm_batches=50)
+SMALL = Budget(first_steps=300, later_steps=150, steps_per_epoch=150, batch_norm_batches=50)
 
 
 def within(budget: Budget, config: TrainingConfig) -> TrainingConfig:
     """A configuration of the paper within a budget: networks, losses, data and seed stay, steps and schedule change.
 
     The paper's constant rate needs its hundred thousand steps: until then the last convolution, whose weights act in units of
-    4,095 HU, shakes the result by tens of HU from one step to the next, and 500 steps would show that and no difference between
-    the systems. A cosine down to zero and a slower last convolution calm it, for all alike.
+    4,095 HU, shakes the result by tens of HU from one step to the next, and a few hundred steps would show that and no
+    difference between the systems. A cosine down to zero and a slower last convolution calm it, for all alike.
     """
     first, later = config.levels[0], config.levels[1:]
     # A first level sees the raw noise. A later one is left with less than bfloat16's rounding.

@@ -235,6 +235,9 @@ def test_a_killed_and_resumed_training_equals_the_uninterrupted_one(
 def test_a_finished_run_can_go_on_with_more_steps(finished: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "longer"
     assert main([*arguments(data, out), "--quiet"]) == 0
+    older = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
+    del older["data"]["inserts"]  # as a version without that setting wrote it
+    (out / "config.yaml").write_text(yaml.safe_dump(older), encoding="utf-8")
     longer = CONFIG | {"levels": [CONFIG["levels"][0] | {"steps": 8}, CONFIG["levels"][1]]}  # type: ignore[index, operator]
     assert main([*arguments(data, out, longer), "--quiet", "--resume"]) == 0
     state = torch.load(out / "level1" / "last.ckpt", weights_only=False)

@@ -36,7 +36,7 @@ from ..version import __version__
 from .adversarial import AdversarialTraining
 from .cases import Case, load_cases
 from .checkpoint_files import WholeCheckpoints
-from .config import TrainingConfig, config_record
+from .config import TrainingConfig, config_record, load_config
 from .epoch_log import EpochLog
 from .held_batch_norm import HeldBatchNorm, estimate_batch_norm
 from .level_training import LevelTraining
@@ -266,7 +266,8 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
     if files.config.exists():
         if not resume:
             raise InputError(f"{files.folder} holds a run already; pass --resume to go on with it, or choose another --out.")
-        if _identity(yaml.safe_load(files.config.read_text(encoding="utf-8"))) != _identity(record):
+        # Read as a configuration: an older version's lacks settings that were added since, which then have their defaults.
+        if _identity(config_record(load_config(files.config))) != _identity(record):
             raise InputError(
                 f"{files.folder} holds a run of other networks or data settings; choose another --out, "
                 "or the configuration that it was started with."

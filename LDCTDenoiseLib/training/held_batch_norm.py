@@ -59,7 +59,8 @@ class HeldBatchNorm(Callback):
     def on_train_epoch_start(self, trainer: Trainer, module: Any) -> None:
         if trainer.global_step < self.step:
             return
-        if trainer.global_step == self.step:
+        # Not twice: Lightning ends the epoch of a checkpoint once more when it goes on from it.
+        if trainer.global_step == self.step and not module.norm_held:
             estimate_batch_norm(module, self.batches(), module.device)
         module.norm_held = True
         module.train()

@@ -93,7 +93,7 @@ def test_the_small_budget_is_the_same_for_all_and_leaves_the_experiment_as_it_is
     for name in PRELIMINARY:
         recipe, plan = RECIPES[name], within(SMALL, RECIPES[name])
         assert [level.steps for level in plan.levels] == [SMALL.first_steps, SMALL.later_steps][: len(plan.levels)]
-        assert {(level.learning_rate, level.last_layer_rate, level.schedule) for level in plan.levels} == {(1e-3, 0.01, "cosine")}
+        assert {(level.learning_rate, level.last_layer_rate, level.schedule) for level in plan.levels} == {(2e-3, 0.02, "cosine")}
         assert all(level.precision == "32" for level in plan.levels[1:])
         assert (plan.data, plan.seed) == (recipe.data, recipe.seed)
         for level, published in zip(plan.levels, recipe.levels, strict=True):

@@ -90,7 +90,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--kernels", default="soft,sharp")
-    parser.add_argument("--baselines", default="nlm,median,curvature", help="of these and bm3d, with commas (default: %(default)s)")
+    parser.add_argument(
+        "--baselines", default="nlm,median,curvature", help="of these and bm3d, with commas (default: %(default)s)"
+    )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="judge every N-th slice (default: all)")
     parser.add_argument("--on", choices=["test", "validate"], default="test", help="validate: to look while developing")
     parser.add_argument("--write", action="store_true", help="write the figures into the model and its card")

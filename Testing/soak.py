@@ -21,9 +21,9 @@ import numpy as np
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.write_series import write_derived_series
-from LDCTDenoiseLib.worker.exchange import ExchangeFolder, SharedArray, copy_in_chunks
+from LDCTDenoiseLib.worker.exchange import ExchangeFolder
 from Testing.dicom_files import make_slice, save
-from Testing.worker_process import WorkerSession
+from Testing.worker_process import WorkerSession, denoise_request, output_of
 
 SHAPES = ((4, 256, 256), (3, 320, 256), (6, 192, 192))
 WARM_UP = 0.25
@@ -61,31 +61,9 @@ def denoise_series(session: WorkerSession, folder: Path) -> None:
     series = read_ct_series(folder / "in")
     exchange = ExchangeFolder(folder)
     try:
-        volume = exchange.allocate("volume", series.hu.shape, series.hu.dtype)
-        for _ in copy_in_chunks(series.hu, volume.map("r+")):
-            pass
-        output = exchange.allocate("output", series.hu.shape, series.hu.dtype)
-        result = session.run(
-            {
-                "request": "denoise",
-                "folder": str(exchange.path),
-                "volume": volume.as_message(),
-                "output": output.as_message(),
-                "spacing": [0.7, 0.7],
-                "model": "default",
-                "levels": None,
-                "blend": 1.0,
-                "device": "cpu",
-                "precision": "auto",
-                "batch_size": None,
-                "slices": None,
-                "padding_value": None,
-                "force": False,
-                "compare": True,
-                "reference": None,
-            }
-        )
-        denoised = np.array(SharedArray.from_message(output.as_message()).map())
+        request = denoise_request(exchange, series.hu, "default", compare=True)
+        result = session.run(request)
+        denoised = output_of(request)
     finally:
         exchange.remove()
     if not np.abs(denoised.astype(int) - series.hu).any():

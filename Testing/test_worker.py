@@ -18,11 +18,10 @@ import pytest
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.errors import DenoisingCancelled, InputError, WorkerError
 from LDCTDenoiseLib.worker.client import Job, JobError
-from LDCTDenoiseLib.worker.exchange import PREFIX, ExchangeFolder, SharedArray, copy_in_chunks
+from LDCTDenoiseLib.worker.exchange import PREFIX, ExchangeFolder
 from LDCTDenoiseLib.worker.protocol import LineDecoder, ProtocolError, encode
-from Testing.worker_process import WorkerSession
+from Testing.worker_process import WorkerSession, denoise_request, output_of, share
 
-SPACING = [0.7, 0.7]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -45,41 +44,6 @@ def noisy(slices: int = 3, size: int = 64) -> np.ndarray:
     volume = rng.normal(40, 20, (slices, size, size)).round().astype(np.int16)
     volume[:, :8] = -1000
     return volume
-
-
-def share(folder: ExchangeFolder, name: str, voxels: np.ndarray) -> SharedArray:
-    array = folder.allocate(name, voxels.shape, voxels.dtype)
-    for _ in copy_in_chunks(voxels, array.map("r+")):
-        pass
-    return array
-
-
-def denoise_request(folder: ExchangeFolder, voxels: np.ndarray, model: Path, **changes: object) -> dict:
-    volume = share(folder, "volume", voxels)
-    output = folder.allocate("output", voxels.shape, np.int16 if voxels.dtype == np.int16 else np.float32)
-    request = {
-        "request": "denoise",
-        "folder": str(folder.path),
-        "volume": volume.as_message(),
-        "output": output.as_message(),
-        "spacing": SPACING,
-        "model": str(model),
-        "levels": None,
-        "blend": 1.0,
-        "device": "cpu",
-        "precision": "auto",
-        "batch_size": None,
-        "slices": None,
-        "padding_value": None,
-        "force": False,
-        "compare": False,
-        "reference": None,
-    }
-    return request | changes
-
-
-def output_of(request: dict) -> np.ndarray:
-    return np.array(SharedArray.from_message(request["output"]).map())
 
 
 def alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The worker driven by a plain subprocess, for tests without Slicer."""
+"""The worker driven by a plain subprocess, for tests without Slicer, and what it is asked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import Empty, SimpleQueue
+
+import numpy as np
 
 from LDCTDenoiseLib.errors import LDCTDenoiseError
 from LDCTDenoiseLib.worker.client import Job, WorkerClient
+from LDCTDenoiseLib.worker.exchange import ExchangeFolder, SharedArray, copy_in_chunks
 from LDCTDenoiseLib.worker.protocol import Message
 from Testing.conftest import REPOSITORY
+
+SPACING = [0.7, 0.7]
 
 
 class SubprocessTransport:
@@ -97,3 +103,39 @@ class WorkerSession:
         if isinstance(outcome[0], LDCTDenoiseError):
             raise outcome[0]
         return outcome[0]
+
+
+def share(folder: ExchangeFolder, name: str, voxels: np.ndarray) -> SharedArray:
+    array = folder.allocate(name, voxels.shape, voxels.dtype)
+    for _ in copy_in_chunks(voxels, array.map("r+")):
+        pass
+    return array
+
+
+def denoise_request(folder: ExchangeFolder, voxels: np.ndarray, model: str | Path, **changes: object) -> dict:
+    """A request to denoise on the CPU, its volume and room for its output in the exchange folder."""
+    volume = share(folder, "volume", voxels)
+    output = folder.allocate("output", voxels.shape, np.int16 if voxels.dtype == np.int16 else np.float32)
+    request = {
+        "request": "denoise",
+        "folder": str(folder.path),
+        "volume": volume.as_message(),
+        "output": output.as_message(),
+        "spacing": SPACING,
+        "model": str(model),
+        "levels": None,
+        "blend": 1.0,
+        "device": "cpu",
+        "precision": "auto",
+        "batch_size": None,
+        "slices": None,
+        "padding_value": None,
+        "force": False,
+        "compare": False,
+        "reference": None,
+    }
+    return request | changes
+
+
+def output_of(request: dict) -> np.ndarray:
+    return np.array(SharedArray.from_message(request["output"]).map())

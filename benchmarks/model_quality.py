@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 from itertools import product
 from pathlib import Path
 
@@ -29,9 +28,8 @@ from LDCTDenoiseLib.metrics import ABDOMEN, CHEST
 from LDCTDenoiseLib.model_card import write_card
 from LDCTDenoiseLib.model_file import save_model
 from LDCTDenoiseLib.model_info import find_model
-from LDCTDenoiseLib.simulation.noise_insertion import insert_noise
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel
-from LDCTDenoiseLib.training.noise_cache import KERNELS, prepare
+from LDCTDenoiseLib.training.noise_cache import prepare
 from LDCTDenoiseLib.volumes import read_volume
 
 DOSES = (0.25, 0.10)
@@ -59,8 +57,7 @@ class TestVolume:
         self.full = np.array(self.prepared.hu[::every])
 
     def pair(self, dose: float, kernel: Kernel) -> DosePair:
-        noise = self.prepared.noise[KERNELS.index(kernel)][:: self.every].astype(np.float32)
-        low = insert_noise(self.full, math.sqrt((1 - dose) / dose) * noise)
+        low = self.prepared.low_dose(dose, kernel, slice(None, None, self.every))
         slices = tuple(range(0, len(self.prepared.hu), self.every))
         return DosePair(self.name, self.name, low, self.full, self.prepared.spacing, slices)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..devices import choose_device
-from ..simulation.noise_insertion import calibrate_photons, ray_noise
+from ..simulation.noise_insertion import calibrate_photons, insert_noise, ray_noise
 from ..simulation.parallel_beam import Kernel
 from ..volumes import Volume
 from .array_cache import cached_arrays
@@ -40,6 +40,11 @@ class PreparedVolume:
     hu: np.ndarray
     noise: np.ndarray
     spacing: tuple[float, float]
+
+    def low_dose(self, dose_fraction: float, kernel: Kernel, slices: slice = slice(None)) -> np.ndarray:
+        """Some slices at a share of the dose: (slices, rows, columns) int16 HU."""
+        noise = self.noise[KERNELS.index(kernel), slices].astype(np.float32)
+        return insert_noise(self.hu[slices], math.sqrt((1 - dose_fraction) / dose_fraction) * noise)
 
 
 def prepare(volume: Volume, cache: Path, *, seed: int, device: str = "auto") -> PreparedVolume:

@@ -64,16 +64,16 @@ class Batch(NamedTuple):
             extra = (noise.float() * amplitude[:, :, None, None]).sum(dim=1)
             parts.append(torch.stack([full, with_scanner_floor(full, extra)]))
         if self.measured is not None:
-            parts.append(torch.stack([self._with_inserts(one.float(), start) for one in self.measured]))
+            parts.append(self._with_inserts(torch.stack([one.float() for one in self.measured]), start))
         both = _turn(torch.cat(parts, dim=1), self.orientation)
         return both[0, :, None], both[1, :, None]
 
     def _with_inserts(self, images: torch.Tensor, start: int) -> torch.Tensor:
-        """Images of the batch from index ``start`` on, with their ellipses; padding stays padding."""
+        """(..., images, rows, columns) of the batch from index ``start`` on, with their ellipses; padding stays padding."""
         if self.inserts is None:
             return images
         draws, chance = self.inserts
-        added = paint_inserts(draws[start : start + len(images)], chance, images.shape[-1])
+        added = paint_inserts(draws[start : start + images.shape[-3]], chance, images.shape[-1])
         return torch.where(images <= AIR_FLOOR_HU, images, (images + added).clamp(min=AIR_FLOOR_HU))
 
 

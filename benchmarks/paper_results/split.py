@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import numpy as np
-
 from LDCTDenoiseLib.data.pairs_csv import Pair, Source, read_pairs, write_pairs
-from LDCTDenoiseLib.simulation.noise_insertion import insert_noise
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel
 from LDCTDenoiseLib.training.cases import find_training_data
 from LDCTDenoiseLib.training.config import DataConfig
-from LDCTDenoiseLib.training.noise_cache import KERNELS, prepare
+from LDCTDenoiseLib.training.noise_cache import prepare
 from LDCTDenoiseLib.volumes import read_volume, write_volume
 
 DOSE = 0.25
@@ -41,10 +37,8 @@ def write_low_doses(csv: Path, folder: Path, cache: Path, device: str) -> Path:
             continue
         volume = read_volume(pair.full.path, series=pair.full.series)
         prepared = prepare(volume, cache, seed=SEED, device=device)
-        noise = prepared.noise[KERNELS.index(KERNEL)].astype(np.float32)
-        low = insert_noise(prepared.hu, math.sqrt((1 - DOSE) / DOSE) * noise)
         path = folder / f"{pair.patient}_low.nrrd"
-        write_volume(volume.with_hu(low), path)
+        write_volume(volume.with_hu(prepared.low_dose(DOSE, KERNEL)), path)
         pairs.append(Pair(pair.patient, Source(path), pair.full, pair.split))
     write_pairs(pairs, folder / "pairs.csv")
     return folder / "pairs.csv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,20 @@ class Processes:
     def first(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
+
+    @contextmanager
+    def part_at_the_end(self) -> Iterator[None]:
+        """Around the training: the process group that it made ends with it, and so do the group's threads.
+
+        One that still gives back a tensor while Python ends is ended in mid-call, and C++ aborts the finished run.
+        """
+        found = distributed.is_initialized()
+        try:
+            yield
+        finally:
+            if distributed.is_initialized() and not found:
+                distributed.destroy_process_group()
+                gc.collect()  # the trainer's cycles keep the group, and with it the threads
 
     @contextmanager
     def first_on_machine_goes_first(self, device: torch.device) -> Iterator[None]:

@@ -181,16 +181,17 @@ def train(
     check_training(config, processes)
     if processes.first:
         _open_run(files, config, resume)
-    with processes.first_on_machine_goes_first(where):
-        cases = load_cases(
-            data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed, device=str(where)
-        )
-    check_validation(config, validated=bool(cases["validate"]))
-    seed_everything(config.seed, workers=True)
-    cascade = new_cascade(config)
-    results = []
-    for index in range(len(config.levels)):
-        results.append(_train_level(cascade, index, config, cases, files, where, processes, vgg_weights, progress))
+    with processes.part_at_the_end():
+        with processes.first_on_machine_goes_first(where):
+            cases = load_cases(
+                data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed, device=str(where)
+            )
+        check_validation(config, validated=bool(cases["validate"]))
+        seed_everything(config.seed, workers=True)
+        cascade = new_cascade(config)
+        results = []
+        for index in range(len(config.levels)):
+            results.append(_train_level(cascade, index, config, cases, files, where, processes, vgg_weights, progress))
     model = files.model(config.name)
     if not processes.first:
         return model

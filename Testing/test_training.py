@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -238,15 +239,19 @@ def test_a_finished_run_can_go_on_with_more_steps(finished: Path, data: Path, tm
     older = yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8"))
     del older["data"]["inserts"]  # as a version without that setting wrote it
     (out / "config.yaml").write_text(yaml.safe_dump(older), encoding="utf-8")
-    longer = CONFIG | {"levels": [CONFIG["levels"][0] | {"steps": 8}, CONFIG["levels"][1]]}  # type: ignore[index, operator]
+    further = CONFIG["levels"][0] | {"steps": 10, "learning_rate": 0.004, "last_layer_rate": 0.5}  # type: ignore[index, operator]
+    longer = CONFIG | {"levels": [further, CONFIG["levels"][1]]}  # type: ignore[index]
     assert main([*arguments(data, out, longer), "--quiet", "--resume"]) == 0
     state = torch.load(out / "level1" / "last.ckpt", weights_only=False)
-    assert state["global_step"] == 8
+    assert state["global_step"] == 10
+    assert state["lr_schedulers"][0]["base_lrs"] == [0.004, 0.002]
     before, after = load_file(finished / "small.safetensors"), load_file(out / "small.safetensors")
     assert not torch.equal(before["networks.0.c3.weight"], after["networks.0.c3.weight"])
     assert torch.equal(before["networks.1.c3.weight"], after["networks.1.c3.weight"])
     with (out / "level1" / "metrics.csv").open(newline="") as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6", "8"]
+        rates = {int(row["step"]): float(row["learning_rate"]) for row in csv.DictReader(file)}
+    assert list(rates) == [2, 4, 6, 8, 10]
+    assert rates[8] == pytest.approx(0.004 * (1 + math.cos(0.8 * math.pi)) / 2, rel=1e-2)  # the new rates, not the checkpoint's
 
 
 def test_a_run_is_not_overwritten_or_mixed_with_another(

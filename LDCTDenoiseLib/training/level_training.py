@@ -104,6 +104,15 @@ class LevelTraining(LightningModule):
         for key in [key for key in callbacks if key.startswith("ModelCheckpoint")]:
             del callbacks[key]
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on at the configuration's rates, which may have been changed for it; a checkpoint brings those of its own run."""
+        fresh = self.network_optimizer().param_groups
+        share = self._rate_share(checkpoint["global_step"])
+        for saved, group in zip(checkpoint["optimizer_states"][0]["param_groups"], fresh, strict=True):
+            saved["lr"] = group["lr"] * share
+        for schedule in checkpoint["lr_schedulers"]:
+            schedule["base_lrs"] = [group["lr"] for group in fresh]
+
     def on_fit_start(self) -> None:
         for perceptual in self._perceptual:
             if perceptual is not None:

@@ -44,7 +44,7 @@ CONFIG = {
             "hold_norm_from_step": 4,
             "loss": {"noise_weighted": True},
         },
-        {"network": "drl-difference", "predicts": "difference", "steps": 4},
+        {"network": "drl-difference", "predicts": "difference", "steps": 4, "muon_rate": 0.02},
     ],
 }
 
@@ -167,6 +167,25 @@ def test_the_last_layer_can_learn_slower_and_the_cosine_ends_at_zero() -> None:
     assert others["lr"] == pytest.approx(0)
 
 
+def test_muon_moves_the_hidden_convolutions_as_far_in_every_direction() -> None:
+    config = LevelConfig("drl", Predicts.IMAGE, 8, learning_rate=1e-3, last_layer_rate=0.01, muon_rate=0.02)
+    module = LevelTraining(random_cascade("C"), 0, config, ABDOMEN)
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    network = module.network
+    assert len(rates) == len(list(network.parameters()))
+    assert {name for name, p in network.named_parameters() if rates[id(p)] == 0.02} == {f"c{n}.weight" for n in range(2, 7)}
+    assert {name for name, p in network.named_parameters() if rates[id(p)] == 1e-5} == {"c7.weight", "c7.bias"}
+    before = network.c3.weight.detach().clone()
+    network(torch.rand(1, 1, 24, 24)).square().mean().backward()
+    optimizer.step()
+    moved = torch.linalg.svdvals((network.c3.weight.detach() - before).flatten(1))
+    # Newton-Schulz with Muon's coefficients leaves singular values between about 0.7 and 1.2.
+    assert moved.min() > 0.6 * 0.02
+    assert moved.max() < 1.3 * 0.02
+
+
 def test_a_run_leaves_model_card_and_records(finished: Path) -> None:
     cascade, info = load_model(finished / "small.safetensors")
     assert len(cascade.levels) == 2
@@ -261,7 +280,10 @@ def test_a_run_is_not_overwritten_or_mixed_with_another(
     assert main(arguments(data, finished)) == 1
     assert "pass --resume" in capsys.readouterr().err
     assert main([*arguments(data, finished, CONFIG | {"seed": 4}), "--resume"]) == 1
-    assert "holds a run of other networks or data" in capsys.readouterr().err
+    assert "holds a run of other networks, optimisers or data" in capsys.readouterr().err
+    by_adam = CONFIG | {"levels": [CONFIG["levels"][0], CONFIG["levels"][1] | {"muon_rate": 0.0}]}  # type: ignore[index, operator]
+    assert main([*arguments(data, finished, by_adam), "--resume"]) == 1
+    assert "optimisers" in capsys.readouterr().err
     assert load_model(finished / "small.safetensors")[1].tensor_hash == hash_before
 
 

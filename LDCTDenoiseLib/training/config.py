@@ -62,6 +62,8 @@ class LevelConfig:
         betas: of Adam.
         last_layer_rate: learning rate of the last convolution, as a share of the others'. Its weights act directly in
             units of 4,095 HU, so that steps that suit the other layers shake the result by tens of HU.
+        muon_rate: learning rate of Muon for the hidden convolutions, in place of Adam; 0 leaves them to Adam. Muon makes each
+            update orthogonal, so that weak directions, such as those that tell edges from noise, learn as fast as strong ones.
         schedule: "constant", "cosine" down to zero over the steps, or "step": a tenth from each step of ``drop_at`` on.
         drop_at: steps of the "step" schedule.
         gradient_clip: longest gradient (2-norm) that is not shortened; 0 shortens none.
@@ -81,6 +83,7 @@ class LevelConfig:
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     last_layer_rate: float = 1.0
+    muon_rate: float = 0.0
     schedule: str = "constant"
     drop_at: tuple[int, ...] = ()
     gradient_clip: float = 0.0
@@ -176,6 +179,7 @@ class TrainingConfig:
                     f"level {number}: hold_norm_from_step needs batch_norm_batches above 0",
                 ),
                 (level.learning_rate > 0, f"level {number}: learning_rate must be above 0"),
+                (level.muon_rate >= 0, f"level {number}: muon_rate must not be negative"),
                 (level.gradient_clip >= 0, f"level {number}: gradient_clip must not be negative"),
                 (level.weights in ("last", "best"), f"level {number}: weights must be last or best"),
                 (level.patience >= 0, f"level {number}: patience must not be negative"),

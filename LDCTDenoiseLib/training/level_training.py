@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from pytorch_optimizer import Muon
 from torch import nn
 
 from ..cascade import Cascade
@@ -177,12 +178,25 @@ class LevelTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.rate_schedule(optimizer), "interval": "step"}}
 
     def network_optimizer(self) -> torch.optim.Optimizer:
+        """Adam, or Muon for the hidden convolutions and Adam for the rest.
+
+        Reference: Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
+        """
+        parameters = list(self.network.parameters())
         last = list(self.network.last_layer.parameters())
-        others = [p for p in self.network.parameters() if not any(p is q for q in last)]
-        rate = self.config.learning_rate
-        groups = [{"params": others, "lr": rate}, {"params": last, "lr": rate * self.config.last_layer_rate}]
+        ends = [*last, *self.network.first_layer.parameters()]
+        hidden = [p for p in without(parameters, ends) if p.ndim == 4] if self.config.muon_rate else []
         # Losses in network units are tiny (1 HU squared is 6e-8): Adam's usual epsilon of 1e-8 would stop the learning.
-        return torch.optim.Adam(groups, betas=self.config.betas, eps=1e-14)
+        adam: dict[str, Any] = {"betas": self.config.betas, "eps": 1e-14}
+        rate = self.config.learning_rate
+        groups = [
+            adam | {"params": without(parameters, [*last, *hidden]), "lr": rate},
+            adam | {"params": last, "lr": rate * self.config.last_layer_rate},
+        ]
+        if not hidden:
+            return torch.optim.Adam(groups)
+        by_adam = [group | {"use_muon": False} for group in groups]
+        return Muon([*by_adam, {"params": hidden, "lr": self.config.muon_rate, "use_muon": True}])
 
     def rate_schedule(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
         # A function of the step, not CosineAnnealingLR, whose saved length would outlive a longer schedule on resume.
@@ -195,6 +209,10 @@ class LevelTraining(LightningModule):
         if self.config.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps)))
         return 1.0
+
+
+def without(parameters: list[nn.Parameter], others: list[nn.Parameter]) -> list[nn.Parameter]:
+    return [p for p in parameters if not any(p is other for other in others)]
 
 
 def crop(images: torch.Tensor, halo: int) -> torch.Tensor:

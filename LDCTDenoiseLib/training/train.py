@@ -270,7 +270,7 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
         # Read as a configuration: an older version's lacks settings that were added since, which then have their defaults.
         if _identity(config_record(load_config(files.config))) != _identity(record):
             raise InputError(
-                f"{files.folder} holds a run of other networks or data settings; choose another --out, "
+                f"{files.folder} holds a run of other networks, optimisers or data settings; choose another --out, "
                 "or the configuration that it was started with."
             )
     try:
@@ -287,6 +287,7 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     """What must agree for a run to be the same one; steps and rates may be changed to go on for longer."""
     return {
         "levels": [{key: level[key] for key in ("network", "predicts", "sees")} for level in record["levels"]],
+        "muon": [level["muon_rate"] > 0 for level in record["levels"]],  # one optimiser's memory is nothing to another
         "data": record["data"],
         "seed": record["seed"],
     }

@@ -64,6 +64,8 @@ def _training_text(training: dict[str, Any]) -> str:
         if loss.get("edge_weight"):
             weighted = f", steep edges {1 + loss['edge_weight']:g} times in the MSE" + weighted
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
+        if level.get("muon_rate"):
+            spent += ", hidden convolutions by Muon"
         lines.append(f"- level {number}: {spent}; loss {' + '.join(terms)}{weighted}")
     lines += [f"- {remark}" for remark in training.get("remarks", [])]
     return "\n".join(lines) + "\n"

@@ -193,7 +193,9 @@ def test_a_run_leaves_model_card_and_records(finished: Path) -> None:
     assert info.training["config"]["seed"] == 3
     assert info.training["patients"] == {"train": 1, "validate": 1}
     assert all(minutes >= 0 for minutes in info.training["minutes"])
-    assert "level 2: 4 steps" in (finished / "small.md").read_text(encoding="utf-8")
+    card = (finished / "small.md").read_text(encoding="utf-8")
+    assert "level 2: 4 steps" in card
+    assert card.count("by Muon") == 1
     record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
     assert {"seed", "software_version", "commit", "torch"} <= set(record)
     assert (finished / "config.yaml").exists()

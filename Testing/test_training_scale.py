@@ -23,7 +23,7 @@ from LDCTDenoiseLib.training.adversarial import AdversarialTraining, Critic
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
 from LDCTDenoiseLib.training.level_training import VALIDATION_PSNR, LevelTraining
 from LDCTDenoiseLib.training.perceptual import VGG16Features
-from LDCTDenoiseLib.training.processes import Processes
+from LDCTDenoiseLib.training.processes import part_at_the_end
 from LDCTDenoiseLib.training.synced_batch_norm import SyncedBatchNorm, sync_batch_norm
 from LDCTDenoiseLib.training.watch import BestEpoch
 from Testing.conftest import REPOSITORY, random_cascade
@@ -120,7 +120,7 @@ def _normalise(rank: int, port: int, folder: str) -> None:
     batch, weights = torch.randn(8, 3, 5, 5) * 3 + 7, torch.randn(8, 3, 5, 5)
     norm = SyncedBatchNorm(3)
     part = batch[rank * 4 : rank * 4 + 4].clone().requires_grad_()
-    with Processes(rank, 2).part_at_the_end():
+    with part_at_the_end():
         torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
         result = norm(part)
         (result * weights[rank * 4 : rank * 4 + 4]).sum().backward()

@@ -182,16 +182,17 @@ class LevelTraining(LightningModule):
 
         Reference: Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
         """
+        last = set(self.network.last_layer.parameters())
+        ends = last | set(self.network.first_layer.parameters())
         parameters = list(self.network.parameters())
-        last = list(self.network.last_layer.parameters())
-        ends = [*last, *self.network.first_layer.parameters()]
-        hidden = [p for p in without(parameters, ends) if p.ndim == 4] if self.config.muon_rate else []
+        hidden = [p for p in parameters if p.ndim == 4 and p not in ends] if self.config.muon_rate else []
+        apart = last | set(hidden)
         # Losses in network units are tiny (1 HU squared is 6e-8): Adam's usual epsilon of 1e-8 would stop the learning.
         adam: dict[str, Any] = {"betas": self.config.betas, "eps": 1e-14}
         rate = self.config.learning_rate
         groups = [
-            adam | {"params": without(parameters, [*last, *hidden]), "lr": rate},
-            adam | {"params": last, "lr": rate * self.config.last_layer_rate},
+            adam | {"params": [p for p in parameters if p not in apart], "lr": rate},
+            adam | {"params": [p for p in parameters if p in last], "lr": rate * self.config.last_layer_rate},
         ]
         if not hidden:
             return torch.optim.Adam(groups)
@@ -209,10 +210,6 @@ class LevelTraining(LightningModule):
         if self.config.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps)))
         return 1.0
-
-
-def without(parameters: list[nn.Parameter], others: list[nn.Parameter]) -> list[nn.Parameter]:
-    return [p for p in parameters if not any(p is other for other in others)]
 
 
 def crop(images: torch.Tensor, halo: int) -> torch.Tensor:

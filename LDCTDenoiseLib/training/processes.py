@@ -43,20 +43,6 @@ class Processes:
         return self.rank == 0
 
     @contextmanager
-    def part_at_the_end(self) -> Iterator[None]:
-        """Around the training: the process group that it made ends with it, and so do the group's threads.
-
-        One that still gives back a tensor while Python ends is ended in mid-call, and C++ aborts the finished run.
-        """
-        found = distributed.is_initialized()
-        try:
-            yield
-        finally:
-            if distributed.is_initialized() and not found:
-                distributed.destroy_process_group()
-                gc.collect()  # the trainer's cycles keep the group, and with it the threads
-
-    @contextmanager
     def first_on_machine_goes_first(self, device: torch.device) -> Iterator[None]:
         """Around work whose result the first process of each machine leaves on disk for the others.
 
@@ -86,6 +72,21 @@ class Processes:
             "num_nodes": self.count // self.per_machine,
             "strategy": "ddp",
         }
+
+
+@contextmanager
+def part_at_the_end() -> Iterator[None]:
+    """Around the training: the process group that it made ends with it, and so do the group's threads.
+
+    One that still gives back a tensor while Python ends is ended in mid-call, and C++ aborts the finished run.
+    """
+    found = distributed.is_initialized()
+    try:
+        yield
+    finally:
+        if distributed.is_initialized() and not found:
+            distributed.destroy_process_group()
+            gc.collect()  # the trainer's cycles keep the group, and with it the threads
 
 
 def find_processes(devices: int) -> Processes:

@@ -42,7 +42,7 @@ from .held_batch_norm import HeldBatchNorm, estimate_batch_norm
 from .level_training import LevelTraining
 from .patches import PatchBatches, ValidationSlices
 from .perceptual import PerceptualLoss, load_vgg
-from .processes import Processes, find_processes
+from .processes import Processes, find_processes, part_at_the_end
 from .samples import Batch
 from .synced_batch_norm import sync_batch_norm
 from .watch import BestEpoch, Divergence
@@ -181,7 +181,7 @@ def train(
     check_training(config, processes)
     if processes.first:
         _open_run(files, config, resume)
-    with processes.part_at_the_end():
+    with part_at_the_end():
         with processes.first_on_machine_goes_first(where):
             cases = load_cases(
                 data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed, device=str(where)

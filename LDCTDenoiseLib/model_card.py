@@ -60,9 +60,9 @@ def _training_text(training: dict[str, Any]) -> str:
             )
         if loss.get("adversarial"):
             terms.append(f"{loss['adversarial']:g} * Wasserstein critic")
+        if loss.get("edge_bias"):
+            terms.append(f"{loss['edge_bias']:g} * squared bias on steep edges")
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
-        if loss.get("edge_weight"):
-            weighted = f", steep edges {1 + loss['edge_weight']:g} times in the MSE" + weighted
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
         if level.get("muon_rate"):
             spent += ", hidden convolutions by Muon"

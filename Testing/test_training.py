@@ -170,8 +170,7 @@ def test_the_last_layer_can_learn_slower_and_the_cosine_ends_at_zero() -> None:
 def test_muon_moves_the_hidden_convolutions_as_far_in_every_direction() -> None:
     config = LevelConfig("drl", Predicts.IMAGE, 8, learning_rate=1e-3, last_layer_rate=0.01, muon_rate=0.02)
     module = LevelTraining(random_cascade("C"), 0, config, ABDOMEN)
-    optimizer = module.configure_optimizers()
-    assert isinstance(optimizer, torch.optim.Optimizer)
+    optimizer = module.network_optimizer()
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     network = module.network
     assert len(rates) == len(list(network.parameters()))
@@ -261,7 +260,8 @@ def test_a_finished_run_can_go_on_with_more_steps(finished: Path, data: Path, tm
     del older["data"]["inserts"]  # as a version without that setting wrote it
     (out / "config.yaml").write_text(yaml.safe_dump(older), encoding="utf-8")
     further = CONFIG["levels"][0] | {"steps": 10, "learning_rate": 0.004, "last_layer_rate": 0.5}  # type: ignore[index, operator]
-    longer = CONFIG | {"levels": [further, CONFIG["levels"][1]]}  # type: ignore[index]
+    fewer_patches = CONFIG["data"] | {"batch_size": 1}  # type: ignore[operator]
+    longer = CONFIG | {"levels": [further, CONFIG["levels"][1]], "data": fewer_patches}  # type: ignore[index]
     assert main([*arguments(data, out, longer), "--quiet", "--resume"]) == 0
     state = torch.load(out / "level1" / "last.ckpt", weights_only=False)
     assert state["global_step"] == 10
@@ -273,6 +273,20 @@ def test_a_finished_run_can_go_on_with_more_steps(finished: Path, data: Path, tm
         rates = {int(row["step"]): float(row["learning_rate"]) for row in csv.DictReader(file)}
     assert list(rates) == [2, 4, 6, 8, 10]
     assert rates[8] == pytest.approx(0.004 * (1 + math.cos(0.8 * math.pi)) / 2, rel=1e-2)  # the new rates, not the checkpoint's
+
+
+def test_a_run_can_go_on_with_another_schedule(data: Path, tmp_path: Path) -> None:
+    def run(steps: int, *, schedule: str, more: bool) -> list[float]:
+        level = {"network": "drl", "predicts": "image", "steps": steps, "schedule": schedule}
+        out = tmp_path / "run"
+        assert main([*arguments(data, out, CONFIG | {"levels": [level]}), "--quiet", *(["--resume"] if more else [])]) == 0
+        with (out / "level1" / "metrics.csv").open(newline="") as file:
+            return [float(row["learning_rate"]) for row in csv.DictReader(file)]
+
+    assert run(4, schedule="constant", more=False) == [1e-3, 1e-3]
+    in_cosine = [1e-3 * (1 + math.cos(math.pi * step / 8)) / 2 for step in (6, 8)]
+    assert run(8, schedule="cosine", more=True) == pytest.approx([1e-3, 1e-3, *in_cosine], abs=1e-6)
+    assert run(10, schedule="constant", more=True)[-1] == pytest.approx(1e-3)
 
 
 def test_a_run_is_not_overwritten_or_mixed_with_another(

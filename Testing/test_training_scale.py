@@ -315,8 +315,9 @@ def test_an_adversarial_run_resumes_to_the_same_model_and_counts_the_networks_st
     save_file({key: value.contiguous() for key, value in VGG16Features(2).state_dict().items()}, weights)
     loss = {"mse": 0, "perceptual": 0.1, "vgg_blocks": 2, "adversarial": 1.0, "critic_steps": 2}
 
-    def settings(steps: int) -> dict[str, object]:
+    def settings(steps: int, rate: float = 1e-3) -> dict[str, object]:
         level = {"network": "wgan-vgg", "predicts": "image", "steps": steps, "betas": [0.5, 0.9], "loss": loss}
+        level["learning_rate"] = rate
         return SHARED | {"levels": [level]}
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -335,6 +336,9 @@ def test_an_adversarial_run_resumes_to_the_same_model_and_counts_the_networks_st
     state = torch.load(whole / "level1" / "last.ckpt", weights_only=False)
     assert any(name.startswith("critic.") for name in state["state_dict"])
     assert len(state["optimizer_states"]) == 2
+    assert main([*arguments(data, parts, settings(6, 1e-4)), "--quiet", "--vgg-weights", str(weights), "--resume"]) == 0
+    slower = torch.load(parts / "level1" / "last.ckpt", weights_only=False)["optimizer_states"]
+    assert {group["lr"] for optimizer in slower for group in optimizer["param_groups"]} == {1e-4}
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

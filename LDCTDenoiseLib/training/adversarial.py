@@ -65,6 +65,11 @@ class AdversarialTraining(LevelTraining):
     def trained(self) -> tuple[str, ...]:
         return (*super().trained, "critic.")
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        for group in checkpoint["optimizer_states"][1]["param_groups"]:
+            group["lr"] = self.config.learning_rate
+
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:
         full, low = (crop(one, self.halo) for one in batch)
         optimizer, critic_optimizer = cast(list[LightningOptimizer], self.optimizers())

@@ -17,7 +17,7 @@ from ..metrics import Window, psnr
 from ..networks import DenoisingNetwork
 from ..networks.layers import without_autocast
 from .config import LevelConfig
-from .edge_weight import edge_strength
+from .edge_bias import edge_bias, mirrored
 from .perceptual import PerceptualLoss
 
 VALIDATION_PSNR = "psnr_db"
@@ -132,14 +132,14 @@ class LevelTraining(LightningModule):
     def loss(self, result: torch.Tensor, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
         """Loss of a result in network units against normal dose in HU; ``low`` gives the noise for the weights.
 
+        With ``edge_bias``, the second half of each is the first with its noise mirrored (``edge_bias.mirrored``).
         ``all_terms`` counts L_P, or not, whatever the step.
         """
         settings = self.config.loss
-        target = DEFAULT_SCALE.to_unit(full)
-        squared = (result.float() - target).square()
-        if settings.edge_weight:
-            squared = squared * (1 + settings.edge_weight * edge_strength(full))
-        loss = settings.mse * squared.mean(dim=(1, 2, 3))
+        error = result.float() - DEFAULT_SCALE.to_unit(full)
+        loss = settings.mse * error.square().mean(dim=(1, 2, 3))
+        if settings.edge_bias:
+            loss = loss + settings.edge_bias * edge_bias(error, full)
         (perceptual,) = self._perceptual
         if all_terms is None:
             all_terms = perceptual is not None and self.global_step >= settings.perceptual_from_step
@@ -153,11 +153,16 @@ class LevelTraining(LightningModule):
         return loss.mean()
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:
-        full, low = batch
-        result = self.denoise(low, self.halo)
-        loss = self.loss(result, crop(full, self.halo), crop(low, self.halo))
+        loss = self.step_loss(*batch)
         self.log_loss(loss)
         return loss
+
+    def step_loss(self, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
+        """Loss of a step on a batch in HU, with its halo; ``all_terms`` as in ``loss``."""
+        if self.config.loss.edge_bias:
+            full, low = mirrored(full, low)
+        result = self.denoise(low, self.halo)
+        return self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
 
     def log_loss(self, loss: torch.Tensor) -> None:
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
@@ -173,8 +178,6 @@ class LevelTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.network_optimizer()
-        if self.config.schedule == "constant":
-            return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.rate_schedule(optimizer), "interval": "step"}}
 
     def network_optimizer(self) -> torch.optim.Optimizer:

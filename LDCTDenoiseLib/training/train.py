@@ -284,11 +284,11 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
-    """What must agree for a run to be the same one; steps and rates may be changed to go on for longer."""
+    """What must agree for a run to be the same one; steps, rates, losses and batch sizes may be changed to go on."""
     return {
         "levels": [{key: level[key] for key in ("network", "predicts", "sees")} for level in record["levels"]],
         "muon": [level["muon_rate"] > 0 for level in record["levels"]],  # one optimiser's memory is nothing to another
-        "data": record["data"],
+        "data": {key: value for key, value in record["data"].items() if key != "batch_size"},
         "seed": record["seed"],
     }
 

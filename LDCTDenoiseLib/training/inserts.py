@@ -2,7 +2,7 @@
 
 A handful of patients shows few sharp edges and few small lesions in noise; a network that saw no others blurs those that it
 meets. Inserted signals are the usual remedy where the truth must be known (Samei et al., AAPM TG 233, Med Phys
-2019;46:e735, use them to judge); here they teach. Their borders have the point spread of body to bone kernels.
+2019;46:e735, use them to judge); here they teach. Their borders have the point spread of smooth to sharp body kernels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DRAWS = 8
 DRAWS_PER_PATCH = PER_PATCH * DRAWS + 1
 CONTRAST_HU = (10.0, 800.0)
 RADIUS_PIXELS = (1.5, 32.0)
-EDGE_SD_PIXELS = (0.45, 1.1)
+EDGE_SD_PIXELS = (0.55, 1.1)
 """Of the Gaussian that blurs the borders."""
 _TINY = 1e-6
 

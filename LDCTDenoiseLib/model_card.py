@@ -33,6 +33,8 @@ def card_text(info: ModelInfo) -> str:
         parts.append("## Training\n\n" + _training_text(info.training))
     if info.metrics:
         parts.append("## Figures\n\n" + _metrics_text(info.metrics))
+        if "phantom" in info.metrics:
+            parts.append("## On the phantom\n\n" + _metrics_text(info.metrics["phantom"]))
     parts.append("## Limits\n\n" + _LIMITS)
     return "\n".join(parts)
 
@@ -45,6 +47,7 @@ def _training_text(training: dict[str, Any]) -> str:
     patients = training["patients"]
     lines = [
         f"- data: {training['data']}; {patients['train']} patients to train on, {patients['validate']} to validate",
+        *([f"- sources: {sources}"] if (sources := training["config"].get("sources")) else []),
         f"- dose fractions: {training['dose_range'][0]:g} to {training['dose_range'][1]:g}",
         f"- device: {training['device']}",
     ]

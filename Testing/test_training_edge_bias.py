@@ -60,15 +60,21 @@ def test_noise_left_on_an_edge_costs_nothing_and_blur_does() -> None:
     assert edge_bias(blurred(both_low) - both_full, both_full)[0].item() == pytest.approx(blur_costs(400.0), rel=1e-4)
 
 
-def test_the_loss_adds_the_bias_by_its_weight() -> None:
+def test_the_loss_adds_the_bias_by_its_weight_whatever_the_noise() -> None:
     full = step_edge(400.0)
     both = torch.cat([full, full])
     result = DEFAULT_SCALE.to_unit(blurred(both))
+    noise = torch.randn(full.shape, generator=torch.Generator().manual_seed(0))
 
-    def loss(**settings: float) -> float:
-        return module_for(**settings).loss(result, both, both).item()
+    def added(noise_hu: float) -> float:
+        low = torch.cat([full + noise_hu * noise, full - noise_hu * noise])
+        with_bias, without = (
+            module_for(edge_bias=weight, noise_weighted=True).loss(result, both, low).item() for weight in (2e7, 0.0)
+        )
+        return with_bias - without
 
-    assert loss(edge_bias=50.0) - loss() == pytest.approx(50 * blur_costs(400.0) / 4095**2, rel=1e-3)
+    assert added(10.0) == pytest.approx(2e7 * blur_costs(400.0) / 4095**2, rel=1e-3)
+    assert added(60.0) == pytest.approx(added(10.0), rel=1e-3)
 
 
 def test_a_step_sees_each_patch_with_its_noise_and_mirrored() -> None:

@@ -22,7 +22,7 @@ WINDOWS_BY_NAME = {window.name: window for window in WINDOWS}
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Loss of one level: ``mse * MSE + perceptual * L_P``, means over pixels and batch, in network units.
+    """Loss of one level: ``mse * MSE + perceptual * L_P + ...``, means over pixels and batch, in network units.
 
     Attributes:
         mse: weight of the mean squared error.
@@ -31,7 +31,8 @@ class LossConfig:
         vgg_blocks: how many of VGG-16's blocks, from the first, L_P sums over (the paper: 4).
         vgg_window: [low, high] HU that VGG sees as [0, 1].
         edge_bias: weight of the squared bias on steep edges of the normal dose (``edge_bias.py``), which keeps them as sharp
-            as they came; 0 leaves it out. A step then sees each patch twice, the second time with its noise mirrored.
+            as they came; 0 leaves it out. Never divided by the noise. A step then sees each patch twice, the second time with
+            its noise mirrored.
         noise_weighted: divide each patch's loss by (SD of its inserted noise)^2 / 4 + (3 HU)^2, so that a batch of mixed
             doses is not ruled by its noisiest patches.
         adversarial: weight of a Wasserstein critic's opinion of the result (``adversarial.py``); 0 leaves it out.
@@ -132,6 +133,7 @@ class TrainingConfig:
         batch_norm_batches: batches over which batch norm's statistics are estimated anew at a level's end; 0 keeps the
             running ones.
         validation_window: display window of the validation's PSNR, by its name in ``metrics.WINDOWS``.
+        sources: where the data come from and under which licence, for the model's card.
     """
 
     name: str
@@ -142,6 +144,7 @@ class TrainingConfig:
     steps_per_epoch: int = 250
     batch_norm_batches: int = 200
     validation_window: str = ABDOMEN.name
+    sources: str = ""
 
     @property
     def window(self) -> Window:

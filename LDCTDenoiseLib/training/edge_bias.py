@@ -39,10 +39,10 @@ def edge_bias(error: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
 def edge_share(images: torch.Tensor) -> torch.Tensor:
     """How much a pixel's squared bias counts: 0 in flat places, and the less the steeper the edge.
 
-    With s the slope over ``STEEP_HU_PER_PIXEL``, the share is s^14 / (1 + s^18). The same blur gives an edge of twice the contrast
-    four times the squared bias; a share that falls with s^4 makes up for that and leaves the noise of the strongest edges to the
-    squared error, which keeps those sharp by itself. Edges of 100 HU are many, and noise near them would cost the most: they count
-    hardly at all. Each pixel has the largest slope of its neighbours.
+    With s the slope over ``STEEP_HU_PER_PIXEL``, the share is s^14 / (1 + s^18). The same blur gives an edge of twice the
+    contrast four times the squared bias; a share that falls with s^4 makes up for that and leaves the noise of the strongest
+    edges to the squared error, which keeps those sharp by itself. Edges of 100 HU are many, and noise near them would cost
+    the most: they count hardly at all. Each pixel has the largest slope of its neighbours.
 
     Args:
         images: (batch, 1, rows, columns), HU.

@@ -138,8 +138,6 @@ class LevelTraining(LightningModule):
         settings = self.config.loss
         error = result.float() - DEFAULT_SCALE.to_unit(full)
         loss = settings.mse * error.square().mean(dim=(1, 2, 3))
-        if settings.edge_bias:
-            loss = loss + settings.edge_bias * edge_bias(error, full)
         (perceptual,) = self._perceptual
         if all_terms is None:
             all_terms = perceptual is not None and self.global_step >= settings.perceptual_from_step
@@ -150,6 +148,9 @@ class LevelTraining(LightningModule):
             inserted_variance = (low - full).var(dim=(1, 2, 3))
             expected = (inserted_variance / 4 + ERROR_FLOOR_HU**2) / DEFAULT_SCALE.width**2
             loss = loss / expected
+        if settings.edge_bias:
+            # Not divided by the noise: an edge is to be as sharp at a low dose as at a high one.
+            loss = loss + settings.edge_bias * edge_bias(error, full)
         return loss.mean()
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:

@@ -300,7 +300,7 @@ def _trainings(results: Results) -> str:
 
 
 def _loss(loss: Mapping[str, Any]) -> str:
-    named = {"mse": "MSE", "perceptual": "L_P", "adversarial": "critic"}
+    named = {"mse": "MSE", "perceptual": "L_P", "adversarial": "critic", "edge_bias": "edge bias"}
     return " + ".join(name if loss[key] == 1 else f"{loss[key]:g} {name}" for key, name in named.items() if loss.get(key))
 
 

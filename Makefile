@@ -70,7 +70,7 @@ train-default: $(INSTALLED)
 
 # The model card's figures, measured on the test patients and written into the shipped model and its card.
 figures: $(INSTALLED)
-	$(BIN)/python benchmarks/model_quality.py --data $(DATA) --every $(EVERY) --write
+	$(BIN)/python -m benchmarks.model_quality --data $(DATA) --every $(EVERY) --write
 
 # The paper's experiments, trained (on a CUDA GPU in full, else A to D on a small budget) and shown in docs/results; goes on where
 # it was stopped.

@@ -1,6 +1,6 @@
 """A model's figures on the test patients, beside tuned classical filters, for its card.
 
-    python benchmarks/model_quality.py --data ../shared/data/train [--write]
+    python -m benchmarks.model_quality --data ../shared/data/train [--write]
 
 Noise is inserted into the test patients' normal-dose volumes at fixed doses; every method is judged against the volume as
 scanned, which carries its own noise: in flat tissue a perfect image gains 10 log10(1/dose - 1) dB. The filters get the noise
@@ -36,9 +36,12 @@ from LDCTDenoiseLib.simulation.parallel_beam import Kernel
 from LDCTDenoiseLib.training.noise_cache import prepare
 from LDCTDenoiseLib.volumes import read_volume
 
+from .paper_results.measure import PAPER_BLEND
+
 DOSES = (0.25, 0.10)
 PHANTOM_DOSES = (0.5, *DOSES)
-PAPERS_BLEND = 0.7
+FAINT_HU = 10.0
+"""Contrast of the disc whose CNR is told."""
 SEED = 2  # not the training's: the test must see other noise
 SOFT_TISSUE = "{:g} to {:g} HU".format(*TISSUES["soft"])
 FIGURES = {  # as in the library's tables, and how many decimals
@@ -88,29 +91,29 @@ def rows_of(pair: DosePair, kernel: Kernel, dose: float, methods: list[Method]) 
 
 def phantom_table(methods: list[Method], device: str) -> dict[str, Any]:
     """What methods do to the phantom, as shares of the input's figures."""
-    columns, rows = ["dose", "method", "noise SD, HU", "NPS mean frequency"], []
-    contrast_of_cnr = 10.0
+    rows = []
     inputs: dict[float, PhantomResult] = {}
     for result in study_phantom([INPUT, *methods], PHANTOM_DOSES, device=device):
         before = inputs.setdefault(result.dose, result)  # the input comes first
-        power = result.noise_power
-        row = [f"{result.dose:g}", result.method, f"{power.variance**0.5:.1f}"]
-        row.append(f"{power.mean_frequency / before.noise_power.mean_frequency:.2f}")
-        cnr = result.contrast_to_noise[contrast_of_cnr].ratio / before.contrast_to_noise[contrast_of_cnr].ratio
-        row.append(f"{cnr:.1f}")
-        row += [f"{one.falls_to(0.5) / before.transfer[contrast].falls_to(0.5):.2f}" for contrast, one in result.transfer.items()]
-        biases = {tissue: value for tissue, value in result.bias.items() if not math.isnan(value)}
-        row += [f"{value:+.2f}" for value in biases.values()]
+        power, cnr = result.noise_power, result.contrast_to_noise[FAINT_HU]
+        row = {
+            "dose": f"{result.dose:g}",
+            "method": result.method,
+            "noise SD, HU": f"{power.variance**0.5:.1f}",
+            "NPS mean frequency": f"{power.mean_frequency / before.noise_power.mean_frequency:.2f}",
+            f"CNR {FAINT_HU:g} HU": f"{cnr.ratio / before.contrast_to_noise[FAINT_HU].ratio:.1f}",
+        }
+        for contrast, transfer in result.transfer.items():
+            row[f"TTF50 {contrast:g} HU"] = f"{transfer.falls_to(0.5) / before.transfer[contrast].falls_to(0.5):.2f}"
+        row |= {f"bias {tissue}, HU": f"{value:+.2f}" for tissue, value in result.bias.items() if not math.isnan(value)}
         rows.append(row)
-        print("  ".join(row), flush=True)
-    columns += [f"CNR {contrast_of_cnr:g} HU", *(f"TTF50 {contrast:g} HU" for contrast in result.transfer)]
-    columns += [f"bias {tissue}, HU" for tissue in biases]
+        print("  ".join(row.values()), flush=True)
     note = (
         f"{REALISATIONS} scans of one slice with different noise at fractions of a usual dose, blend 1.0 unless said. NPS mean "
         "frequency, CNR of a low-contrast disc and TTF50 of edges by their contrast are shares of the input's; bias against the "
         "truth"
     )
-    return {"note": note, "columns": columns, "rows": rows}
+    return {"note": note, "columns": list(rows[0]), "rows": [list(row.values()) for row in rows]}
 
 
 def main() -> None:
@@ -153,7 +156,7 @@ def main() -> None:
         gains = [float(row[4]) for row in rows if row[2] == f"{dose:g}" and row[3] == name]
         print(f"dose {dose:g}, {name}: mean gain {np.mean(gains):+.2f} dB, lowest {min(gains):+.2f} dB")
 
-    blended = model_method(Denoiser(options.model, options.device, blend=PAPERS_BLEND), f"blend {PAPERS_BLEND:g}")
+    blended = model_method(Denoiser(options.model, options.device, blend=PAPER_BLEND), f"blend {PAPER_BLEND:g}")
     phantom = phantom_table([*models, blended], options.device)
 
     if options.write:

@@ -260,8 +260,8 @@ def test_a_finished_run_can_go_on_with_more_steps(finished: Path, data: Path, tm
     del older["data"]["inserts"]  # as a version without that setting wrote it
     (out / "config.yaml").write_text(yaml.safe_dump(older), encoding="utf-8")
     further = CONFIG["levels"][0] | {"steps": 10, "learning_rate": 0.004, "last_layer_rate": 0.5}  # type: ignore[index, operator]
-    fewer_patches = CONFIG["data"] | {"batch_size": 1}  # type: ignore[operator]
-    longer = CONFIG | {"levels": [further, CONFIG["levels"][1]], "data": fewer_patches}  # type: ignore[index]
+    other_patches = CONFIG["data"] | {"batch_size": 1, "slab": 2, "noise_from_elsewhere": 0.5}  # type: ignore[operator]
+    longer = CONFIG | {"levels": [further, CONFIG["levels"][1]], "data": other_patches}  # type: ignore[index]
     assert main([*arguments(data, out, longer), "--quiet", "--resume"]) == 0
     state = torch.load(out / "level1" / "last.ckpt", weights_only=False)
     assert state["global_step"] == 10
@@ -296,7 +296,7 @@ def test_a_run_is_not_overwritten_or_mixed_with_another(
     assert main(arguments(data, finished)) == 1
     assert "pass --resume" in capsys.readouterr().err
     assert main([*arguments(data, finished, CONFIG | {"seed": 4}), "--resume"]) == 1
-    assert "holds a run of other networks, optimisers or data" in capsys.readouterr().err
+    assert "holds a run of other networks, optimisers, patients or seed" in capsys.readouterr().err
     by_adam = CONFIG | {"levels": [CONFIG["levels"][0], CONFIG["levels"][1] | {"muon_rate": 0.0}]}  # type: ignore[index, operator]
     assert main([*arguments(data, finished, by_adam), "--resume"]) == 1
     assert "optimisers" in capsys.readouterr().err

@@ -108,6 +108,9 @@ class DataConfig:
         batch_size: patches in a step.
         dose_range: [lowest, highest] dose fraction of the inserted noise, drawn log-uniformly.
         inserts: chance of each of three ellipses of known contrast in a patch (``inserts.py``); 0 adds none.
+        slab: most neighbouring slices whose mean is the normal dose, drawn uniformly from 1; a mean has less noise of its own.
+            Of volumes that get their noise inserted.
+        noise_from_elsewhere: chance that a patch gets the inserted noise of another place, of any such volume.
         validate, test: patients (file names without suffix) kept from training, when the data are a folder.
     """
 
@@ -115,6 +118,8 @@ class DataConfig:
     batch_size: int = 32
     dose_range: tuple[float, float] = (0.05, 0.5)
     inserts: float = 0.0
+    slab: int = 1
+    noise_from_elsewhere: float = 0.0
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
 
@@ -156,6 +161,11 @@ class TrainingConfig:
             (len(self.levels) > 0, "levels is empty; list at least one"),
             (0 < low <= high < 1, f"dose_range {[low, high]} must lie between 0 and 1, lowest first"),
             (0 <= self.data.inserts <= 1, f"inserts {self.data.inserts:g} must be 0 to 1"),
+            (self.data.slab >= 1, f"slab {self.data.slab} must be 1 or more"),
+            (
+                0 <= self.data.noise_from_elsewhere <= 1,
+                f"noise_from_elsewhere {self.data.noise_from_elsewhere:g} must be 0 to 1",
+            ),
             (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),
             (self.steps_per_epoch > 0, "steps_per_epoch must be above 0"),
             (self.batch_norm_batches >= 0, "batch_norm_batches must not be negative"),

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from .cases import Case, Degradation
+from .cases import Case, Degradation, NoiseInsertedCase
 from .config import DataConfig
 from .inserts import DRAWS_PER_PATCH
-from .samples import ORIENTATIONS, Batch, Sample, collate
+from .samples import ORIENTATIONS, Batch, InsertedSample, Sample, collate
 
 AIR_BELOW_HU = -800.0
 TISSUE_SHARE = 0.01
 _TRIES = 100
 _DRAWS = 7
 """Random numbers of a patch: case, slice, row, column, dose, kernel, orientation."""
+_MIXING_DRAWS = 6
+"""More of them: thickness of the slab, whether the noise is from elsewhere, and that place: case, slice, row, column."""
+
+
+class _Patch(NamedTuple):
+    case: Case
+    where: tuple[int, slice, slice]
+    sample: Sample
+    degradation: Degradation
+    orientation: int
 
 
 class PatchBatches(Dataset[Batch]):
     """Batch ``i`` of patches: (batch, side, side), as it is stored.
 
     Patients are drawn with equal chance, then slice, place, one of the eight flips and rotations, dose, kernel and inserts.
-    Patches of air alone are drawn again. A process of several sees its share of each batch; all shares together are the
+    Patches of air alone are drawn again. A scan at normal dose has noise of its own, and a network that always finds it
+    beneath as much inserted noise learns to leave that much of any noise: a slab has less of it, and noise from elsewhere
+    may be that of a larger patient. A process of several sees its share of each batch; all shares together are the
     batch that a single process would see.
 
     Args:
@@ -47,6 +60,7 @@ class PatchBatches(Dataset[Batch]):
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self.cases = cases
+        self._inserted = [case for case in cases if isinstance(case, NoiseInsertedCase)]
         self.config = config
         self.side = config.patch_size + 2 * halo
         self.batches = batches
@@ -76,22 +90,51 @@ class PatchBatches(Dataset[Batch]):
         if self.config.inserts:
             of_batch = rng.random((self.config.batch_size, DRAWS_PER_PATCH))
             inserts = of_batch[self.numbers.start : self.numbers.stop], self.config.inserts
-        patches = [self._patch(draws[number], [*self.seed, index, number]) for number in self.numbers]
-        return collate([sample for sample, _ in patches], [orientation for _, orientation in patches], inserts)
+        mixing = rng.random((self.config.batch_size, _MIXING_DRAWS)) if self._mixes else None
+        patches = []
+        for number in self.numbers:
+            patch = self._patch(draws[number], [*self.seed, index, number])
+            patches.append(patch if mixing is None else self._mixed(patch, mixing[number]))
+        return collate([patch.sample for patch in patches], [patch.orientation for patch in patches], inserts)
 
-    def _patch(self, draw: np.ndarray, seed: list[int]) -> tuple[Sample, int]:
+    @property
+    def _mixes(self) -> bool:
+        return bool(self._inserted) and (self.config.slab > 1 or self.config.noise_from_elsewhere > 0)
+
+    def _patch(self, draw: np.ndarray, seed: list[int]) -> _Patch:
         for attempt in range(_TRIES):
             if attempt:
                 draw = np.random.default_rng([*seed, attempt]).random(_DRAWS)
-            in_case, in_slices, in_rows, in_columns, dose, kernel, orientation = draw.tolist()
+            in_case, *place, dose, kernel, orientation = draw.tolist()
             case = self.cases[int(in_case * len(self.cases))]
-            slices, rows, columns = case.full.shape
-            row, column = (int(at * (length - self.side + 1)) for at, length in ((in_rows, rows), (in_columns, columns)))
-            where = (int(in_slices * slices), slice(row, row + self.side), slice(column, column + self.side))
+            where = self._where(case, place)
             if np.count_nonzero(case.full[where] > AIR_BELOW_HU) >= TISSUE_SHARE * self.side**2:
                 degradation = Degradation.at(dose, kernel, self.config.dose_range)
-                return case.sample(where, degradation), int(orientation * ORIENTATIONS)
+                return _Patch(case, where, case.sample(where, degradation), degradation, int(orientation * ORIENTATIONS))
         raise InputError("The training volumes hold hardly anything but air; check that they are CT in HU.")
+
+    def _where(self, case: Case, place: Sequence[float]) -> tuple[int, slice, slice]:
+        """The region of a patch at a place in the unit cube."""
+        in_slices, in_rows, in_columns = place
+        slices, rows, columns = case.full.shape
+        row, column = (int(at * (length - self.side + 1)) for at, length in ((in_rows, rows), (in_columns, columns)))
+        return int(in_slices * slices), slice(row, row + self.side), slice(column, column + self.side)
+
+    def _mixed(self, patch: _Patch, draw: np.ndarray) -> _Patch:
+        """A patch with inserted noise, as a slab, with the noise of elsewhere, or both."""
+        sample = patch.sample
+        if not isinstance(sample, InsertedSample):
+            return patch
+        thickness, elsewhere, in_case, *place = draw.tolist()
+        z, *region = patch.where
+        slab = patch.case.full[(slice(z, z + 1 + int(thickness * self.config.slab)), *region)]
+        sample = sample._replace(full=np.rint(slab.mean(axis=0)).astype(np.int16))
+        if elsewhere < self.config.noise_from_elsewhere:
+            case = self._inserted[int(in_case * len(self._inserted))]
+            other = case.sample(self._where(case, place), patch.degradation)
+            if other.noise.std(dtype=np.float32) > sample.noise.std(dtype=np.float32):
+                sample = sample._replace(noise=other.noise)
+        return patch._replace(sample=sample)
 
 
 class ValidationSlices(Dataset[tuple[Batch, str]]):

@@ -270,7 +270,7 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
         # Read as a configuration: an older version's lacks settings that were added since, which then have their defaults.
         if _identity(config_record(load_config(files.config))) != _identity(record):
             raise InputError(
-                f"{files.folder} holds a run of other networks, optimisers or data settings; choose another --out, "
+                f"{files.folder} holds a run of other networks, optimisers, patients or seed; choose another --out, "
                 "or the configuration that it was started with."
             )
     try:
@@ -284,11 +284,11 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
-    """What must agree for a run to be the same one; steps, rates, losses and batch sizes may be changed to go on."""
+    """What must agree for a run to be the same one; steps, rates, losses and how patches are made may be changed to go on."""
     return {
         "levels": [{key: level[key] for key in ("network", "predicts", "sees")} for level in record["levels"]],
         "muon": [level["muon_rate"] > 0 for level in record["levels"]],  # one optimiser's memory is nothing to another
-        "data": {key: value for key, value in record["data"].items() if key != "batch_size"},
+        "split": [record["data"][part] for part in ("validate", "test")],
         "seed": record["seed"],
     }
 

@@ -9,8 +9,10 @@ import pytest
 
 from LDCTDenoiseLib import Denoiser, load_model
 from LDCTDenoiseLib.cascade import SYSTEMS
+from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
+from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.ttf import task_transfer
-from LDCTDenoiseLib.metrics import ABDOMEN, hu_bias, psnr_of_arrays, tissue_mask
+from LDCTDenoiseLib.metrics import ABDOMEN, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
 from LDCTDenoiseLib.simulation import simulate_low_dose
 from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
 from LDCTDenoiseLib.simulation.phantom import EDGE_CYLINDERS, LIVER_HU, LOW_CONTRAST_DISCS, Phantom, make_phantom
@@ -76,7 +78,7 @@ def test_edges_keep_their_height(phantom: Phantom, denoised: np.ndarray) -> None
         assert denoised[inside].mean() == pytest.approx(cylinder.hu, abs=max(6, 0.03 * cylinder.hu))
 
 
-@pytest.mark.parametrize("dose", [0.5, 0.25])
+@pytest.mark.parametrize("dose", [0.5, 0.25, 0.1])
 def test_steep_edges_keep_their_sharpness(denoiser: Denoiser, dose: float) -> None:
     slice_ = make_phantom(1, 512)
     scans = Phantom(np.repeat(slice_.truth, 8, axis=0), slice_.spacing).scan(dose, seed=13, device="cpu")
@@ -86,7 +88,7 @@ def test_steep_edges_keep_their_sharpness(denoiser: Denoiser, dose: float) -> No
     denoised[:, rows, columns] = denoiser(np.ascontiguousarray(scans[:, rows, columns]))
     for cylinder in EDGE_CYLINDERS[2:]:  # 200 and 400 HU
         before, after = (task_transfer(volume, cylinder, slice_.spacing).falls_to(0.5) for volume in (scans, denoised))
-        assert after > 0.9 * before, cylinder.hu
+        assert after > 0.93 * before, cylinder.hu
 
 
 def assert_no_harm(denoiser: Denoiser, volume: np.ndarray, spacing: tuple[float, float]) -> None:
@@ -121,10 +123,24 @@ def test_a_real_normal_dose_volume_is_not_harmed(denoiser: Denoiser, abdomen: tu
     assert_no_harm(denoiser, *abdomen)
 
 
-@pytest.mark.parametrize(("dose", "kernel", "gain"), [(0.25, "soft", 1.5), (0.1, "sharp", 2.5)])
+@pytest.mark.parametrize(("dose", "kernel", "gain"), [(0.25, "soft", 2.5), (0.1, "sharp", 4.0)])
 def test_a_real_abdomen_gains(
     denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]], dose: float, kernel: str, gain: float
 ) -> None:
     full, spacing = abdomen
     low = simulate_low_dose(full, spacing, dose, kernel=kernel, seed=5, device="cpu")
     assert psnr_of_arrays(denoiser(low), full, ABDOMEN) > psnr_of_arrays(low, full, ABDOMEN) + gain
+
+
+@pytest.mark.parametrize(("name", "dose"), [("nlm", 0.25), ("curvature", 0.1)])
+def test_a_real_abdomen_has_less_error_than_by_a_filter_tuned_on_it(
+    denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]], name: str, dose: float
+) -> None:
+    """With the sharp kernel, whose noise is the easier one for filters."""
+    full, spacing = abdomen
+    low = simulate_low_dose(full, spacing, dose, kernel="sharp", seed=5, device="cpu")
+    pair = DosePair("abdomen", "abdomen", low, full, spacing, tuple(range(len(full))))
+    filtered = tuned_method(find_baseline(name), [pair]).apply(low, pair.noise_hu)
+    denoised = denoiser(low)
+    assert rmse(denoised, full) < rmse(filtered, full)
+    assert ssim(denoised, full, ABDOMEN) > ssim(filtered, full, ABDOMEN)

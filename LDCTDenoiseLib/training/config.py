@@ -110,7 +110,8 @@ class DataConfig:
         inserts: chance of each of three ellipses of known contrast in a patch (``inserts.py``); 0 adds none.
         slab: most neighbouring slices whose mean is the normal dose, drawn uniformly from 1; a mean has less noise of its own.
             Of volumes that get their noise inserted.
-        noise_from_elsewhere: chance that a patch gets the inserted noise of another place, of any such volume.
+        noise_from_elsewhere: chance that a patch gets the inserted noise of another place, of any such volume, if it is louder
+            there.
         validate, test: patients (file names without suffix) kept from training, when the data are a folder.
     """
 

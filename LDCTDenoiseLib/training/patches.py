@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -21,14 +20,6 @@ _DRAWS = 7
 """Random numbers of a patch: case, slice, row, column, dose, kernel, orientation."""
 _MIXING_DRAWS = 6
 """More of them: thickness of the slab, whether the noise is from elsewhere, and that place: case, slice, row, column."""
-
-
-class _Patch(NamedTuple):
-    case: Case
-    where: tuple[int, slice, slice]
-    sample: Sample
-    degradation: Degradation
-    orientation: int
 
 
 class PatchBatches(Dataset[Batch]):
@@ -90,18 +81,13 @@ class PatchBatches(Dataset[Batch]):
         if self.config.inserts:
             of_batch = rng.random((self.config.batch_size, DRAWS_PER_PATCH))
             inserts = of_batch[self.numbers.start : self.numbers.stop], self.config.inserts
-        mixing = rng.random((self.config.batch_size, _MIXING_DRAWS)) if self._mixes else None
-        patches = []
-        for number in self.numbers:
-            patch = self._patch(draws[number], [*self.seed, index, number])
-            patches.append(patch if mixing is None else self._mixed(patch, mixing[number]))
-        return collate([patch.sample for patch in patches], [patch.orientation for patch in patches], inserts)
+        mixing: list[np.ndarray | None] = [None] * self.config.batch_size
+        if self.config.slab > 1 or self.config.noise_from_elsewhere:
+            mixing = list(rng.random((self.config.batch_size, _MIXING_DRAWS)))
+        patches = [self._patch(draws[number], mixing[number], [*self.seed, index, number]) for number in self.numbers]
+        return collate([sample for sample, _ in patches], [orientation for _, orientation in patches], inserts)
 
-    @property
-    def _mixes(self) -> bool:
-        return bool(self._inserted) and (self.config.slab > 1 or self.config.noise_from_elsewhere > 0)
-
-    def _patch(self, draw: np.ndarray, seed: list[int]) -> _Patch:
+    def _patch(self, draw: np.ndarray, mixing: np.ndarray | None, seed: list[int]) -> tuple[Sample, int]:
         for attempt in range(_TRIES):
             if attempt:
                 draw = np.random.default_rng([*seed, attempt]).random(_DRAWS)
@@ -110,7 +96,11 @@ class PatchBatches(Dataset[Batch]):
             where = self._where(case, place)
             if np.count_nonzero(case.full[where] > AIR_BELOW_HU) >= TISSUE_SHARE * self.side**2:
                 degradation = Degradation.at(dose, kernel, self.config.dose_range)
-                return _Patch(case, where, case.sample(where, degradation), degradation, int(orientation * ORIENTATIONS))
+                if mixing is not None and isinstance(case, NoiseInsertedCase):
+                    sample: Sample = self._mixed(case, where, degradation, mixing)
+                else:
+                    sample = case.sample(where, degradation)
+                return sample, int(orientation * ORIENTATIONS)
         raise InputError("The training volumes hold hardly anything but air; check that they are CT in HU.")
 
     def _where(self, case: Case, place: Sequence[float]) -> tuple[int, slice, slice]:
@@ -120,21 +110,20 @@ class PatchBatches(Dataset[Batch]):
         row, column = (int(at * (length - self.side + 1)) for at, length in ((in_rows, rows), (in_columns, columns)))
         return int(in_slices * slices), slice(row, row + self.side), slice(column, column + self.side)
 
-    def _mixed(self, patch: _Patch, draw: np.ndarray) -> _Patch:
-        """A patch with inserted noise, as a slab, with the noise of elsewhere, or both."""
-        sample = patch.sample
-        if not isinstance(sample, InsertedSample):
-            return patch
+    def _mixed(
+        self, case: NoiseInsertedCase, where: tuple[int, slice, slice], degradation: Degradation, draw: np.ndarray
+    ) -> InsertedSample:
+        """A sample as a slab, with the noise of elsewhere where that is louder, or both."""
         thickness, elsewhere, in_case, *place = draw.tolist()
-        z, *region = patch.where
-        slab = patch.case.full[(slice(z, z + 1 + int(thickness * self.config.slab)), *region)]
-        sample = sample._replace(full=np.rint(slab.mean(axis=0)).astype(np.int16))
+        sample = case.sample(where, degradation)
         if elsewhere < self.config.noise_from_elsewhere:
-            case = self._inserted[int(in_case * len(self._inserted))]
-            other = case.sample(self._where(case, place), patch.degradation)
-            if other.noise.std(dtype=np.float32) > sample.noise.std(dtype=np.float32):
-                sample = sample._replace(noise=other.noise)
-        return patch._replace(sample=sample)
+            other = self._inserted[int(in_case * len(self._inserted))]
+            noise = other.sample(self._where(other, place), degradation).noise
+            if noise.std(dtype=np.float32) > sample.noise.std(dtype=np.float32):
+                sample = sample._replace(noise=noise)
+        z, *region = where
+        slab = case.full[(slice(z, z + 1 + int(thickness * self.config.slab)), *region)]
+        return sample._replace(full=np.rint(slab.mean(axis=0)).astype(np.int16))
 
 
 class ValidationSlices(Dataset[tuple[Batch, str]]):

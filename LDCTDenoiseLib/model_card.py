@@ -63,8 +63,6 @@ def _training_text(training: dict[str, Any]) -> str:
             )
         if loss.get("adversarial"):
             terms.append(f"{loss['adversarial']:g} * Wasserstein critic")
-        if loss.get("edge_bias"):
-            terms.append(f"{loss['edge_bias']:g} * squared bias on steep edges")
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
         if level.get("muon_rate"):

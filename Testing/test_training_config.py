@@ -116,8 +116,6 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
         ),
         ({"levels": [MINIMAL_LEVEL | {"weights": "mean"}]}, "weights must be last or best"),
         ({"levels": [MINIMAL_LEVEL | {"gradient_clip": -1}]}, "gradient_clip must not be negative"),
-        ({"levels": [MINIMAL_LEVEL | {"loss": {"edge_bias": -1}}]}, "edge_bias must not be negative"),
-        ({"levels": [MINIMAL_LEVEL | {"loss": {"edge_bias": 1, "adversarial": 1}}]}, "do not go together"),
         ({"levels": [MINIMAL_LEVEL | {"precision": "bf16-mixed", "loss": {"adversarial": 1}}]}, 'needs precision "32"'),
         ({"validation_window": "lung"}, "validation_window must be one of C50/W400"),
         ({"steps_per_epoch": 3}, "multiple of steps_per_epoch"),

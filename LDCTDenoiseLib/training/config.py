@@ -30,9 +30,6 @@ class LossConfig:
         perceptual_from_step: first step that counts L_P; before it the MSE alone leads, at half the cost of a step.
         vgg_blocks: how many of VGG-16's blocks, from the first, L_P sums over (the paper: 4).
         vgg_window: [low, high] HU that VGG sees as [0, 1].
-        edge_bias: weight of the squared bias on steep edges of the normal dose (``edge_bias.py``), which keeps them as sharp
-            as they came; 0 leaves it out. Never divided by the noise. A step then sees each patch twice, the second time with
-            its noise mirrored.
         noise_weighted: divide each patch's loss by (SD of its inserted noise)^2 / 4 + (3 HU)^2, so that a batch of mixed
             doses is not ruled by its noisiest patches.
         adversarial: weight of a Wasserstein critic's opinion of the result (``adversarial.py``); 0 leaves it out.
@@ -45,7 +42,6 @@ class LossConfig:
     perceptual_from_step: int = 0
     vgg_blocks: int = 4
     vgg_window: tuple[float, float] = (-1024.0, 3071.0)
-    edge_bias: float = 0.0
     noise_weighted: bool = False
     adversarial: float = 0.0
     critic_steps: int = 4
@@ -198,8 +194,6 @@ class TrainingConfig:
                 (level.weights in ("last", "best"), f"level {number}: weights must be last or best"),
                 (level.patience >= 0, f"level {number}: patience must not be negative"),
                 (loss.mse > 0 or loss.perceptual > 0 or loss.adversarial > 0, f"level {number}: the loss has no term"),
-                (loss.edge_bias >= 0, f"level {number}: edge_bias must not be negative"),
-                (not (loss.edge_bias and loss.adversarial), f"level {number}: edge_bias and adversarial do not go together"),
                 (loss.critic_steps > 0, f"level {number}: critic_steps must be above 0"),
                 # The critic's updates are steps of their own, without the trainer's help.
                 (

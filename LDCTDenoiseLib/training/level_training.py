@@ -17,7 +17,6 @@ from ..metrics import Window, psnr
 from ..networks import DenoisingNetwork
 from ..networks.layers import without_autocast
 from .config import LevelConfig
-from .edge_bias import edge_bias, mirrored
 from .perceptual import PerceptualLoss
 
 VALIDATION_PSNR = "psnr_db"
@@ -132,12 +131,11 @@ class LevelTraining(LightningModule):
     def loss(self, result: torch.Tensor, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
         """Loss of a result in network units against normal dose in HU; ``low`` gives the noise for the weights.
 
-        With ``edge_bias``, the second half of each is the first with its noise mirrored (``edge_bias.mirrored``).
         ``all_terms`` counts L_P, or not, whatever the step.
         """
         settings = self.config.loss
-        error = result.float() - DEFAULT_SCALE.to_unit(full)
-        loss = settings.mse * error.square().mean(dim=(1, 2, 3))
+        squared = (result.float() - DEFAULT_SCALE.to_unit(full)).square()
+        loss = settings.mse * squared.mean(dim=(1, 2, 3))
         (perceptual,) = self._perceptual
         if all_terms is None:
             all_terms = perceptual is not None and self.global_step >= settings.perceptual_from_step
@@ -148,9 +146,6 @@ class LevelTraining(LightningModule):
             inserted_variance = (low - full).var(dim=(1, 2, 3))
             expected = (inserted_variance / 4 + ERROR_FLOOR_HU**2) / DEFAULT_SCALE.width**2
             loss = loss / expected
-        if settings.edge_bias:
-            # Not divided by the noise: an edge is to be as sharp at a low dose as at a high one.
-            loss = loss + settings.edge_bias * edge_bias(error, full)
         return loss.mean()
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:
@@ -160,8 +155,6 @@ class LevelTraining(LightningModule):
 
     def step_loss(self, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
         """Loss of a step on a batch in HU, with its halo; ``all_terms`` as in ``loss``."""
-        if self.config.loss.edge_bias:
-            full, low = mirrored(full, low)
         result = self.denoise(low, self.halo)
         return self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
 

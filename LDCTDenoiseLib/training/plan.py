@@ -127,7 +127,7 @@ def _memory(device: torch.device) -> str:
 
 def _loss_in_words(level: LevelConfig) -> str:
     loss = level.loss
-    weights = {"MSE": loss.mse, "L_P": loss.perceptual, "critic": loss.adversarial, "edge bias": loss.edge_bias}
+    weights = {"MSE": loss.mse, "L_P": loss.perceptual, "critic": loss.adversarial}
     return "loss " + " + ".join(f"{weight:g} {name}" for name, weight in weights.items() if weight)
 
 

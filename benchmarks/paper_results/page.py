@@ -31,8 +31,7 @@ TEXTURE = {"noise SD, HU": (NOISE, "{:.1f}"), "NPS mean, per cm": (NPS_MEAN, "{:
 YES, IN_PART, NO, SAME = "yes", "in part", "no", "no difference"
 COMPARED = {**QUALITY, "NPS mean, per cm": (NPS_MEAN, "{:.2f}")}
 _ATTACHED = {
-    "report.html": "the report of `ldctdenoise evaluate` at blend 1, which needs nothing beside it",
-    "summary.json": "its figures",
+    "summary.json": "the figures of the report of `ldctdenoise evaluate` at blend 1",
     "patients.csv": "per patient",
     "slices.csv": "per slice",
     "results.json": "the figures of this page",
@@ -300,7 +299,7 @@ def _trainings(results: Results) -> str:
 
 
 def _loss(loss: Mapping[str, Any]) -> str:
-    named = {"mse": "MSE", "perceptual": "L_P", "adversarial": "critic", "edge_bias": "edge bias"}
+    named = {"mse": "MSE", "perceptual": "L_P", "adversarial": "critic"}
     return " + ".join(name if loss[key] == 1 else f"{loss[key]:g} {name}" for key, name in named.items() if loss.get(key))
 
 
@@ -321,7 +320,10 @@ def _figures(folder: Path) -> list[str]:
 
 def _files(folder: Path) -> list[str]:
     there = [f"- [{name}]({name}): {what}" for name, what in _ATTACHED.items() if (folder / name).exists()]
-    return ["## Files", "\n".join(there)] if there else []
+    if not there:
+        return []
+    page = "- `report.html`: the report itself, one page with pictures; `make results` writes it, the repository does not hold it"
+    return ["## Files", "\n".join([page, *there])]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

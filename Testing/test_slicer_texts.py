@@ -12,7 +12,7 @@ from Testing.slicer_panel import MODULE, Panel
 
 UI = ElementTree.parse(MODULE.parent / "Resources" / "UI" / "LDCTDenoise.ui")
 SOURCES = sorted(MODULE.parent.rglob("*.py"))
-_SAYS = {"InputError", "LDCTDenoiseError", "WorkerError", "_say", "_endRun", "_endExport", "setText", "setToolTip",
+_SAYS = {"InputError", "LDCTDenoiseError", "WorkerError", "say", "_end", "setText", "setToolTip",
          "addItem", "insertItem", "skipTest", "delayDisplay", "confirmOkCancelDisplay", "errorDisplay", "infoDisplay",
          "warningDisplay", "getOpenFileName", "getExistingDirectory", "SetName"}  # fmt: skip
 _TEXT_PROPERTIES = {"text", "toolTip", "title", "helpText", "acknowledgementText", "placeholderText", "windowTitle"}
@@ -115,6 +115,6 @@ def test_the_translator_gets_plain_literals(path: Path) -> None:
 def test_the_check_for_bare_texts_finds_some(tmp_path: Path) -> None:
     source = tmp_path / "example.py"
     source.write_text(
-        'label.text = "Two words"\nself._say(f"Sum {x} of all")\nraise InputError("No volume")\nself._say(_("Fine here"))\n'
+        'label.text = "Two words"\nself.say(f"Sum {x} of all")\nraise InputError("No volume")\nself.say(_("Fine here"))\n'
     )
     assert len(bare_texts(source)) == 3

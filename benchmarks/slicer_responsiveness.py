@@ -69,14 +69,15 @@ class Watch:
 def run(application: Any, widget: Any) -> dict[str, float]:
     """Press Apply, wait for the end, tell what was measured."""
     watch = Watch()
-    progress, started = widget._onProgress, widget._onStarted
-    widget._onProgress = lambda done, total: (watch.slice_done(done, total), progress(done, total))
-    widget._onStarted = lambda message: (watch.began(), started(message))
+    section = widget.panel.run
+    progress, started = section.onProgress, section.onStarted
+    section.onProgress = lambda done, total: (watch.slice_done(done, total), progress(done, total))
+    section.onStarted = lambda message: (watch.began(), started(message))
     start = time.perf_counter()
     widget.ui.applyButton.click()
     application.wait_until(lambda: not widget.ui.cancelButton.enabled, PATIENCE_S, "the end of the run")
     watch.stop()
-    del widget._onProgress, widget._onStarted
+    del section.onProgress, section.onStarted
     if not widget.ui.statusLabel.text.startswith("Done"):
         raise RuntimeError(widget.ui.statusLabel.text)
     a_slice = (watch.slices[-1] - watch.slices[0]) / (len(watch.slices) - 1)
@@ -109,7 +110,7 @@ def main() -> None:
     options = parser.parse_args()
     application = start_application()
     widget = application.load_module("LDCTDenoise/LDCTDenoise.py").widgetRepresentation().self()
-    node = widget._parameterNode
+    node = widget.panel.node
     node.inputVolume = add_volume()
     application.choose(widget.ui.noiseMapSelector, "Create new Noise map")
     node.region, node.firstSlice, node.lastSlice = "range", FIRST, LAST

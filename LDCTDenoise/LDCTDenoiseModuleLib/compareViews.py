@@ -1,5 +1,9 @@
 """Input, output and noise map side by side in linked views."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -18,17 +22,22 @@ _ITEM = (
 class CompareViews:
     """Switches the window to the comparison and back."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._layoutBefore = None
         self._inputID = None
 
     @property
-    def shown(self):
+    def shown(self) -> bool:
         """Whether the comparison is on the screen; the user may have chosen another layout meanwhile."""
         manager = slicer.app.layoutManager()
         return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() == LAYOUT_ID
 
-    def show(self, inputNode, outputNode, noiseMapNode):
+    def show(
+        self,
+        inputNode: slicer.vtkMRMLScalarVolumeNode,
+        outputNode: slicer.vtkMRMLScalarVolumeNode,
+        noiseMapNode: slicer.vtkMRMLScalarVolumeNode | str | None,
+    ) -> bool:
         """Show the volumes side by side; without a noise map two views have something to show.
 
         Returns:
@@ -51,7 +60,7 @@ class CompareViews:
             logic.FitSliceToAll()
         return True
 
-    def _switch(self, layoutNode):
+    def _switch(self, layoutNode: Any) -> None:
         if self.shown:
             return
         if not layoutNode.IsLayoutDescription(LAYOUT_ID):
@@ -60,7 +69,7 @@ class CompareViews:
         self._layoutBefore = layoutNode.GetViewArrangement()
         layoutNode.SetViewArrangement(LAYOUT_ID)
 
-    def hide(self):
+    def hide(self) -> None:
         """Give the window its earlier layout back."""
         if self.shown and self._layoutBefore is not None:
             slicer.app.layoutManager().layoutLogic().GetLayoutNode().SetViewArrangement(self._layoutBefore)

@@ -1,11 +1,20 @@
 """Slices through the worker and back, as steps of an ``EventLoopTask``."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
 
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, chunks, copy_in_chunks
+
+from .eventLoopTask import Steps
+
+if TYPE_CHECKING:
+    from .workerProcess import Worker
 
 
 @dataclass
@@ -22,8 +31,18 @@ class Settings:
 
 
 def denoiseSlices(
-    worker, hu, denoised, spacing, settings, *, slices=None, reference=None, compare=False, progress=None, started=None
-):
+    worker: Worker,
+    hu: np.ndarray,
+    denoised: np.ndarray,
+    spacing: Sequence[float],
+    settings: Settings,
+    *,
+    slices: tuple[int, int] | None = None,
+    reference: np.ndarray | None = None,
+    compare: bool = False,
+    progress: Callable[[int, int], Any] | None = None,
+    started: Callable[[dict[str, Any]], Any] | None = None,
+) -> Steps:
     """Steps that denoise (slices, rows, columns) into an array of the same shape; they return the worker's result.
 
     Args:
@@ -60,24 +79,24 @@ def denoiseSlices(
         folder.remove()
 
 
-def subtractInSteps(hu, denoised, noise):
+def subtractInSteps(hu: np.ndarray, denoised: np.ndarray, noise: np.ndarray) -> Steps:
     """Steps that fill an array with what was removed: input minus output."""
     for part in chunks(noise.shape, noise.itemsize):
         np.subtract(hu[part], denoised[part], out=noise[part], casting="unsafe", dtype=noise.dtype)
         yield
 
 
-def noiseType(dtype):
+def noiseType(dtype: np.dtype) -> np.dtype:
     """A voxel type that holds the differences of two images of a type: signed."""
     return np.result_type(dtype, np.int16) if np.issubdtype(dtype, np.integer) else dtype
 
 
-def _share(folder, name, voxels):
+def _share(folder: ExchangeFolder, name: str, voxels: np.ndarray) -> Steps:
     array = folder.allocate(name, voxels.shape, voxels.dtype)
     yield from copy_in_chunks(voxels, array.map("r+"))
     return array
 
 
-def _nothing():
+def _nothing() -> Steps:
     return None
     yield

@@ -1,8 +1,9 @@
 """A run: a volume, or every frame of a sequence, denoised into new voxels that reach the scene only when all are there."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
@@ -12,7 +13,7 @@ from slicer.util import VTKObservationMixin
 from LDCTDenoiseLib.errors import InputError, WorkerError
 
 from .computation import Settings, denoiseSlices, noiseType, subtractInSteps
-from .eventLoopTask import EventLoopTask
+from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import (
     addVolume,
     centreWindowOnZero,
@@ -22,30 +23,16 @@ from .outputNodes import (
     noiseMapName,
     record,
 )
+from .runCallbacks import RunCallbacks
+from .runOutcome import RunOutcome
 from .sequences import browserOf, framesOf, sequenceOf, showSequence
 from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
 
+if TYPE_CHECKING:
+    from .workerProcess import Worker
+
 NEW = "new"
 """In place of a node: make one when the result is there."""
-
-
-@dataclass
-class Callbacks:
-    """Who hears of a run. Exactly one of ``finished`` (result dictionary) and ``failed`` (exception) is called, once."""
-
-    progress: Callable[[int, int], Any] = lambda done, total: None
-    started: Callable[[dict], Any] = lambda message: None
-    finished: Callable[[dict], Any] = lambda result: None
-    failed: Callable[[Exception], Any] = lambda error: None
-
-
-@dataclass
-class Outcome:
-    """Voxels of one volume, not yet in the scene."""
-
-    image: vtk.vtkImageData
-    noise: vtk.vtkImageData | None
-    result: dict = field(default_factory=dict)
 
 
 class DenoiseRun(VTKObservationMixin):
@@ -72,16 +59,16 @@ class DenoiseRun(VTKObservationMixin):
 
     def __init__(
         self,
-        worker,
-        inputNode,
-        outputNode,
+        worker: Worker,
+        inputNode: slicer.vtkMRMLScalarVolumeNode,
+        outputNode: slicer.vtkMRMLScalarVolumeNode,
         settings: Settings,
-        callbacks: Callbacks,
-        slices=None,
-        noiseMapNode=None,
-        referenceNode=None,
-        allFrames=False,
-    ):
+        callbacks: RunCallbacks,
+        slices: tuple[int, int] | None = None,
+        noiseMapNode: slicer.vtkMRMLScalarVolumeNode | str | None = None,
+        referenceNode: slicer.vtkMRMLScalarVolumeNode | None = None,
+        allFrames: bool = False,
+    ) -> None:
         VTKObservationMixin.__init__(self)
         if worker.run is not None and worker.run.running:
             raise WorkerError(_("A volume is being denoised already; wait for it or cancel it."))
@@ -98,60 +85,61 @@ class DenoiseRun(VTKObservationMixin):
         self._worker = worker
         self._settings = settings
         self._callbacks = callbacks
-        self._slices = tuple(slices) if slices else (0, sliceCount(inputNode))
+        first, stop = slices or (0, sliceCount(inputNode))
+        self._slices = (first, stop)
         self._inputID = inputNode.GetID()
         self._outputID = _idOf(outputNode)
         self._noiseMapID = _idOf(noiseMapNode)
         self._referenceID = _idOf(referenceNode)
         self._needed = {self._inputID, self._outputID, self._noiseMapID, self._referenceID} - {None, NEW}
         if allFrames:
-            self._needed |= {browserOf(inputNode).GetID(), sequenceOf(inputNode).GetID()}
-        self._ended = None
+            self._needed |= {node.GetID() for node in (browserOf(inputNode), sequenceOf(inputNode)) if node is not None}
+        self._ended: Exception | None = None
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
         worker.run = self
         self._task = EventLoopTask(self._sequenceSteps() if allFrames else self._volumeSteps(), self._finished, self._failed)
 
     @property
-    def running(self):
+    def running(self) -> bool:
         return self._task.running
 
-    def cancel(self):
+    def cancel(self) -> None:
         """End the run within two seconds; ``failed`` hears of it."""
         self._task.cancel()
 
-    def abort(self):
+    def abort(self) -> None:
         """End the run at once and silently."""
         self.removeObservers()
         self._task.abort()
 
-    def _onSceneClose(self, *_args):
+    def _onSceneClose(self, *_args: Any) -> None:
         self._end(InputError(_("The scene was closed during the run; nothing was changed.")))
 
-    def _onNodeRemoved(self, *_args):
+    def _onNodeRemoved(self, *_args: Any) -> None:
         if any(slicer.mrmlScene.GetNodeByID(nodeID) is None for nodeID in self._needed):
             self._end(InputError(_("A volume of this run was deleted while it was going on; nothing was changed.")))
 
-    def _tell(self, callback, *told):
+    def _tell(self, callback: Callable[..., Any], *told: Any) -> None:
         """A callback of a script that fails ends the run: silence instead would look like a worker that hangs."""
         try:
             callback(*told)
         except Exception as error:
             self._end(error)
 
-    def _end(self, reason):
+    def _end(self, reason: Exception) -> None:
         self._ended = self._ended or reason
         self._task.cancel()
 
-    def _finished(self, result):
+    def _finished(self, result: dict[str, Any]) -> None:
         self.removeObservers()
         self._callbacks.finished(result)
 
-    def _failed(self, error):
+    def _failed(self, error: Exception) -> None:
         self.removeObservers()
         self._callbacks.failed(self._ended or error)
 
-    def _volumeSteps(self):
+    def _volumeSteps(self) -> Steps:
         outcome = yield from self._compute(
             self._target(self._inputID), lambda done, total: self._tell(self._callbacks.progress, done, total)
         )
@@ -168,14 +156,14 @@ class DenoiseRun(VTKObservationMixin):
             centreWindowOnZero(noiseMap)
         return {**outcome.result, "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
 
-    def _sequenceSteps(self):
+    def _sequenceSteps(self) -> Steps:
         inputNode = self._target(self._inputID)
         frames = framesOf(inputNode)
         outcomes = []
         for number, frame in enumerate(frames):
             checkInput(frame)
 
-            def progress(done, total, number=number):
+            def progress(done: int, total: int, number: Any = number) -> None:
                 self._tell(self._callbacks.progress, number * total + done, len(frames) * total)
 
             outcomes.append((yield from self._compute(frame, progress)))
@@ -196,8 +184,8 @@ class DenoiseRun(VTKObservationMixin):
         nodes = {"input": inputNode, "output": output, "noiseMap": None}
         return {**first, **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}
 
-    def _compute(self, node, progress):
-        """Steps that denoise one volume node; they return its ``Outcome``."""
+    def _compute(self, node: slicer.vtkMRMLScalarVolumeNode, progress: Callable[[int, int], Any]) -> Steps:
+        """Steps that denoise one volume node; they return its ``RunOutcome``."""
         source, axis, spacing = node.GetImageData(), sliceAxis(node), pixelSpacing(node)
         hu = slicesOf(source, axis)
         image = newImage(source, hu.dtype)
@@ -220,17 +208,17 @@ class DenoiseRun(VTKObservationMixin):
         if self._noiseMapID:
             noise = newImage(source, noiseType(hu.dtype))
             yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
-        return Outcome(image, noise, result)
+        return RunOutcome(image, noise, result)
 
-    def _target(self, nodeID):
+    def _target(self, nodeID: str | None) -> Any:
         return nodeID if nodeID in (None, NEW) else slicer.mrmlScene.GetNodeByID(nodeID)
 
 
-def _idOf(node):
+def _idOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     return node if node in (None, NEW) else node.GetID()
 
 
-def _checkOutput(node, inputNode, role):
+def _checkOutput(node: slicer.vtkMRMLScalarVolumeNode, inputNode: slicer.vtkMRMLScalarVolumeNode, role: str) -> None:
     if node is NEW:
         return
     if node is inputNode:
@@ -239,14 +227,14 @@ def _checkOutput(node, inputNode, role):
         raise InputError(_("The {role} must be a scalar volume; choose another.").format(role=role))
 
 
-def _checkSequence(inputNode, noiseMapNode):
+def _checkSequence(inputNode: slicer.vtkMRMLScalarVolumeNode, noiseMapNode: slicer.vtkMRMLScalarVolumeNode | str | None) -> None:
     if sequenceOf(inputNode) is None:
         raise InputError(_("{name} is not shown by a sequence; untick 'All frames'.").format(name=inputNode.GetName()))
     if noiseMapNode is not None:
         raise InputError(_("A noise map is made of one frame only; choose no noise map, or untick 'All frames'."))
 
 
-def _checkReference(node, inputNode):
+def _checkReference(node: slicer.vtkMRMLScalarVolumeNode, inputNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     checkInput(node)
     matrices = []
     for volume in (node, inputNode):

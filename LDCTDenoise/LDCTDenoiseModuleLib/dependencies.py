@@ -1,7 +1,10 @@
 """Python packages that Slicer does not bring: PyTorch through the PyTorch extension, the others through Slicer's packaging."""
 
+from __future__ import annotations
+
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -15,7 +18,7 @@ DICOM_REQUIREMENTS = RESOURCES / "requirements-dicom.txt"
 TORCH_VERSIONS = ">=2.1"
 
 
-def ensurePackages(path):
+def ensurePackages(path: Path) -> None:
     """Install what a requirements file names and is missing, after asking; to be called from a handler, never at import.
 
     Raises:
@@ -36,7 +39,7 @@ def ensurePackages(path):
         ) from error
 
 
-def _ensureInOldSlicer(path):
+def _ensureInOldSlicer(path: Path) -> None:
     """Slicer 5.10 has no ``slicer.packaging``."""
     missing = [line for line in _lines(path) if importlib.util.find_spec(_importName(line)) is None]
     if not missing:
@@ -47,7 +50,7 @@ def _ensureInOldSlicer(path):
     slicer.util.pip_install(" ".join(missing))
 
 
-def installTorch(askConfirmation):
+def installTorch(askConfirmation: bool) -> bool:
     """Install PyTorch through the PyTorch extension, which picks the build for this machine's GPU.
 
     Returns:
@@ -74,7 +77,7 @@ def installTorch(askConfirmation):
     return torch is not None
 
 
-def _packaging():
+def _packaging() -> Any:
     try:
         import slicer.packaging
     except ImportError:
@@ -82,10 +85,10 @@ def _packaging():
     return slicer.packaging
 
 
-def _lines(path):
+def _lines(path: Path) -> list[str]:
     return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _importName(requirement):
+def _importName(requirement: str) -> str:
     name = requirement.split(">")[0].split("=")[0].strip()
     return {"scikit-image": "skimage"}.get(name, name)

@@ -1,7 +1,10 @@
 """A denoised volume as a derived DICOM series, slice by slice with the headers of the series that its source was loaded from."""
 
+from __future__ import annotations
+
 import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -11,8 +14,12 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
 
+from .eventLoopTask import Steps
 from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE
 from .volumeArrays import checkInput, sliceAxis, slicesOf
+
+if TYPE_CHECKING:
+    from .workerProcess import Worker
 
 _FOLDER_NAME = "LDCTDenoise"
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
@@ -20,7 +27,7 @@ _SLICES_FIRST = 0
 """DICOM stacks slices along K, whatever way the patient lies."""
 
 
-def exportSteps(worker, volumeNode, folder):
+def exportSteps(worker: Worker, volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> Steps:
     """Steps that write a derived series; they return its SeriesInstanceUIDs.
 
     Args:
@@ -60,13 +67,13 @@ def exportSteps(worker, volumeNode, folder):
     return result["series"]
 
 
-def newFolder(parent):
+def newFolder(parent: str | Path) -> Path:
     """A folder name in ``parent`` that is not taken; nothing is made yet."""
     names = (_FOLDER_NAME if number == 1 else f"{_FOLDER_NAME} {number}" for number in itertools.count(1))
     return next(Path(parent) / name for name in names if not (Path(parent) / name).exists())
 
 
-def _made(node):
+def _made(node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
     read = {name: node.GetAttribute(ATTRIBUTE + name) for name in ("Model", "ModelHash", "Levels", "Strength", "Slices")}
     if None in read.values():
         raise InputError(
@@ -84,7 +91,7 @@ def _made(node):
     }
 
 
-def sourceFiles(node):
+def sourceFiles(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[list[Path], bool]:
     """The DICOM files that a result's source was loaded from, and whether Slicer's DICOM database knows them.
 
     Raises:
@@ -111,7 +118,7 @@ def sourceFiles(node):
     return files, False
 
 
-def _grid(node):
+def _grid(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """LPS of the first voxel of every slice, and the directions along rows and columns."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)

@@ -1,17 +1,23 @@
 """A long task cut into short turns of Slicer's event loop, so that the window stays alive."""
 
+from __future__ import annotations
+
 import time
 from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
 
 import qt
 
 from LDCTDenoiseLib.errors import DenoisingCancelled
 
+Steps = Generator[Any, None, Any]
+"""A task: yields None where it may be interrupted and ``WAIT`` where it waits; what it returns is its result."""
 TURN_S = 0.03
 WAIT = "wait"
 """Yielded by a task that waits for something outside: its next turn comes after some milliseconds, not at once."""
 _WAIT_MS = 20
-_ended = deque(maxlen=16)
+_ended: deque[qt.QTimer] = deque(maxlen=16)
 """Timers of tasks that ended: a QTimer must not be destroyed within its own signal, where a task ends."""
 
 
@@ -27,7 +33,7 @@ class EventLoopTask:
         failed: called with the exception that ended it.
     """
 
-    def __init__(self, steps, finished, failed):
+    def __init__(self, steps: Steps, finished: Callable[[Any], Any], failed: Callable[[Exception], Any]) -> None:
         self._steps = steps
         self._finished = finished
         self._failed = failed
@@ -38,22 +44,22 @@ class EventLoopTask:
         self._timer.connect("timeout()", self._turn)
         self._timer.start(0)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Raise ``DenoisingCancelled`` within the generator at its next turn."""
         self._cancelled = True
 
-    def abort(self):
+    def abort(self) -> None:
         """End the generator now, without calling anyone: the application goes down or the module is reloaded."""
         if self.running:
             self._stop()
             self._steps.close()
 
-    def _stop(self):
+    def _stop(self) -> None:
         self.running = False
         self._timer.stop()
         _ended.append(self._timer)
 
-    def _turn(self):
+    def _turn(self) -> None:
         end = time.monotonic() + TURN_S
         try:
             while True:
@@ -72,7 +78,7 @@ class EventLoopTask:
         except Exception as error:  # whatever it is, the panel must hear of it
             self._end(self._failed, error)
 
-    def _end(self, callback, value):
+    def _end(self, callback: Callable[..., Any], value: Any) -> None:
         if self.running:
             self._stop()
             callback(value)

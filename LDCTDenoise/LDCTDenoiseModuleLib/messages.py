@@ -1,5 +1,7 @@
 """Errors as sentences for the panel."""
 
+from __future__ import annotations
+
 import logging
 import re
 
@@ -9,17 +11,17 @@ from LDCTDenoiseLib.errors import LDCTDenoiseError, NotHUError
 from LDCTDenoiseLib.worker.client import JobError
 
 
-def breakable(text):
+def breakable(text: str) -> str:
     """Text that a label can wrap: Qt breaks long paths and names at slashes and hyphens only."""
     return re.sub(r"[^\s()]{30,}", lambda word: re.sub(r"(?<=[\\_.,])(?!\u200b)", "\u200b", word[0]), text)
 
 
-def messageOf(error):
+def messageOf(error: Exception) -> str:
     """What went wrong and what to do, in the panel's words."""
     return breakable(_sentenceOf(error))
 
 
-def _sentenceOf(error):
+def _sentenceOf(error: Exception) -> str:
     if isinstance(error, JobError) and error.kind == NotHUError.__name__:
         return _("{finding} Choose a CT in HU, or tick 'Treat as HU anyway' if it is one.").format(finding=error)
     if not isinstance(error, LDCTDenoiseError):

@@ -1,9 +1,16 @@
 """What a model is for, in a line."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from slicer.i18n import tr as _
 
+if TYPE_CHECKING:
+    from LDCTDenoiseLib.model_info import ModelInfo
 
-def modelText(info):
+
+def modelText(info: ModelInfo) -> str:
     """Purpose, levels and training of a model."""
     told = _("{purpose} {levels} level(s).").format(purpose=info.purpose, levels=len(info.levels))
     patients = info.training.get("patients")

@@ -1,31 +1,44 @@
 """Results as MRML nodes: same place, same patient, same look as the input, and a record of how they were made."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.version import __version__
 
+if TYPE_CHECKING:
+    from .computation import Settings
+
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"
 INSTANCE_UIDS = "DICOM.instanceUIDs"
 
 
-def denoisedName(inputNode):
+def denoisedName(inputNode: slicer.vtkMRMLScalarVolumeNode) -> str:
     return _("{name} denoised").format(name=inputNode.GetName())
 
 
-def noiseMapName(inputNode):
+def noiseMapName(inputNode: slicer.vtkMRMLScalarVolumeNode) -> str:
     return _("{name} noise map").format(name=inputNode.GetName())
 
 
-def addVolume(name):
+def addVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:
     """A new, empty volume in the scene; its name is made unique."""
     scene = slicer.mrmlScene
     return scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
 
 
-def fillOutput(node, inputNode, image, record):
+def fillOutput(
+    node: slicer.vtkMRMLScalarVolumeNode,
+    inputNode: slicer.vtkMRMLScalarVolumeNode,
+    image: vtk.vtkImageData,
+    record: Mapping[str, Any],
+) -> None:
     """Give a volume node its voxels at the input's place, with the input's look. The old voxels go in the same moment.
 
     Args:
@@ -44,13 +57,15 @@ def fillOutput(node, inputNode, image, record):
     placeBeside(inputNode, node)
 
 
-def tell(node, record):
+def tell(node: slicer.vtkMRMLScalarVolumeNode, record: Mapping[str, Any]) -> None:
     """Keep a record as attributes of a node."""
     for name, value in record.items():
         node.SetAttribute(ATTRIBUTE + name, None if value is None else str(value))
 
 
-def record(inputNode, settings, result, slices):
+def record(
+    inputNode: slicer.vtkMRMLScalarVolumeNode, settings: Settings, result: dict[str, Any], slices: tuple[int, int]
+) -> dict[str, Any]:
     """What is told about a result: everything needed to make it again. None takes away what an earlier result told."""
     return {
         "Model": result["model"],
@@ -67,7 +82,7 @@ def record(inputNode, settings, result, slices):
     }
 
 
-def copyGeometry(source, target):
+def copyGeometry(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Spacing, origin, directions and parent transform (the acquisition transform of a tilted series among them)."""
     matrix = vtk.vtkMatrix4x4()
     source.GetIJKToRASMatrix(matrix)
@@ -75,7 +90,7 @@ def copyGeometry(source, target):
     target.SetAndObserveTransformNodeID(source.GetTransformNodeID())
 
 
-def copyDisplay(source, target):
+def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Window, level and colours of the source."""
     shown = source.GetScalarVolumeDisplayNode()
     if shown is None:
@@ -92,14 +107,14 @@ def copyDisplay(source, target):
     target.SetAndObserveDisplayNodeID(display.GetID())
 
 
-def centreWindowOnZero(node):
+def centreWindowOnZero(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """A noise map is grey where nothing was removed."""
     display = node.GetScalarVolumeDisplayNode()
     if display is not None:
         display.SetWindowLevel(display.GetWindow(), 0)
 
 
-def placeBeside(source, target):
+def placeBeside(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Put a volume into the same study of the subject hierarchy as the source."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None:
@@ -116,7 +131,7 @@ def placeBeside(source, target):
         hierarchy.SetItemParent(own, parent)
 
 
-def showInSliceViews(node, fit=False):
+def showInSliceViews(node: slicer.vtkMRMLScalarVolumeNode, fit: bool = False) -> None:
     """Put a volume into all slice views; without a window nothing happens.
 
     Args:

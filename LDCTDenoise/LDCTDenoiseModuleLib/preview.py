@@ -1,5 +1,10 @@
 """The slice shown in the Red view, denoised and laid over the input; gone without a trace when it is switched off."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import slicer
 import vtk
@@ -9,16 +14,20 @@ from slicer.util import VTKObservationMixin
 from LDCTDenoiseLib.errors import InputError
 
 from .computation import denoiseSlices
-from .eventLoopTask import EventLoopTask
+from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import copyDisplay
 from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
+
+if TYPE_CHECKING:
+    from .computation import Settings
+    from .workerProcess import Worker
 
 RED_SLICE = "vtkMRMLSliceNodeRed"
 RED_COMPOSITE = "vtkMRMLSliceCompositeNodeRed"
 _PARALLEL = 0.999
 
 
-def shownSlice(volumeNode, sliceNode):
+def shownSlice(volumeNode: slicer.vtkMRMLScalarVolumeNode, sliceNode: slicer.vtkMRMLSliceNode) -> int:
     """Index of the volume's slice in the middle of a slice view.
 
     Raises:
@@ -31,7 +40,7 @@ def shownSlice(volumeNode, sliceNode):
     volumeNode.GetRASToIJKMatrix(rasToIJK)
     axis = 2 - sliceAxis(volumeNode)
 
-    def place(point):
+    def place(point: Any) -> float:
         return rasToIJK.MultiplyPoint([*toLocal.TransformPoint(sliceToRAS.MultiplyPoint([*point, 1])[:3]), 1])[axis]
 
     # The plane is the volume's own when walking 100 mm within it stays on one slice.
@@ -53,34 +62,34 @@ class Preview(VTKObservationMixin):
         failed: called with an exception.
     """
 
-    def __init__(self, worker, shown, failed):
+    def __init__(self, worker: Worker, shown: Callable[[int, dict[str, Any]], Any], failed: Callable[[Exception], Any]) -> None:
         VTKObservationMixin.__init__(self)
         self._worker = worker
         self._shown = shown
         self._failed = failed
-        self._task = None
-        self._wanted = None
-        self._node = None
-        self._index = None
-        self._previous = None
+        self._task: EventLoopTask | None = None
+        self._wanted: tuple[str, int, Settings] | None = None
+        self._node: Any = None
+        self._index: int | None = None
+        self._previous: tuple[str | None, str | None, float] | None = None
         self.opacity = 1.0
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
 
     @property
-    def running(self):
+    def running(self) -> bool:
         return self._task is not None and self._task.running
 
     @property
-    def index(self):
+    def index(self) -> int | None:
         """Index of the slice on the screen; None when there is none."""
         return self._index
 
     @property
-    def volumeID(self):
+    def volumeID(self) -> str | None:
         """ID of the volume whose slices are wanted; None when none are."""
         return self._wanted[0] if self._wanted else None
 
-    def show(self, volumeNode, settings):
+    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, settings: Settings) -> None:
         """Denoise the slice that the Red view shows, and lay it over.
 
         Raises:
@@ -97,18 +106,19 @@ class Preview(VTKObservationMixin):
         if not self.running:
             self._start()
 
-    def _start(self):
+    def _start(self) -> None:
         wanted = self._wanted
+        assert wanted is not None
         self._task = EventLoopTask(self._steps(*wanted), lambda result: self._onFinished(wanted, result), self._onFailed)
 
-    def setOpacity(self, opacity):
+    def setOpacity(self, opacity: float) -> None:
         """Fade between the input (0) and the preview (1)."""
         self.opacity = opacity
         composite = slicer.mrmlScene.GetNodeByID(RED_COMPOSITE)
         if composite is not None and self._node is not None:
             composite.SetForegroundOpacity(opacity)
 
-    def clear(self):
+    def clear(self) -> None:
         """Take the preview away and give the view back what it showed."""
         self._wanted = None
         composite = slicer.mrmlScene.GetNodeByID(RED_COMPOSITE)
@@ -125,17 +135,17 @@ class Preview(VTKObservationMixin):
         self._node = None
         self._index = None
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         """The panel goes away."""
         if self._task is not None:
             self._task.abort()
         self.clear()
         self.removeObservers()
 
-    def _onSceneClose(self, *_args):
+    def _onSceneClose(self, *_args: Any) -> None:
         self.clear()
 
-    def _onFinished(self, computed, result):
+    def _onFinished(self, computed: tuple[str, int, Settings], result: dict[str, Any]) -> None:
         if self._wanted is None:
             return
         if self._wanted is not computed:
@@ -143,11 +153,11 @@ class Preview(VTKObservationMixin):
         else:
             self._shown(computed[1], result)
 
-    def _onFailed(self, error):
+    def _onFailed(self, error: Exception) -> None:
         if self._wanted is not None:
             self._failed(error)
 
-    def _steps(self, volumeID, index, settings):
+    def _steps(self, volumeID: str, index: int, settings: Settings) -> Steps:
         volumeNode = slicer.mrmlScene.GetNodeByID(volumeID)
         axis = sliceAxis(volumeNode)
         hu = np.array(slicesOf(volumeNode.GetImageData(), axis)[index : index + 1])
@@ -161,7 +171,7 @@ class Preview(VTKObservationMixin):
         self._lay(volumeNode, denoised, axis, index)
         return result
 
-    def _lay(self, volumeNode, denoised, axis, index):
+    def _lay(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, denoised: np.ndarray, axis: int, index: int) -> None:
         dimensions = list(volumeNode.GetImageData().GetDimensions())
         dimensions[2 - axis] = 1
         like = vtk.vtkImageData()

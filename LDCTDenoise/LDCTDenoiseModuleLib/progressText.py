@@ -1,5 +1,7 @@
 """How far a run is, in words: slices done, speed, time left."""
 
+from __future__ import annotations
+
 import time
 
 from slicer.i18n import tr as _
@@ -12,15 +14,15 @@ class Progress:
         device: a sentence about where it is computed, shown with the rest.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.device = ""
-        self._first = None
+        self._first: tuple[float, int] | None = None
 
-    def start(self):
+    def start(self) -> None:
         self._first = None
         self.device = ""
 
-    def text(self, done, total):
+    def text(self, done: int, total: int) -> str:
         now = time.monotonic()
         if self._first is None:
             self._first = (now, done)
@@ -34,7 +36,7 @@ class Progress:
         return f"{told}. {self.device}".strip()
 
 
-def _duration(seconds):
+def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes:
         return _("{minutes} min {seconds} s").format(minutes=minutes, seconds=rest)

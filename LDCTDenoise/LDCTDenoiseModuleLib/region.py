@@ -1,8 +1,11 @@
 """Which slices to denoise: a range, or those that a region of interest covers."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
+import slicer
 import vtk
 from slicer import vtkMRMLTransformNode
 from slicer.i18n import tr as _
@@ -14,7 +17,7 @@ from .volumeArrays import sliceAxis, sliceCount
 WHOLE, RANGE, ROI = "whole", "range", "roi"
 
 
-def slicesOfRange(first, last, volumeNode):
+def slicesOfRange(first: int, last: int, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[int, int]:
     """Zero-based half-open range of the slices first to last (both included), as the panel shows them.
 
     Raises:
@@ -30,7 +33,7 @@ def slicesOfRange(first, last, volumeNode):
     return first, last + 1
 
 
-def slicesOfROI(roiNode, volumeNode):
+def slicesOfROI(roiNode: slicer.vtkMRMLMarkupsROINode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[int, int]:
     """Zero-based half-open range of the slices whose centres an ROI contains, whatever way the ROI is turned.
 
     Raises:

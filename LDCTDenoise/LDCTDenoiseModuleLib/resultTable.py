@@ -1,11 +1,15 @@
 """The figures of a run as a small table."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from slicer.i18n import tr as _
 
 _NO_FIGURE = "&ndash;"
 
 
-def resultTable(result):
+def resultTable(result: dict[str, Any]) -> str:
     """Rich text: noise before and after, shift of the mean, quality against the reference, time and device."""
     figures = result["comparison"]
     rows = [("", _("Before"), _("After"))]
@@ -30,5 +34,5 @@ def resultTable(result):
     return f"<table cellspacing='0' cellpadding='3'>{lines}</table>"
 
 
-def _number(value, pattern):
+def _number(value: Any, pattern: str) -> str:
     return _NO_FIGURE if value is None else pattern.format(value)

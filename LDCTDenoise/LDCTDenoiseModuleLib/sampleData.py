@@ -1,5 +1,12 @@
 """Sample data: a phantom at a quarter of a usual dose, and Slicer's CTChest with a quarter of its dose."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -7,9 +14,14 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.errors import LDCTDenoiseError
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
 
+from .eventLoopTask import Steps
 from .messages import messageOf
 from .outputNodes import copyDisplay, copyGeometry, placeBeside, showInSliceViews
 from .volumeArrays import newImage, pixelSpacing, sliceAxis, slicesOf
+
+if TYPE_CHECKING:
+    from .denoisingLogic import DenoisingLogic
+    from .workerProcess import Worker
 
 DOSE = 0.25
 PHANTOM_SHAPE = (8, 512, 512)
@@ -19,7 +31,7 @@ CHEST = "CTChest (simulated quarter dose)"
 _WINDOW, _LEVEL = 400, 50
 
 
-def register(makeLogic, icons):
+def register(makeLogic: Callable[[], DenoisingLogic], icons: Path) -> None:
     """Tell Slicer's Sample Data module what there is; nothing is computed or downloaded until it is asked for.
 
     Args:
@@ -43,7 +55,7 @@ def register(makeLogic, icons):
         )
 
 
-def _show(make):
+def _show(make: Callable[[], slicer.vtkMRMLScalarVolumeNode]) -> slicer.vtkMRMLScalarVolumeNode | None:
     """Make a sample and show it, as Slicer does with samples that it downloads; say so when it cannot be made."""
     try:
         node = make()
@@ -54,17 +66,17 @@ def _show(make):
     return node
 
 
-def _chest():
+def _chest() -> slicer.vtkMRMLScalarVolumeNode:
     import SampleData
 
     return SampleData.SampleDataLogic().downloadCTChest()
 
 
-def phantomSteps(worker, shape=PHANTOM_SHAPE):
+def phantomSteps(worker: Worker, shape: tuple[int, int, int] = PHANTOM_SHAPE) -> Steps:
     """Steps that scan the library's phantom; they return the new volume node."""
     folder = ExchangeFolder(slicer.app.temporaryPath)
     try:
-        output = folder.allocate("output", shape, "int16")
+        output = folder.allocate("output", shape, np.dtype(np.int16))
         request = {"request": "phantom", "folder": str(folder.path), "output": output.as_message(), "dose": DOSE}
         result = yield from worker.do(request)
         image = vtk.vtkImageData()
@@ -88,7 +100,7 @@ def phantomSteps(worker, shape=PHANTOM_SHAPE):
     return node
 
 
-def simulateSteps(worker, source, dose=DOSE):
+def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: float = DOSE) -> Steps:
     """Steps that insert the noise of a dose fraction into a volume; they return the new volume node."""
     axis = sliceAxis(source)
     hu = slicesOf(source.GetImageData(), axis)

@@ -1,11 +1,16 @@
 """4D CT: the frames behind a volume that a sequence browser shows, and a new sequence of results."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import slicer
 
 from .outputNodes import SOURCE_REFERENCE, copyDisplay, placeBeside, tell
 
 
-def browserOf(volumeNode):
+def browserOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
     """The sequence browser that shows a volume as one of its proxies, or None."""
     browsers = slicer.mrmlScene.GetNodesByClass("vtkMRMLSequenceBrowserNode")
     if browsers is None:  # a Slicer without the Sequences module
@@ -18,26 +23,29 @@ def browserOf(volumeNode):
     return None
 
 
-def sequenceOf(volumeNode):
+def sequenceOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSequenceNode | None:
     """The sequence that a volume shows a frame of, or None."""
     browser = browserOf(volumeNode)
     return browser.GetSequenceNode(volumeNode) if browser else None
 
 
-def framesOf(volumeNode):
+def framesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLScalarVolumeNode]:
     """The volumes of the sequence that a volume shows a frame of, in order."""
-    sequence = sequenceOf(volumeNode)
+    sequence: Any = sequenceOf(volumeNode)
     return [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
 
 
-def showSequence(inputNode, volumes, name, record):
+def showSequence(
+    inputNode: slicer.vtkMRMLScalarVolumeNode, volumes: list[slicer.vtkMRMLScalarVolumeNode], name: str, record: Mapping[str, Any]
+) -> slicer.vtkMRMLScalarVolumeNode:
     """Add a sequence of result volumes beside the input's, played by the same browser.
 
     Returns:
         The volume node that shows its current frame.
     """
     scene = slicer.mrmlScene
-    browser, source = browserOf(inputNode), sequenceOf(inputNode)
+    browser: Any = browserOf(inputNode)
+    source: Any = sequenceOf(inputNode)
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
     sequence.SetIndexName(source.GetIndexName())
     sequence.SetIndexUnit(source.GetIndexUnit())

@@ -1,6 +1,9 @@
 """MRML volumes as numpy arrays whose first axis runs through the axial slices."""
 
+from __future__ import annotations
+
 import numpy as np
+import slicer
 import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
@@ -9,7 +12,7 @@ from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.orientation import axial_axis
 
 
-def checkInput(node):
+def checkInput(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Refuse what is no CT volume.
 
     Raises:
@@ -34,31 +37,31 @@ def checkInput(node):
         )
 
 
-def sliceAxis(node):
+def sliceAxis(node: slicer.vtkMRMLScalarVolumeNode) -> int:
     """Array axis (slowest first) of a volume node that runs through its axial slices, as the command line chooses it."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASDirectionMatrix(matrix)
     return axial_axis(np.array([[matrix.GetElement(row, column) for column in range(3)] for row in range(3)]))
 
 
-def pixelSpacing(node):
+def pixelSpacing(node: slicer.vtkMRMLScalarVolumeNode) -> list[float]:
     """(rows, columns) spacing in mm within an axial slice."""
     spacing = list(node.GetSpacing()[::-1])
     del spacing[sliceAxis(node)]
     return spacing
 
 
-def sliceCount(node):
+def sliceCount(node: slicer.vtkMRMLScalarVolumeNode) -> int:
     return node.GetImageData().GetDimensions()[2 - sliceAxis(node)]
 
 
-def slicesOf(image, axis):
+def slicesOf(image: vtk.vtkImageData, axis: int) -> np.ndarray:
     """View of an image's voxels, (slices, rows, columns); the image must outlive it."""
     voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
     return np.moveaxis(voxels, axis, 0)
 
 
-def newImage(like, dtype):
+def newImage(like: vtk.vtkImageData, dtype: np.dtype) -> vtk.vtkImageData:
     """An image of the same size with voxels of a numpy type, their values undefined."""
     image = vtk.vtkImageData()
     image.SetDimensions(like.GetDimensions())

@@ -1,0 +1,333 @@
+"""What the module does, for scripts and for the panel alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.errors import LDCTDenoiseError
+
+from . import dependencies, dicomExport, sampleData
+from .computation import Settings
+from .denoiseRun import NEW, DenoiseRun
+from .eventLoopTask import EventLoopTask
+from .preview import Preview
+from .runCallbacks import RunCallbacks
+from .volumeArrays import checkInput
+from .waiting import outcomeOf, runSteps
+from .workerProcess import sharedWorker
+
+
+class DenoisingLogic:
+    """Denoising, preview, export and set-up; the panel's buttons and a script's calls go the same way."""
+
+    def __init__(self) -> None:
+        self.worker = sharedWorker()
+
+    def getParameterNode(self) -> Any:
+        """The scene's parameter node, which the panel follows."""
+        raise NotImplementedError
+
+    def process(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        model: str | Path = "default",
+        blend: float = 1.0,
+        levels: int | None = None,
+        device: str = "auto",
+        slices: tuple[int, int] | None = None,
+        wait: bool = True,
+        precision: str = "auto",
+        batchSize: int | None = None,
+        force: bool = False,
+        noiseMap: slicer.vtkMRMLScalarVolumeNode | str | None = None,
+        reference: slicer.vtkMRMLScalarVolumeNode | None = None,
+        allFrames: bool = False,
+    ) -> Any:
+        """Denoise a volume; the window stays alive meanwhile.
+
+        Example for the Python console::
+
+            logic = LDCTDenoise.LDCTDenoiseLogic()
+            volume = slicer.util.getNode("CTChest")
+            output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Denoised")
+            logic.process(volume, output, blend=0.7)
+
+        Args:
+            inputVolume: scalar volume node, CT in HU.
+            outputVolume: scalar volume node; None makes a new one, "<input> denoised".
+            model: a shipped model's name, or a model file.
+            blend: weight of the denoised image, 0 to 1; the rest is the input.
+            levels: how many levels of the cascade to use; None is all.
+            device: "auto", "cuda", "cuda:N", "mps" or "cpu".
+            slices: zero-based half-open range (first, last + 1); the others are copied. None is all.
+            wait: False returns at once; see ``startProcess`` to hear of the end.
+            precision: "auto", "float32", "float16" or "bfloat16".
+            batchSize: slices computed together; None chooses by free memory.
+            force: denoise voxels that do not look like HU.
+            noiseMap: scalar volume node for what was removed; "new" makes one, None makes none.
+            reference: normal-dose volume on the same grid, to measure against.
+            allFrames: denoise every frame of the sequence that the input shows.
+
+        Returns:
+            A dictionary with ``input``, ``output``, ``noiseMap`` (nodes), ``slices``, ``device``, ``device_reason``, ``model``,
+            ``model_hash``, ``levels``, ``seconds`` and ``comparison``; without ``wait`` the run, which has ``running`` and
+            ``cancel()``.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the volume, an option or the machine does not allow it; nothing was
+                changed. ``DenoisingCancelled`` when somebody cancelled it.
+        """
+        outcome: list[Any] = []
+        run = self.startProcess(
+            inputVolume,
+            outputVolume,
+            model=model,
+            blend=blend,
+            levels=levels,
+            device=device,
+            slices=slices,
+            precision=precision,
+            batchSize=batchSize,
+            force=force,
+            noiseMap=noiseMap,
+            reference=reference,
+            allFrames=allFrames,
+            onFinished=outcome.append,
+            onFailed=outcome.append,
+        )
+        return outcomeOf(run, outcome) if wait else run
+
+    def startProcess(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        model: str | Path = "default",
+        blend: float = 1.0,
+        levels: int | None = None,
+        device: str = "auto",
+        slices: tuple[int, int] | None = None,
+        precision: str = "auto",
+        batchSize: int | None = None,
+        force: bool = False,
+        noiseMap: slicer.vtkMRMLScalarVolumeNode | str | None = None,
+        reference: slicer.vtkMRMLScalarVolumeNode | None = None,
+        allFrames: bool = False,
+        onProgress: Callable[[int, int], Any] | None = None,
+        onFinished: Callable[[dict[str, Any]], Any] | None = None,
+        onFailed: Callable[[Exception], Any] | None = None,
+    ) -> DenoiseRun:
+        """Begin to denoise a volume and return at once; the options are those of :meth:`process`.
+
+        Example for the Python console::
+
+            logic.startProcess(volume, None, onProgress=print, onFinished=lambda result: print(result["comparison"]))
+
+        Args:
+            onProgress: called with (slices done, slices to do).
+            onFinished: called with the dictionary that :meth:`process` returns.
+            onFailed: called with the exception; nothing was changed.
+
+        Returns:
+            The run, which has ``running`` and ``cancel()``.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the nodes cannot be used, or another run is going on.
+        """
+        settings = Settings(str(model), levels, blend, device, precision, batchSize, force)
+        callbacks = RunCallbacks()
+        callbacks.progress = onProgress or callbacks.progress
+        callbacks.finished = onFinished or callbacks.finished
+        callbacks.failed = onFailed or callbacks.failed
+        return self.startRun(
+            inputVolume,
+            NEW if outputVolume is None else outputVolume,
+            settings,
+            callbacks,
+            slices=slices,
+            noiseMap=noiseMap,
+            reference=reference,
+            allFrames=allFrames,
+        )
+
+    def startRun(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode | str,
+        settings: Settings,
+        callbacks: RunCallbacks,
+        *,
+        slices: tuple[int, int] | None = None,
+        noiseMap: slicer.vtkMRMLScalarVolumeNode | str | None = None,
+        reference: slicer.vtkMRMLScalarVolumeNode | None = None,
+        allFrames: bool = False,
+    ) -> DenoiseRun:
+        """Begin a run, after installing what it needs; the panel and :meth:`process` both end up here.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the nodes cannot be used, a package is missing, or another run is going on.
+        """
+        dependencies.ensurePackages(dependencies.REQUIREMENTS)
+        if reference is not None:
+            dependencies.ensurePackages(dependencies.REFERENCE_REQUIREMENTS)
+        return DenoiseRun(
+            self.worker,
+            inputVolume,
+            outputVolume,
+            settings,
+            callbacks,
+            slices=slices,
+            noiseMapNode=noiseMap,
+            referenceNode=reference,
+            allFrames=allFrames,
+        )
+
+    def cancel(self) -> None:
+        """End the run that is going on, if there is one, within two seconds; the scene stays as it was."""
+        if self.worker.run is not None:
+            self.worker.run.cancel()
+
+    def preview(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        model: str | Path = "default",
+        blend: float = 1.0,
+        levels: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        force: bool = False,
+    ) -> Preview:
+        """Denoise the slice that the Red view shows and lay it over the view.
+
+        Example for the Python console::
+
+            preview = logic.preview(slicer.util.getNode("CTChest"))
+            preview.setOpacity(0.5)
+            preview.cleanup()
+
+        Returns:
+            The preview: ``setOpacity(0..1)`` fades it, ``cleanup()`` takes it away without a trace.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the view or the volume does not allow it.
+        """
+        outcome: list[Any] = []
+        preview = self.newPreview(lambda index, result: outcome.append(result), outcome.append)
+        try:
+            preview.show(inputVolume, Settings(str(model), levels, blend, device, precision, None, force))
+            outcomeOf(preview, outcome)
+        except BaseException:
+            preview.cleanup()
+            raise
+        return preview
+
+    def newPreview(self, shown: Callable[[int, dict[str, Any]], Any], failed: Callable[[Exception], Any]) -> Preview:
+        """A preview that shows nothing yet, after installing what it needs; see :class:`Preview`.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: a package is missing.
+        """
+        dependencies.ensurePackages(dependencies.REQUIREMENTS)
+        return Preview(self.worker, shown, failed)
+
+    def exportToDICOM(self, outputVolume: slicer.vtkMRMLScalarVolumeNode, folder: str | Path) -> list[str]:
+        """Write a result as a DICOM series derived from the one its input was loaded from, and add it to Slicer's database.
+
+        Example for the Python console::
+
+            result = logic.process(slicer.util.getNode("3: Abdomen"), None)
+            logic.exportToDICOM(result["output"], "/path/to/new/folder")
+
+        Args:
+            outputVolume: a volume node that this module made.
+            folder: to make; every slice becomes a file with the geometry and patient of its source.
+
+        Returns:
+            The SeriesInstanceUIDs that were written.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the input was not loaded from DICOM, or the folder cannot be written.
+        """
+        series: list[str] = runSteps(self._exportSteps(outputVolume, folder))
+        return series
+
+    def startExport(
+        self,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode,
+        folder: str | Path,
+        onFinished: Callable[[list[str]], Any],
+        onFailed: Callable[[Exception], Any],
+    ) -> EventLoopTask:
+        """The same without waiting; the callbacks get the SeriesInstanceUIDs or the exception."""
+        return EventLoopTask(self._exportSteps(outputVolume, folder), onFinished, onFailed)
+
+    def _exportSteps(self, outputVolume: slicer.vtkMRMLScalarVolumeNode, folder: str | Path) -> Generator[Any, None, list[str]]:
+        dependencies.ensurePackages(dependencies.DICOM_REQUIREMENTS)
+        return dicomExport.exportSteps(self.worker, outputVolume, Path(folder))
+
+    def installPyTorch(self, askConfirmation: bool = True) -> bool:
+        """Install PyTorch through the PyTorch extension, which picks the build for this machine's GPU.
+
+        Example for the Python console::
+
+            LDCTDenoise.LDCTDenoiseLogic().installPyTorch()
+
+        Returns:
+            Whether it was installed; the user may decline.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the PyTorch extension is missing, or a run is going on.
+        """
+        if self.worker.run is not None and self.worker.run.running:
+            raise LDCTDenoiseError(_("A volume is being denoised; wait for it or cancel it, then install PyTorch."))
+        self.worker.shutdown()  # its files would be in use, and it would not see the new ones
+        return dependencies.installTorch(askConfirmation)
+
+    def deviceReport(self) -> dict[str, Any]:
+        """Which devices there are, and what PyTorch says.
+
+        Example for the Python console::
+
+            print(LDCTDenoise.LDCTDenoiseLogic().deviceReport())
+
+        Returns:
+            A dictionary: ``torch`` (version or None), ``torch_problem``, ``why_no_cuda``, ``devices`` (list of name and
+            label), ``threads``, ``python``, ``software``.
+        """
+        report: dict[str, Any] = runSteps(self._reportSteps())
+        return report
+
+    def startDeviceReport(
+        self, onFinished: Callable[[dict[str, Any]], Any], onFailed: Callable[[Exception], Any]
+    ) -> EventLoopTask:
+        """The same without waiting; the callbacks get the report or the exception."""
+        return EventLoopTask(self._reportSteps(), onFinished, onFailed)
+
+    def _reportSteps(self) -> Generator[Any, None, dict[str, Any]]:
+        return self.worker.do({"request": "report"})
+
+    def loadPhantom(self) -> slicer.vtkMRMLScalarVolumeNode:
+        """Scan the library's phantom at a quarter of a usual dose, into a new volume node, which is returned.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: PyTorch is missing, or the worker failed.
+        """
+        return runSteps(sampleData.phantomSteps(self.worker))
+
+    def simulateQuarterDose(self, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode:
+        """Insert the noise of a quarter of the dose into a normal-dose CT, into a new volume node, which is returned.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the volume is no CT in HU, PyTorch is missing, or the worker failed.
+        """
+        checkInput(volume)
+        return runSteps(sampleData.simulateSteps(self.worker, volume))
+
+    def shutdown(self) -> None:
+        """End the worker; the next call starts a fresh one."""
+        self.worker.shutdown()

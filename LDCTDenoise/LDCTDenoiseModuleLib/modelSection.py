@@ -1,0 +1,57 @@
+"""Which model denoises, how many levels of it, and how strongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.errors import LDCTDenoiseError
+from LDCTDenoiseLib.model_info import find_model, read_info, shipped_models
+
+from .messages import messageOf
+from .modelText import modelText
+from .panelSection import PanelSection, fileName, select
+
+PAPER_STRENGTH = 70.0
+
+
+class ModelSection(PanelSection):
+    """Model, levels and strength."""
+
+    def __init__(self, panel: Any) -> None:
+        super().__init__(panel)
+        for path in shipped_models():
+            info = read_info(path)
+            self.ui.modelCombo.addItem(info.name, info.name)
+        self.ui.modelCombo.addItem(_("From file..."), "")
+        self.ui.modelCombo.connect("activated(int)", self.onModelChosen)
+        self.ui.paperStrengthButton.connect("clicked(bool)", self.onPaperStrength)
+
+    def onModelChosen(self, *_args: Any) -> None:
+        """A cancelled file dialog changes nothing: the combo box goes back to the model that is set."""
+        chosen = self.ui.modelCombo.itemData(self.ui.modelCombo.currentIndex)
+        if not chosen:
+            chosen = qt.QFileDialog.getOpenFileName(
+                slicer.util.mainWindow(), _("Choose a model file"), "", _("Models (*.safetensors)")
+            )
+        if chosen and self.node is not None:
+            self.node.model = str(chosen)
+        self.panel.update()
+
+    def onPaperStrength(self, *_args: Any) -> None:
+        """Set the strength that the paper uses."""
+        if self.node is not None:
+            self.node.strength = PAPER_STRENGTH
+
+    def update(self, node: Any) -> None:
+        select(self.ui.modelCombo, node.model, fileName(node.model), before=_("From file..."))
+        try:
+            info = read_info(find_model(node.model))
+        except LDCTDenoiseError as error:
+            self.ui.modelInfoLabel.text = messageOf(error)
+            return
+        self.ui.modelInfoLabel.text = modelText(info)
+        self.ui.levelsSpin.maximum = max(len(info.levels), node.levels)

@@ -1,0 +1,119 @@
+"""The panel: assembles its sections and keeps them in step with the parameter node."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import vtk
+from slicer.util import VTKObservationMixin
+
+from .compareSection import CompareSection
+from .computation import Settings
+from .exportSection import ExportSection
+from .inputSection import InputSection
+from .modelSection import ModelSection
+from .previewSection import PreviewSection
+from .regionSection import RegionSection
+from .runSection import RunSection
+from .setupSection import SetupSection
+
+if TYPE_CHECKING:
+    from .denoisingLogic import DenoisingLogic
+
+
+class Panel(VTKObservationMixin):
+    """What a user sees of the module.
+
+    Args:
+        ui: the widgets of the .ui file, by name.
+        logic: the module's logic, through which everything goes that the panel does.
+
+    Attributes:
+        node: the parameter node that the panel follows; None while the scene is closed or another module is shown.
+        updating: whether the panel itself is choosing in a combo box.
+    """
+
+    def __init__(self, ui: Any, logic: DenoisingLogic) -> None:
+        VTKObservationMixin.__init__(self)
+        self.ui = ui
+        self.logic = logic
+        self.node: Any = None
+        self.updating = False
+        self._guiTag: Any = None
+        self.input = InputSection(self)
+        self.model = ModelSection(self)
+        self.region = RegionSection(self)
+        self.setup = SetupSection(self)
+        self.run = RunSection(self)
+        self.preview = PreviewSection(self)
+        self.compare = CompareSection(self)
+        self.export = ExportSection(self)
+        self._sections = (
+            self.input, self.model, self.region, self.setup, self.run, self.preview, self.compare, self.export,
+        )  # fmt: skip
+
+    def follow(self) -> None:
+        """Follow the scene's parameter node; choose the first volume where none is chosen yet."""
+        self.unfollow()
+        node = self.logic.getParameterNode()
+        self.input.chooseFirst(node)
+        self.node = node
+        self._guiTag = node.connectGui(self.ui)
+        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.update)
+        self.update()
+
+    def unfollow(self) -> None:
+        """Let go of the parameter node."""
+        if self.node is not None:
+            self.node.disconnectGui(self._guiTag)
+            self.removeObserver(self.node, vtk.vtkCommand.ModifiedEvent, self.update)
+            self.node = None
+
+    def leave(self) -> None:
+        """Another module is shown."""
+        self.preview.end()
+        self.unfollow()
+
+    def sceneClosed(self) -> None:
+        """The scene is about to be emptied."""
+        self.unfollow()
+        for section in self._sections:
+            section.sceneClosed()
+
+    def cleanup(self) -> None:
+        """The panel goes away, with what runs for it."""
+        for section in self._sections:
+            section.cleanup()
+        self.unfollow()
+        self.removeObservers()
+
+    def update(self, *_args: Any) -> None:
+        """Show what the parameter node says, and allow what can be done."""
+        if self.node is None or self.updating:
+            return
+        with self.choosing():
+            for section in self._sections:
+                section.update(self.node)
+
+    @contextlib.contextmanager
+    def choosing(self) -> Iterator[None]:
+        """Within it the panel itself chooses in combo boxes, which is no user's choice."""
+        before, self.updating = self.updating, True
+        try:
+            yield
+        finally:
+            self.updating = before
+
+    def settings(self, node: Any) -> Settings:
+        """How to denoise, as the panel is set."""
+        return Settings(
+            model=node.model,
+            levels=node.levels or None,
+            blend=node.strength / 100,
+            device=node.device,
+            precision=node.precision,
+            batch_size=node.batchSize or None,
+            force=node.force,
+        )

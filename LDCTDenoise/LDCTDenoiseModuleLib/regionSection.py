@@ -1,0 +1,67 @@
+"""Which slices are denoised, and of a 4D CT which frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.errors import InputError
+
+from . import region
+from .messages import messageOf
+from .panelSection import PanelSection, select
+from .sequences import sequenceOf
+from .volumeArrays import sliceCount
+
+
+class RegionSection(PanelSection):
+    """Whole volume, slice range or ROI; all frames of a sequence."""
+
+    def __init__(self, panel: Any) -> None:
+        super().__init__(panel)
+        for text, value in (
+            (_("Whole volume"), region.WHOLE),
+            (_("Slice range"), region.RANGE),
+            (_("Slices of an ROI"), region.ROI),
+        ):
+            self.ui.regionCombo.addItem(text, value)
+        self.ui.regionCombo.connect("currentIndexChanged(int)", self.onRegionChosen)
+
+    def onRegionChosen(self, *_args: Any) -> None:
+        """A range that nobody has set begins as the whole volume."""
+        if self.panel.updating:
+            return
+        self.setFromCombo(self.ui.regionCombo, "region")
+        node = self.node
+        untouched = node is not None and node.firstSlice == node.lastSlice == 0
+        if untouched and node.region == region.RANGE and node.inputVolume is not None and node.inputVolume.GetImageData():
+            node.lastSlice = sliceCount(node.inputVolume) - 1
+
+    def update(self, node: Any) -> None:
+        ui = self.ui
+        select(ui.regionCombo, node.region)
+        for widget in (ui.firstSliceLabel, ui.firstSliceSpin, ui.lastSliceLabel, ui.lastSliceSpin):
+            widget.visible = node.region == region.RANGE
+        for widget in (ui.roiLabel, ui.roiSelector):
+            widget.visible = node.region == region.ROI
+        ui.allFramesCheck.enabled = node.inputVolume is not None and sequenceOf(node.inputVolume) is not None
+        try:
+            first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
+            ui.regionInfoLabel.text = _("{count} slices, {first} to {last}, will be denoised.").format(
+                count=stop - first, first=first, last=stop - 1
+            )
+        except (InputError, AttributeError) as error:  # no volume, or one without voxels
+            ui.regionInfoLabel.text = messageOf(error) if isinstance(error, InputError) else ""
+
+    def slices(self, node: Any) -> tuple[int, int] | None:
+        """Zero-based half-open range of the slices to denoise; None is all.
+
+        Raises:
+            InputError: the range or the ROI does not fit the volume.
+        """
+        if node.region == region.RANGE:
+            return region.slicesOfRange(node.firstSlice, node.lastSlice, node.inputVolume)
+        if node.region == region.ROI:
+            return region.slicesOfROI(node.roi, node.inputVolume)
+        return None

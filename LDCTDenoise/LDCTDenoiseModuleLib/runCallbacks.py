@@ -1,0 +1,17 @@
+"""Who hears of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class RunCallbacks:
+    """Who hears of a run. Exactly one of ``finished`` (result dictionary) and ``failed`` (exception) is called, once."""
+
+    progress: Callable[[int, int], Any] = lambda done, total: None
+    started: Callable[[dict], Any] = lambda message: None
+    finished: Callable[[dict], Any] = lambda result: None
+    failed: Callable[[Exception], Any] = lambda error: None

@@ -1,0 +1,115 @@
+"""Apply, Cancel and progress, and the figures when it is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from LDCTDenoiseLib.errors import DenoisingCancelled
+
+from .denoiseRun import NEW, DenoiseRun
+from .messages import breakable, messageOf
+from .outputNodes import showInSliceViews
+from .panelSection import PanelSection
+from .progressText import Progress
+from .resultTable import resultTable
+from .runCallbacks import RunCallbacks
+
+
+class RunSection(PanelSection):
+    """Starts a run and tells how it goes."""
+
+    def __init__(self, panel: Any) -> None:
+        super().__init__(panel)
+        self._run: DenoiseRun | None = None
+        self._progress = Progress()
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
+
+    @property
+    def running(self) -> bool:
+        return self._run is not None and self._run.running
+
+    def update(self, node: Any) -> None:
+        ui = self.ui
+        ui.applyButton.enabled = node.inputVolume is not None and not self.running
+        ui.cancelButton.enabled = self.running
+        ui.progressBar.visible = self.running
+        ui.applyButton.toolTip = _("Denoise the volume.") if node.inputVolume is not None else _("Choose an input volume first.")
+
+    def onApplyButton(self, *_args: Any) -> None:
+        """Start a run, or say why it cannot be started."""
+        node = self.node
+        self.panel.preview.end()
+        try:
+            self._run = self.logic.startRun(
+                node.inputVolume,
+                node.outputVolume or NEW,
+                self.panel.settings(node),
+                RunCallbacks(self.onProgress, self.onStarted, self.onFinished, self.onFailed),
+                slices=self.panel.region.slices(node),
+                noiseMap=node.noiseMap,
+                reference=node.referenceVolume,
+                allFrames=node.allFrames,
+            )
+        except Exception as error:  # whatever it is, the panel must say it
+            self.say(messageOf(error))
+            return
+        self._progress.start()
+        self.ui.progressBar.setRange(0, 0)
+        self.say(_("Preparing..."))
+        self.panel.update()
+
+    def onCancelButton(self, *_args: Any) -> None:
+        """Stop the run."""
+        if self._run is not None and self._run.running:
+            self.say(_("Cancelling..."))
+            self._run.cancel()
+
+    def onStarted(self, message: dict[str, Any]) -> None:
+        """The worker has chosen a device and begins."""
+        self._showDevice(message)
+
+    def onProgress(self, done: int, total: int) -> None:
+        """Some slices are done."""
+        self.ui.progressBar.setRange(0, total)
+        self.ui.progressBar.setValue(done)
+        self.say(self._progress.text(done, total))
+
+    def onFinished(self, result: dict[str, Any]) -> None:
+        """The result is in the scene."""
+        self._end(_("Done: {name}.").format(name=result["output"].GetName()))
+        node = self.logic.getParameterNode()  # the panel's own is gone while another module is shown
+        if node.outputVolume is None and node.inputVolume is result["input"] and "frames" not in result:
+            node.outputVolume = result["output"]
+        self.ui.resultLabel.text = resultTable(result)
+        self._showDevice(result)
+        showInSliceViews(result["output"])
+        self.panel.compare.take(result)
+
+    def onFailed(self, error: Exception) -> None:
+        """Nothing was changed."""
+        cancelled = isinstance(error, DenoisingCancelled)
+        self._end(_("Cancelled; nothing was changed.") if cancelled else messageOf(error))
+        if getattr(error, "kind", "") == "MissingTorchError":
+            self.ui.setupSection.collapsed = False
+
+    def say(self, text: str) -> None:
+        """Show a sentence in the panel's message line."""
+        self.ui.statusLabel.text = breakable(text)
+
+    def sceneClosed(self) -> None:
+        self.ui.resultLabel.text = _("Figures appear here after Apply.")
+
+    def cleanup(self) -> None:
+        if self._run is not None:
+            self._run.abort()
+
+    def _end(self, message: str) -> None:
+        self.say(message)
+        self.panel.setup.showLog()
+        self.panel.update()
+
+    def _showDevice(self, message: dict[str, Any]) -> None:
+        self._progress.device = self.panel.setup.showDevice(message)

@@ -65,7 +65,7 @@ screenshots: $(INSTALLED)
 # The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
 train-default: $(INSTALLED)
 	$(BIN)/ldctdenoise train --config configs/default.yaml --data $(DATA) --out $(RUN) --cache cache --vgg-weights $(VGG_WEIGHTS) --resume
-	cp $(RUN)/default.safetensors $(RUN)/default.md LDCTDenoiseLib/models/
+	cp $(RUN)/default.safetensors $(RUN)/default.md LDCTDenoiseLib/models/shipped/
 	$(MAKE) figures
 
 # The model card's figures, measured on the test patients and written into the shipped model and its card.

@@ -28,7 +28,7 @@ for _folder in (_HERE, _HERE.parent):
     if ((_folder / "LDCTDenoiseLib").is_dir() or _folder == _HERE) and str(_folder) not in sys.path:
         sys.path.append(str(_folder))
 
-from LDCTDenoiseModuleLib import region, sampleData
+from LDCTDenoiseModuleLib import sampleData, sliceRange
 from LDCTDenoiseModuleLib.denoisingLogic import DenoisingLogic
 from LDCTDenoiseModuleLib.panel import Panel
 from LDCTDenoiseModuleLib.preview import RED_SLICE
@@ -79,7 +79,7 @@ class LDCTDenoiseParameterNode:
     levels: Annotated[int, WithinRange(0, 16)] = 0
     strength: Annotated[float, WithinRange(0, 100)] = 100.0
     force: bool = False
-    region: str = region.WHOLE
+    region: str = sliceRange.WHOLE
     firstSlice: Annotated[int, WithinRange(0, 99999)] = 0
     lastSlice: Annotated[int, WithinRange(0, 99999)] = 0
     roi: vtkMRMLMarkupsROINode

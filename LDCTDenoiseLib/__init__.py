@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .engine import Denoiser
-    from .model_file import load_model
+    from .inference.engine import Denoiser
+    from .models.model_file import load_model
     from .simulation import simulate_low_dose
 
 __all__ = ["Denoiser", "__version__", "load_model", "simulate_low_dose"]
 
-_HOMES = {"Denoiser": ".engine", "load_model": ".model_file", "simulate_low_dose": ".simulation"}
+_HOMES = {"Denoiser": ".inference.engine", "load_model": ".models.model_file", "simulate_low_dose": ".simulation"}
 
 
 def __getattr__(name: str) -> object:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
-from LDCTDenoiseLib.model_file import save_model
-from LDCTDenoiseLib.model_info import ModelInfo
-from LDCTDenoiseLib.networks import initialise
+from LDCTDenoiseLib.models.cascade import SYSTEMS, Cascade
+from LDCTDenoiseLib.models.model_file import save_model
+from LDCTDenoiseLib.models.model_info import ModelInfo
+from LDCTDenoiseLib.models.networks import initialise
 from Testing.slicer_panel import logic, one_worker, panel, traces, warm_panel, worker_waits
 from Testing.slicer_standin.fixtures import slicer_app
 

@@ -105,7 +105,7 @@ def _largest_memory() -> int:
 
 
 def _serve() -> None:
-    from LDCTDenoiseLib.command_line import main
+    from LDCTDenoiseLib.commands.command_line import main
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=cast(TextIO, _CurrentStderr()))
     answers = os.fdopen(os.dup(1), "w")

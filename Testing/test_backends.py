@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from LDCTDenoiseLib.backends import Backend, build, cudnn, onednn, openvino
-from LDCTDenoiseLib.backends.plain import PlainNetwork
-from LDCTDenoiseLib.backends.taps import convolve_to_one_channel
 from LDCTDenoiseLib.errors import MissingExtraError
-from LDCTDenoiseLib.networks import NETWORKS, DenoisingNetwork, build_network, initialise
-from LDCTDenoiseLib.networks.folding import folded
+from LDCTDenoiseLib.inference.backends import Backend, build, cudnn, onednn, openvino
+from LDCTDenoiseLib.inference.backends.plain import PlainNetwork
+from LDCTDenoiseLib.inference.backends.taps import convolve_to_one_channel
+from LDCTDenoiseLib.models.networks import NETWORKS, DenoisingNetwork, build_network, initialise
+from LDCTDenoiseLib.models.networks.folding import folded
 from Testing.conftest import random_statistics
 
 CPU = torch.device("cpu")
@@ -158,7 +158,7 @@ def test_openvino_tells_nobody_that_it_was_imported() -> None:
         "import os, sys\n"
         "def refuse(): raise AssertionError('a process was forked')\n"
         "os.fork = refuse\n"
-        "from LDCTDenoiseLib.backends import openvino\n"
+        "from LDCTDenoiseLib.inference.backends import openvino\n"
         "openvino.load()\n"
         "from openvino.tools.ovc import telemetry\n"
         "print(type(telemetry).__module__)\n"

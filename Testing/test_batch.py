@@ -17,9 +17,10 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib import Denoiser, engine
-from LDCTDenoiseLib.batch import run as batch_run
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.denoising.batch import run as batch_run
+from LDCTDenoiseLib.inference import engine
 from Testing.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
 from Testing.unprivileged import as_nobody, closed_folder
 
@@ -329,7 +330,7 @@ def test_other_options_do_it_again(run: Run, tree: Path, options: tuple[object, 
 
 
 def test_another_model_does_it_again(run: Run, tree: Path, tmp_path: Path) -> None:
-    from LDCTDenoiseLib.model_file import ModelInfo, save_model
+    from LDCTDenoiseLib.models.model_file import ModelInfo, save_model
     from Testing.conftest import random_cascade
 
     cascade = random_cascade(seed=5)

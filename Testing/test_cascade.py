@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from LDCTDenoiseLib.cascade import SYSTEMS, Cascade, Level, Predicts, Sees
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.models.cascade import SYSTEMS, Cascade, Level, Predicts, Sees
 from Testing.conftest import random_cascade
 
 

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib import Denoiser, __version__, denoise_file, load_model, simulate_low_dose
-from LDCTDenoiseLib.command_line import COMMANDS, main
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib import Denoiser, __version__, load_model, simulate_low_dose
+from LDCTDenoiseLib.commands.command_line import COMMANDS, main
+from LDCTDenoiseLib.denoising import one_file
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.conftest import REPOSITORY
 from Testing.test_dicom_series import OTHER_SERIES, SERIES, save_series
 from Testing.unprivileged import as_nobody, closed_folder
@@ -248,7 +249,7 @@ def test_an_output_is_replaced_with_overwrite_even_the_input_itself(run: Run, ti
 def test_a_model_is_found_by_its_name(
     run: Run, tiny_model: Path, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("LDCTDenoiseLib.model_info.SHIPPED_FOLDER", tiny_model.parent)
+    monkeypatch.setattr("LDCTDenoiseLib.models.model_info.SHIPPED_FOLDER", tiny_model.parent)
     outcome = run("denoise", source, tmp_path / "out.nrrd", "--model", "tiny", "--json")
     assert json.loads(outcome.out)["model"] == "tiny"
 
@@ -321,7 +322,7 @@ def test_full_dose_is_the_input(run: Run, tmp_path: Path, source: Path) -> None:
 
 
 def test_models_lists_what_is_shipped(run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("LDCTDenoiseLib.model_info.SHIPPED_FOLDER", tiny_model.parent)
+    monkeypatch.setattr("LDCTDenoiseLib.models.model_info.SHIPPED_FOLDER", tiny_model.parent)
     outcome = run("models")
     assert outcome.code == 0
     assert outcome.out.splitlines()[0] == "tiny: tests"
@@ -350,7 +351,7 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     program = (
-        "import sys; from LDCTDenoiseLib.command_line import main\n"
+        "import sys; from LDCTDenoiseLib.commands.command_line import main\n"
         "try: main(['denoise', '--help'])\n"
         "finally: assert 'torch' not in sys.modules and 'SimpleITK' not in sys.modules"
     )
@@ -360,7 +361,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_an_output_that_cannot_be_written_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
     program = (
-        "import sys; from LDCTDenoiseLib.command_line import main\n"
+        "import sys; from LDCTDenoiseLib.commands.command_line import main\n"
         f"code = main(['denoise', {str(tmp_path)!r}, {str(tmp_path / 'out.png')!r}])\n"
         "assert (code, 'torch' in sys.modules) == (1, False)"
     )
@@ -565,7 +566,7 @@ def test_any_other_failure_is_one_line_too(
     def fail(*arguments: object, **options: object) -> None:
         raise failure
 
-    monkeypatch.setattr(denoise_file, "read_volume", fail)
+    monkeypatch.setattr(one_file, "read_volume", fail)
     assert_refused(run("denoise", source, tmp_path / "out.nrrd", "--model", tiny_model), sentence)
 
 

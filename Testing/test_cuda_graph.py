@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from LDCTDenoiseLib.cuda_graph import Replayed
+from LDCTDenoiseLib.inference.cuda_graph import Replayed
 
 
 class FakeGraph:

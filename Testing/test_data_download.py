@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.data import imaging_data_commons
 from LDCTDenoiseLib.data.imaging_data_commons import FULL, LAYOUT, LOW, Series, download, list_series, select
 from LDCTDenoiseLib.data.ldctbench_split import LDCTBENCH_SPLIT

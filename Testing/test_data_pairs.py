@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.data.dose_roles import Dose, dose_told_by
 from LDCTDenoiseLib.data.find_pairs import FoundPairs, find_pairs
 from LDCTDenoiseLib.data.pairs_csv import Pair, Source, read_pairs, write_pairs

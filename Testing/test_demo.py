@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.data.pairs_csv import read_pairs
-from LDCTDenoiseLib.demo import run_demo
+from LDCTDenoiseLib.demo.denoising_demo import run_demo
 from Testing.conftest import REPOSITORY
 
 

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_rescale
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.denoise_file import FileOptions, denoise_file
+from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.find_series import find_series

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.conftest import REPOSITORY
 from Testing.dicom_files import OTHER_SERIES, SERIES, make_enhanced, make_slice, save, save_series
 from Testing.test_command_line import Run, assert_refused, contents, run
@@ -128,7 +128,7 @@ MISSING = """
 import sys
 for name in ("pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"):
     sys.modules[name] = None
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.export_volume import export_volume
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.dicom_files import COLUMNS, ROWS, STEP_MM, make_slice, save, save_series
 
 COUNT = 5

@@ -20,7 +20,7 @@ from LDCTDenoiseLib.dicom.ct_series import CTSeries, read_ct_series
 from LDCTDenoiseLib.dicom.find_series import find_series
 from LDCTDenoiseLib.dicom.slices import Slice
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.files import TEMPORARY_PREFIX
+from LDCTDenoiseLib.system.files import TEMPORARY_PREFIX
 from Testing.dicom_files import OTHER_SERIES, SERIES, make_enhanced, make_slice, save, save_series, stored_values
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")

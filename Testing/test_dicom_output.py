@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from LDCTDenoiseLib import Denoiser, __version__
-from LDCTDenoiseLib.denoise_file import DenoisedFile, FileOptions, denoise_file
+from LDCTDenoiseLib.denoising.one_file import DenoisedFile, FileOptions, denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.dicom.write_series import Compression, DicomOutput
 from LDCTDenoiseLib.errors import InputError

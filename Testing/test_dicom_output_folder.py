@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.denoise_file import FileOptions, check_output, denoise_file
+from LDCTDenoiseLib.denoising.one_file import FileOptions, check_output, denoise_file
 from LDCTDenoiseLib.dicom import write_series
 from LDCTDenoiseLib.errors import DenoisingCancelled, InputError
 from Testing.dicom_files import make_slice, save, save_series

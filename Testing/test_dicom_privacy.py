@@ -14,7 +14,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.dicom import write_series
 from Testing.conftest import REPOSITORY
 from Testing.dicom_files import OTHER_SERIES, make_slice, save

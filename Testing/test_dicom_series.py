@@ -14,7 +14,7 @@ from pydicom.uid import RLELossless, XRayRadiationDoseSRStorage
 
 from LDCTDenoiseLib.dicom.as_volume import read_dicom_volume
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.dicom_files import AXIAL, COLUMNS, OTHER_SERIES, ROWS, SERIES, STEP_MM, make_slice, save, save_series, stored_values
 
 

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.denoise_file import FileOptions, denoise_file
+from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.write_series import Compression, DicomOutput, write_derived_series

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from LDCTDenoiseLib.networks import NETWORKS
+from LDCTDenoiseLib.models.networks import NETWORKS
 from Testing.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from LDCTDenoiseLib import Denoiser, load_model
-from LDCTDenoiseLib import engine as engine_module
+from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, add_change
 from LDCTDenoiseLib.errors import DenoisingCancelled, DeviceError, InputError, ModelError
-from LDCTDenoiseLib.hu import DEFAULT_SCALE, add_change
-from LDCTDenoiseLib.tiling import apply_in_tiles, tile_spans
+from LDCTDenoiseLib.inference import engine as engine_module
+from LDCTDenoiseLib.inference.tiling import apply_in_tiles, tile_spans
 
 
 @pytest.fixture(scope="module")

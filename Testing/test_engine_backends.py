@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.backends import Backend, choose_backend, choose_precision, onednn, openvino
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.inference.backends import Backend, choose_backend, choose_precision, onednn, openvino
 from LDCTDenoiseLib.simulation.phantom import make_phantom
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 CPU = torch.device("cpu")
 REAL = (
@@ -76,7 +76,7 @@ REPEATED = """
 import hashlib
 import numpy as np
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.backends import openvino
+from LDCTDenoiseLib.inference.backends import openvino
 
 def digests():
     volume = np.random.default_rng(0).normal(40, 60, (2, 96, 100)).astype(np.float32)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from LDCTDenoiseLib import Denoiser, simulate_low_dose
-from LDCTDenoiseLib.backends import cudnn
-from LDCTDenoiseLib.backends.plain import PlainNetwork
+from LDCTDenoiseLib.inference.backends import cudnn
+from LDCTDenoiseLib.inference.backends.plain import PlainNetwork
 from LDCTDenoiseLib.simulation.phantom import make_phantom
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.conftest import random_cascade
 
 pytestmark = pytest.mark.cuda

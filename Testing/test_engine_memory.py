@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from LDCTDenoiseLib.backends import openvino
+from LDCTDenoiseLib.inference.backends import openvino
 
 # A fresh process: the peak of this one says nothing. The volume is touched whole before, so that it is in both peaks.
 MEASURE = r"""

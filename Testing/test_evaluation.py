@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.evaluation import report as report_module
 from LDCTDenoiseLib.evaluation.baselines import BASELINES, find_baseline, tuned_method
@@ -30,7 +30,7 @@ from LDCTDenoiseLib.evaluation.pictures import detail, window_for
 from LDCTDenoiseLib.evaluation.report import page_text, write_report
 from LDCTDenoiseLib.evaluation.report_tables import text_table
 from LDCTDenoiseLib.evaluation.slice_table import quality
-from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, WINDOWS
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST, WINDOWS
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 
 SIZE = 128

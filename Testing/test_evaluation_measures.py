@@ -11,10 +11,10 @@ from scipy.special import erf
 from torchmetrics.functional.image import visual_information_fidelity
 
 from LDCTDenoiseLib.evaluation.cnr import contrast_to_noise
-from LDCTDenoiseLib.evaluation.nps import NoisePower, noise_power, tissue_windows
-from LDCTDenoiseLib.evaluation.tissue_bias import TISSUES, tissue_bias, tissue_masks
 from LDCTDenoiseLib.evaluation.ttf import task_transfer
-from LDCTDenoiseLib.metrics import ABDOMEN, FULL_RANGE, SOFT_TISSUE, WINDOWS, vif
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, FULL_RANGE, SOFT_TISSUE, WINDOWS, vif
+from LDCTDenoiseLib.measures.nps import NoisePower, noise_power, tissue_windows
+from LDCTDenoiseLib.measures.tissue_bias import TISSUES, tissue_bias, tissue_masks
 from LDCTDenoiseLib.simulation.phantom import (
     EDGE_CYLINDERS,
     LOW_CONTRAST_DISCS,

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from LDCTDenoiseLib import Denoiser, export_onnx
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.errors import ModelError
+from LDCTDenoiseLib.inference import onnx as export_onnx
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")

@@ -19,17 +19,17 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib import denoise_file as denoise_file_module
-from LDCTDenoiseLib import volumes
-from LDCTDenoiseLib.batch.records import FOLDER as RECORDS
-from LDCTDenoiseLib.denoise_file import denoise_file
+from LDCTDenoiseLib.denoising import one_file as denoise_file_module
+from LDCTDenoiseLib.denoising.batch.records import FOLDER as RECORDS
+from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom import ct_series
-from LDCTDenoiseLib.engine import Denoiser
 from LDCTDenoiseLib.errors import InputError, as_sentence
-from LDCTDenoiseLib.files import TEMPORARY_PREFIX
-from LDCTDenoiseLib.model_info import ModelInfo, read_info
-from LDCTDenoiseLib.region import Region
-from LDCTDenoiseLib.volumes import WRITABLE_SUFFIXES
+from LDCTDenoiseLib.inference.body_box import Region
+from LDCTDenoiseLib.inference.engine import Denoiser
+from LDCTDenoiseLib.models.model_info import ModelInfo, read_info
+from LDCTDenoiseLib.system.files import TEMPORARY_PREFIX
+from LDCTDenoiseLib.volumes import volume_file
+from LDCTDenoiseLib.volumes.volume_file import WRITABLE_SUFFIXES
 from Testing.dicom_files import make_slice, save
 from Testing.test_command_line import start_process
 from Testing.unprivileged import as_nobody, closed_folder
@@ -158,12 +158,12 @@ def test_an_input_that_may_not_be_read_is_refused(name: str, closed: str) -> Non
     with closed_folder() as folder:
         save_volume(folder / "in.nrrd")
         save_series(folder / "in")
-        volumes.read_volume(folder / name)  # loads what an ordinary user may not read of root's Python
+        volume_file.read_volume(folder / name)  # loads what an ordinary user may not read of root's Python
         (folder / closed).chmod(0)
 
         def run() -> str:
             try:
-                volumes.read_volume(folder / name)
+                volume_file.read_volume(folder / name)
             except InputError as error:
                 return as_sentence(error)
             return "no error"
@@ -227,7 +227,7 @@ def test_a_volume_that_vanishes_after_reading_is_denoised(
     source = save_volume(tmp_path / "in.nrrd")
     read = denoise_file_module.read_volume
 
-    def read_and_remove(path: Path, **options: object) -> volumes.Volume:
+    def read_and_remove(path: Path, **options: object) -> volume_file.Volume:
         volume = read(path, **options)  # type: ignore[arg-type]
         source.unlink()
         return volume
@@ -261,7 +261,7 @@ def test_a_source_that_is_rewritten_all_the_time_gives_one_version_or_a_sentence
     try:
         for _ in range(40):
             try:
-                values = np.unique(volumes.read_volume(source).hu)
+                values = np.unique(volume_file.read_volume(source).hu)
             except InputError as error:
                 outcomes[str(error)] += 1
             else:
@@ -279,7 +279,7 @@ def test_a_source_that_is_rewritten_all_the_time_gives_one_version_or_a_sentence
 def assert_whole(path: Path) -> None:
     """A volume that its own format's reader reads to the end, or a folder with every slice."""
     if path.is_file():
-        assert volumes.read_volume(path).hu.shape[1:] == (48, 48)
+        assert volume_file.read_volume(path).hu.shape[1:] == (48, 48)
         return
     numbers = [int(pydicom.dcmread(one).InstanceNumber) for one in path.iterdir() if pydicom.dcmread(one).pixel_array.any()]
     assert len(numbers) == 30

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.files import check_writable, replace_when_complete
+from LDCTDenoiseLib.system.files import check_writable, replace_when_complete
 from Testing.conftest import REPOSITORY
 from Testing.unprivileged import as_nobody, closed_folder
 
@@ -116,7 +116,7 @@ def test_a_folder_that_is_not_writable_is_refused_before_and_while_writing() -> 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from LDCTDenoiseLib.files import replace_when_complete
+from LDCTDenoiseLib.system.files import replace_when_complete
 with replace_when_complete(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

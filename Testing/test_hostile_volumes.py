@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from LDCTDenoiseLib import memory, volumes
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.system import memory
+from LDCTDenoiseLib.volumes import volume_file
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 VOXELS = np.random.default_rng(0).integers(-1000, 1000, (4, 16, 16)).astype("<i2")
 SIZE = "16 16 4"
@@ -212,20 +213,20 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_picture_named_as_a_volume_reaches_no_picture_reader(tmp_path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(VOXELS[0].astype(np.uint8)), str(tmp_path / "picture.png"))
-    for suffix in volumes.VOLUME_SUFFIXES:
+    for suffix in volume_file.VOLUME_SUFFIXES:
         path = write(tmp_path / f"in{suffix}", (tmp_path / "picture.png").read_bytes())
         assert "of another format" in refusal(path)
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "in.nrrd", nrrd(SIZE, "raw", VOXELS.tobytes()))
-    check = volumes.check_payload
+    check = volume_file.check_payload
 
     def overwritten_meanwhile(*arguments: object) -> None:
         check(*arguments)  # type: ignore[arg-type]
         write(path, nrrd(SIZE, "raw", VOXELS[::-1].tobytes()))
 
-    monkeypatch.setattr(volumes, "check_payload", overwritten_meanwhile)
+    monkeypatch.setattr(volume_file, "check_payload", overwritten_meanwhile)
     assert "changed while it was read" in refusal(path)
 
 
@@ -237,11 +238,11 @@ def test_a_data_file_that_vanishes_while_it_is_read_is_refused(
     named = data.name
     content = nrrd(SIZE, "raw", b"", f"data file: {named}") if "n" in suffix else metaimage(SIZE, b"", packed=False, file=named)
     path = write(tmp_path / f"in{suffix}", content)
-    check = volumes.check_payload
+    check = volume_file.check_payload
 
     def removed_meanwhile(*arguments: object) -> None:
         check(*arguments)  # type: ignore[arg-type]
         data.unlink()
 
-    monkeypatch.setattr(volumes, "check_payload", removed_meanwhile)
+    monkeypatch.setattr(volume_file, "check_payload", removed_meanwhile)
     refusal(path)

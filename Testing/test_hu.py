@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from LDCTDenoiseLib.hu import DEFAULT_SCALE, HUScale, add_change, is_padding
+from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, HUScale, add_change, is_padding
 
 hu_values = st.floats(-2000, 5000, width=32)
 

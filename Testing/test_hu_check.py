@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from LDCTDenoiseLib.ct.hu_check import check_finite, check_hu
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.hu_check import check_finite, check_hu
 
 
 def volume_with(lowest: float, above_4000: int = 0, kind: type = np.int16) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from LDCTDenoiseLib.metrics import ABDOMEN, CHEST, Window, hu_bias, psnr, rmse, ssim, tissue_mask
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST, Window, hu_bias, psnr, rmse, ssim, tissue_mask
 
 WINDOWS = pytest.mark.parametrize("window", [ABDOMEN, CHEST], ids=lambda window: window.name)
 

@@ -16,12 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from LDCTDenoiseLib.cascade import SYSTEMS, Cascade
+from LDCTDenoiseLib.ct.hu import HUScale
 from LDCTDenoiseLib.errors import ModelError
-from LDCTDenoiseLib.hu import HUScale
-from LDCTDenoiseLib.model_card import card_text
-from LDCTDenoiseLib.model_file import load_model, save_model, tensor_hash
-from LDCTDenoiseLib.model_info import METADATA_KEY, ModelInfo, read_info, shipped_models
+from LDCTDenoiseLib.models.cascade import SYSTEMS, Cascade
+from LDCTDenoiseLib.models.model_card import card_text
+from LDCTDenoiseLib.models.model_file import load_model, save_model, tensor_hash
+from LDCTDenoiseLib.models.model_info import METADATA_KEY, ModelInfo, read_info, shipped_models
 from Testing.conftest import random_cascade
 
 

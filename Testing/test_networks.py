@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from LDCTDenoiseLib.networks import CNN10, DRL, NETWORKS, DRLEdge, build_network, count_parameters, initialise
-from LDCTDenoiseLib.networks.denoising_network import DenoisingNetwork
+from LDCTDenoiseLib.models.networks import CNN10, DRL, NETWORKS, DRLEdge, build_network, count_parameters, initialise
+from LDCTDenoiseLib.models.networks.denoising_network import DenoisingNetwork
 from Testing.conftest import random_cascade, random_statistics
 
 CHANNELS = {name: 2 if name == "cnn10-wu" else 1 for name in NETWORKS}

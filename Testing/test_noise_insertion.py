@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.measures.noise_level import noise_sd, uniform_windows
 from LDCTDenoiseLib.simulation import noise_insertion, simulate_low_dose
 from LDCTDenoiseLib.simulation.noise_insertion import MU_WATER_PER_MM, calibrate_photons, insert_noise, ray_noise
-from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel, ParallelBeam
 from LDCTDenoiseLib.simulation.phantom import INSERTS, Phantom, make_phantom
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 SIZE = 96
 SPACING = (2.5, 2.5)

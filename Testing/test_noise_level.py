@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows, window_size
+from LDCTDenoiseLib.measures.noise_level import noise_sd, uniform_windows, window_size
 
 SPACING = (0.8, 0.8)
 SIDE = 12  # pixels of a 10 mm window at 0.8 mm

@@ -26,7 +26,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import PatientRootQueryRetrieveInformationModelGet as Get
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from Testing.conftest import REPOSITORY
 from Testing.dicom_files import make_slice, save
 

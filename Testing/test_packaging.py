@@ -80,7 +80,7 @@ import numpy as np
 from LDCTDenoiseLib import Denoiser, simulate_low_dose
 low = simulate_low_dose(np.zeros((1, 32, 32), np.int16), (1, 1), 0.25, photons=1e5, device="cpu")
 assert Denoiser(device="cpu")(low).shape == (1, 32, 32)
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 assert main(["models"]) == 0 and main(["info"]) == 0
 for command, extra in ((["demo"], "report"), (["train", "--config", "c", "--data", "d", "--out", "o"], "train")):
     assert main(command) == 1
@@ -94,7 +94,7 @@ for command, extra in ((["demo"], "report"), (["train", "--config", "c", "--data
 def test_help_does_not_wait_for_torch() -> None:
     code = """
 import sys
-from LDCTDenoiseLib.command_line import build_parser
+from LDCTDenoiseLib.commands.command_line import build_parser
 build_parser().format_help()
 sys.exit("torch" in sys.modules)
 """

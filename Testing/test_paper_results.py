@@ -30,7 +30,7 @@ from benchmarks.paper_results.systems import CLAIMS, SHIPPED, SYSTEMS, Expected
 from LDCTDenoiseLib.data.pairs_csv import read_pairs
 from LDCTDenoiseLib.errors import InputError, TrainingError
 from LDCTDenoiseLib.evaluation.patient_table import PatientRow, Summary
-from LDCTDenoiseLib.model_info import ModelInfo
+from LDCTDenoiseLib.models.model_info import ModelInfo
 from LDCTDenoiseLib.training.config import DataConfig, LossConfig, TrainingConfig, config_record
 from LDCTDenoiseLib.training.train import train
 from Testing.test_training_data import write_phantom

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.training.perceptual import PerceptualLoss, VGG16Features, load_vgg
+from LDCTDenoiseLib.training.losses.perceptual import PerceptualLoss, VGG16Features, load_vgg
 
 
 @pytest.fixture(scope="module")

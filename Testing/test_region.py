@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.region import Box, Region, box_to_denoise
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.inference.body_box import Box, Region, box_to_denoise
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 
 def in_air(side: int = 160, slices: int = 2) -> np.ndarray:

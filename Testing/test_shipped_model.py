@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from LDCTDenoiseLib import Denoiser, load_model
-from LDCTDenoiseLib.cascade import SYSTEMS
 from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
-from LDCTDenoiseLib.metrics import ABDOMEN, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
+from LDCTDenoiseLib.measures.noise_level import noise_sd, uniform_windows
+from LDCTDenoiseLib.models.cascade import SYSTEMS
 from LDCTDenoiseLib.simulation import simulate_low_dose
-from LDCTDenoiseLib.simulation.noise_level import noise_sd, uniform_windows
 from LDCTDenoiseLib.simulation.phantom import EDGE_CYLINDERS, LIVER_HU, LOW_CONTRAST_DISCS, Phantom, make_phantom
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 BODY_HU = (-150.0, 250.0)
 

@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmread
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.dicom_files import SERIES, STUDY, make_slice, save
 from Testing.slicer_panel import Panel, noisy_slices, voxels_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.model_info import read_info
+from LDCTDenoiseLib.models.model_info import read_info
 from LDCTDenoiseLib.version import __version__
 from Testing.slicer_panel import add_ct, add_sequence, noisy_slices, voxels_of
 
@@ -191,7 +191,7 @@ def slices_of_roi(logic: Any, roi: Any, volume: Any) -> tuple[int, int]:
     """As the panel reads them."""
     import sys
 
-    return sys.modules["LDCTDenoiseModuleLib.region"].slicesOfROI(roi, volume)
+    return sys.modules["LDCTDenoiseModuleLib.sliceRange"].slicesOfROI(roi, volume)
 
 
 def transform(matrix: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.model_info import find_model, read_info
+from LDCTDenoiseLib.models.model_info import find_model, read_info
 from Testing.slicer_panel import Panel, add_ct, add_sequence, noisy_slices, scene_now, voxels_of
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from LDCTDenoiseLib.command_line import main
+from LDCTDenoiseLib.commands.command_line import main
 from Testing.slicer_panel import Panel, voxels_of
 
 

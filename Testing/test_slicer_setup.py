@@ -12,7 +12,7 @@ import torch
 from Testing.slicer_panel import Panel, Traces, add_ct
 
 FAKE_GPU = """
-import LDCTDenoiseLib.devices as devices
+import LDCTDenoiseLib.system.devices as devices
 devices.why_no_cuda = lambda: ""
 devices.list_devices = lambda: [
     {"name": "cuda:0", "label": "cuda:0 Fake GPU, 24 GiB"},
@@ -67,7 +67,7 @@ def test_each_gpu_is_offered_by_name_and_memory_and_the_choice_stays(
 
 
 def test_why_the_gpu_is_not_used_is_said_after_every_run(panel: Panel) -> None:
-    from LDCTDenoiseLib.devices import why_no_cuda
+    from LDCTDenoiseLib.system.devices import why_no_cuda
 
     panel.pick("inputSelector", add_ct())
     panel.denoise()

@@ -18,10 +18,10 @@ import yaml
 from safetensors.torch import load_file
 
 from LDCTDenoiseLib import load_model
-from LDCTDenoiseLib.cascade import Predicts
-from LDCTDenoiseLib.command_line import main
-from LDCTDenoiseLib.hu import DEFAULT_SCALE
-from LDCTDenoiseLib.metrics import ABDOMEN
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN
+from LDCTDenoiseLib.models.cascade import Predicts
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
 from LDCTDenoiseLib.training.level_training import LevelTraining
 from Testing.conftest import random_cascade
@@ -306,7 +306,7 @@ def test_a_run_is_not_overwritten_or_mixed_with_another(
 def test_training_on_pairs_with_the_perceptual_loss(data: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from LDCTDenoiseLib.training.perceptual import VGG16Features
+    from LDCTDenoiseLib.training.losses.perceptual import VGG16Features
 
     torch.manual_seed(0)
     weights = tmp_path / "vgg.safetensors"

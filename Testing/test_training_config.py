@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from LDCTDenoiseLib.cascade import SYSTEMS, Predicts
 from LDCTDenoiseLib.errors import InputError, MissingExtraError
-from LDCTDenoiseLib.extras import require_extra
-from LDCTDenoiseLib.level import Level
+from LDCTDenoiseLib.models.cascade import SYSTEMS, Predicts
+from LDCTDenoiseLib.models.level import Level
+from LDCTDenoiseLib.system.extras import require_extra
 from LDCTDenoiseLib.training.config import config_record, load_config
 from Testing.conftest import REPOSITORY
 

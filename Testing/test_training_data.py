@@ -13,15 +13,15 @@ from LDCTDenoiseLib.data.pairs_csv import CSV_COLUMNS
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.simulation import simulate_low_dose
 from LDCTDenoiseLib.simulation.phantom import make_phantom
-from LDCTDenoiseLib.training import array_cache, noise_cache, pair_cache
-from LDCTDenoiseLib.training.array_cache import cached_arrays
-from LDCTDenoiseLib.training.cases import Case, Degradation, NoiseInsertedCase, PairedCase, load_cases
 from LDCTDenoiseLib.training.config import DataConfig
-from LDCTDenoiseLib.training.noise_cache import PreparedVolume, prepare
-from LDCTDenoiseLib.training.pair_cache import PreparedPair
-from LDCTDenoiseLib.training.patches import PatchBatches, ValidationSlices
-from LDCTDenoiseLib.training.samples import collate
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.training.patches import array_cache, noise_cache, pair_cache
+from LDCTDenoiseLib.training.patches.array_cache import cached_arrays
+from LDCTDenoiseLib.training.patches.batches import PatchBatches, ValidationSlices
+from LDCTDenoiseLib.training.patches.cases import Case, Degradation, NoiseInsertedCase, PairedCase, load_cases
+from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, prepare
+from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
+from LDCTDenoiseLib.training.patches.samples import collate
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 SIZE = 96
 

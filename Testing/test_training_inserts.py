@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.training.cases import Case, NoiseInsertedCase, PairedCase
 from LDCTDenoiseLib.training.config import DataConfig, LevelConfig, TrainingConfig
-from LDCTDenoiseLib.training.inserts import (
+from LDCTDenoiseLib.training.patches.batches import PatchBatches
+from LDCTDenoiseLib.training.patches.cases import Case, NoiseInsertedCase, PairedCase
+from LDCTDenoiseLib.training.patches.inserts import (
     CONTRAST_HU,
     DRAWS,
     DRAWS_PER_PATCH,
@@ -19,9 +20,8 @@ from LDCTDenoiseLib.training.inserts import (
     RADIUS_PIXELS,
     paint_inserts,
 )
-from LDCTDenoiseLib.training.noise_cache import PreparedVolume
-from LDCTDenoiseLib.training.pair_cache import PreparedPair
-from LDCTDenoiseLib.training.patches import PatchBatches
+from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume
+from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
 
 SIDE = 65
 

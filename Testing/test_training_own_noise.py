@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.training.cases import Case, NoiseInsertedCase, PairedCase
 from LDCTDenoiseLib.training.config import DataConfig, LevelConfig, TrainingConfig
-from LDCTDenoiseLib.training.noise_cache import PreparedVolume
-from LDCTDenoiseLib.training.pair_cache import PreparedPair
-from LDCTDenoiseLib.training.patches import PatchBatches
+from LDCTDenoiseLib.training.patches.batches import PatchBatches
+from LDCTDenoiseLib.training.patches.cases import Case, NoiseInsertedCase, PairedCase
+from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume
+from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
 
 QUIET_HU, LOUD_HU = 10.0, 500.0
 """Tissue by which a patch tells whose it is."""

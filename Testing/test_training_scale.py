@@ -16,16 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from LDCTDenoiseLib import load_model
-from LDCTDenoiseLib.cascade import Predicts
-from LDCTDenoiseLib.command_line import main
-from LDCTDenoiseLib.metrics import ABDOMEN
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN
+from LDCTDenoiseLib.models.cascade import Predicts
 from LDCTDenoiseLib.training.adversarial import AdversarialTraining, Critic
+from LDCTDenoiseLib.training.callbacks.best_epoch import BestEpoch
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
 from LDCTDenoiseLib.training.level_training import VALIDATION_PSNR, LevelTraining
-from LDCTDenoiseLib.training.perceptual import VGG16Features
+from LDCTDenoiseLib.training.losses.perceptual import VGG16Features
 from LDCTDenoiseLib.training.processes import part_at_the_end
 from LDCTDenoiseLib.training.synced_batch_norm import SyncedBatchNorm, sync_batch_norm
-from LDCTDenoiseLib.training.watch import BestEpoch
 from Testing.conftest import REPOSITORY, random_cascade
 from Testing.test_training import CONFIG, arguments
 from Testing.test_training_data import write_phantom
@@ -94,7 +94,7 @@ def test_no_thread_of_a_process_group_outlives_the_training(data: Path, tmp_path
     script.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from LDCTDenoiseLib.command_line import main\n"
+        "from LDCTDenoiseLib.commands.command_line import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "print('threads', *(name.read_text() for name in Path('/proc/self/task').glob('*/comm')))\n"
     )

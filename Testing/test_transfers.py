@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib import transfers as transfers_module
-from LDCTDenoiseLib.hu import add_change, add_change_to_tensor
-from LDCTDenoiseLib.transfers import compute_batches, travels_as
+from LDCTDenoiseLib.ct.hu import add_change, add_change_to_tensor
+from LDCTDenoiseLib.inference import transfers as transfers_module
+from LDCTDenoiseLib.inference.transfers import compute_batches, travels_as
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from LDCTDenoiseLib.ct.orientation import axial_axis
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.orientation import axial_axis
-from LDCTDenoiseLib.volumes import (
+from LDCTDenoiseLib.volumes.volume_file import (
     WRITABLE_SUFFIXES,
     Volume,
     check_volume_output,

@@ -193,8 +193,8 @@ def test_the_finding_about_hu_comes_without_command_line_advice(
 def test_a_replaced_model_file_is_loaded_anew(
     session: WorkerSession, folder: ExchangeFolder, tiny_model: Path, tmp_path: Path
 ) -> None:
-    from LDCTDenoiseLib.model_file import save_model
-    from LDCTDenoiseLib.model_info import ModelInfo
+    from LDCTDenoiseLib.models.model_file import save_model
+    from LDCTDenoiseLib.models.model_info import ModelInfo
     from Testing.conftest import random_cascade
 
     model = tmp_path / "model.safetensors"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from benchmarks.speed import growth, machine, memory, methods, profile, rates, report, startup
 from LDCTDenoiseLib import load_model
-from LDCTDenoiseLib.backends import onednn
-from LDCTDenoiseLib.devices import choose_device
+from LDCTDenoiseLib.inference.backends import onednn
+from LDCTDenoiseLib.system.devices import choose_device
 
 RESULTS = Path("benchmarks/results")
 DOCUMENT = Path("docs/performance.md")

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LDCTDenoiseLib.devices import choose_device
-from LDCTDenoiseLib.networks.layers import channels_last
-from LDCTDenoiseLib.training.array_cache import cached_arrays
-from LDCTDenoiseLib.training.cases import NoiseInsertedCase
+from LDCTDenoiseLib.models.networks.layers import channels_last
+from LDCTDenoiseLib.system.devices import choose_device
 from LDCTDenoiseLib.training.config import TrainingConfig, load_config
 from LDCTDenoiseLib.training.level_training import LevelTraining
-from LDCTDenoiseLib.training.noise_cache import PreparedVolume
-from LDCTDenoiseLib.training.patches import PatchBatches
-from LDCTDenoiseLib.training.samples import Batch
+from LDCTDenoiseLib.training.patches.array_cache import cached_arrays
+from LDCTDenoiseLib.training.patches.batches import PatchBatches
+from LDCTDenoiseLib.training.patches.cases import NoiseInsertedCase
+from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume
+from LDCTDenoiseLib.training.patches.samples import Batch
 from LDCTDenoiseLib.training.train import level_module, new_cascade
 
 SLICES = 16

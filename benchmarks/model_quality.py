@@ -27,14 +27,14 @@ from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
 from LDCTDenoiseLib.evaluation.patient_table import bias_name
 from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS, PhantomResult, study_phantom
 from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name, slice_rows
-from LDCTDenoiseLib.evaluation.tissue_bias import TISSUES, tissue_bias, tissue_masks
-from LDCTDenoiseLib.metrics import ABDOMEN, CHEST
-from LDCTDenoiseLib.model_card import write_card
-from LDCTDenoiseLib.model_file import save_model
-from LDCTDenoiseLib.model_info import find_model
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST
+from LDCTDenoiseLib.measures.tissue_bias import TISSUES, tissue_bias, tissue_masks
+from LDCTDenoiseLib.models.model_card import write_card
+from LDCTDenoiseLib.models.model_file import save_model
+from LDCTDenoiseLib.models.model_info import find_model
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel
-from LDCTDenoiseLib.training.noise_cache import prepare
-from LDCTDenoiseLib.volumes import read_volume
+from LDCTDenoiseLib.training.patches.noise_cache import prepare
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 from .paper_results.measure import PAPER_BLEND
 

@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from LDCTDenoiseLib.errors import InputError, WorkerError
 
-from .computation import Settings, denoiseSlices, noiseType, subtractInSteps
+from .denoiseInWorker import Settings, denoiseSlices, noiseType, subtractInSteps
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import (
     addVolume,

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.errors import LDCTDenoiseError
 
 from . import dependencies, dicomExport, sampleData
-from .computation import Settings
+from .denoiseInWorker import Settings
 from .denoiseRun import NEW, DenoiseRun
 from .eventLoopTask import EventLoopTask
 from .preview import Preview

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import LDCTDenoiseError
-from LDCTDenoiseLib.model_info import find_model, read_info, shipped_models
+from LDCTDenoiseLib.models.model_info import find_model, read_info, shipped_models
 
 from .messages import messageOf
 from .modelText import modelText

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
-    from LDCTDenoiseLib.model_info import ModelInfo
+    from LDCTDenoiseLib.models.model_info import ModelInfo
 
 
 def modelText(info: ModelInfo) -> str:

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.version import __version__
 
 if TYPE_CHECKING:
-    from .computation import Settings
+    from .denoiseInWorker import Settings
 
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"

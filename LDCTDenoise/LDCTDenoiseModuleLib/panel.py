@@ -10,7 +10,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from .compareSection import CompareSection
-from .computation import Settings
+from .denoiseInWorker import Settings
 from .exportSection import ExportSection
 from .inputSection import InputSection
 from .modelSection import ModelSection

@@ -13,13 +13,13 @@ from slicer.util import VTKObservationMixin
 
 from LDCTDenoiseLib.errors import InputError
 
-from .computation import denoiseSlices
+from .denoiseInWorker import denoiseSlices
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import copyDisplay
 from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
 
 if TYPE_CHECKING:
-    from .computation import Settings
+    from .denoiseInWorker import Settings
     from .workerProcess import Worker
 
 RED_SLICE = "vtkMRMLSliceNodeRed"

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import InputError
 
-from . import region
+from . import sliceRange
 from .messages import messageOf
 from .panelSection import PanelSection, select
 from .sequences import sequenceOf
@@ -21,9 +21,9 @@ class RegionSection(PanelSection):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         for text, value in (
-            (_("Whole volume"), region.WHOLE),
-            (_("Slice range"), region.RANGE),
-            (_("Slices of an ROI"), region.ROI),
+            (_("Whole volume"), sliceRange.WHOLE),
+            (_("Slice range"), sliceRange.RANGE),
+            (_("Slices of an ROI"), sliceRange.ROI),
         ):
             self.ui.regionCombo.addItem(text, value)
         self.ui.regionCombo.connect("currentIndexChanged(int)", self.onRegionChosen)
@@ -35,16 +35,16 @@ class RegionSection(PanelSection):
         self.setFromCombo(self.ui.regionCombo, "region")
         node = self.node
         untouched = node is not None and node.firstSlice == node.lastSlice == 0
-        if untouched and node.region == region.RANGE and node.inputVolume is not None and node.inputVolume.GetImageData():
+        if untouched and node.region == sliceRange.RANGE and node.inputVolume is not None and node.inputVolume.GetImageData():
             node.lastSlice = sliceCount(node.inputVolume) - 1
 
     def update(self, node: Any) -> None:
         ui = self.ui
         select(ui.regionCombo, node.region)
         for widget in (ui.firstSliceLabel, ui.firstSliceSpin, ui.lastSliceLabel, ui.lastSliceSpin):
-            widget.visible = node.region == region.RANGE
+            widget.visible = node.region == sliceRange.RANGE
         for widget in (ui.roiLabel, ui.roiSelector):
-            widget.visible = node.region == region.ROI
+            widget.visible = node.region == sliceRange.ROI
         ui.allFramesCheck.enabled = node.inputVolume is not None and sequenceOf(node.inputVolume) is not None
         try:
             first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
@@ -60,8 +60,8 @@ class RegionSection(PanelSection):
         Raises:
             InputError: the range or the ROI does not fit the volume.
         """
-        if node.region == region.RANGE:
-            return region.slicesOfRange(node.firstSlice, node.lastSlice, node.inputVolume)
-        if node.region == region.ROI:
-            return region.slicesOfROI(node.roi, node.inputVolume)
+        if node.region == sliceRange.RANGE:
+            return sliceRange.slicesOfRange(node.firstSlice, node.lastSlice, node.inputVolume)
+        if node.region == sliceRange.ROI:
+            return sliceRange.slicesOfROI(node.roi, node.inputVolume)
         return None

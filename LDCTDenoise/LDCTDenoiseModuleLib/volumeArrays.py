@@ -8,8 +8,8 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
+from LDCTDenoiseLib.ct.orientation import axial_axis
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.orientation import axial_axis
 
 
 def checkInput(node: slicer.vtkMRMLScalarVolumeNode) -> None:

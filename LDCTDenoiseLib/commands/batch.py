@@ -14,7 +14,7 @@ from ..errors import LDCTDenoiseError
 from .options import add_device, add_dicom_output, add_model, add_reading, dicom_output, load_denoiser, positive
 
 if TYPE_CHECKING:
-    from ..batch.run import Outcome
+    from ..denoising.batch.run import Outcome
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,11 +40,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from ..batch.items import find_items
-    from ..batch.records import Records
-    from ..batch.run import Batch, Recipe, Status
-    from ..denoise_file import FileOptions
-    from ..model_info import find_model, read_info
+    from ..denoising.batch.items import find_items
+    from ..denoising.batch.records import Records
+    from ..denoising.batch.run import Batch, Recipe, Status
+    from ..denoising.one_file import FileOptions
+    from ..models.model_info import find_model, read_info
 
     how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
     how.dicom.check()

@@ -91,7 +91,7 @@ def run_index(options: argparse.Namespace) -> None:
     from ..data.pairs_csv import SPLITS, Pair, write_pairs
     from ..data.splits import ldctbench_split, named_split, random_split
     from ..errors import InputError
-    from ..files import check_writable
+    from ..system.files import check_writable
 
     target = options.out or options.folder / "pairs.csv"
     if options.folder.is_dir():

@@ -25,18 +25,18 @@ def run(options: argparse.Namespace) -> None:
     if options.train:
         _train(options)
         return
-    from ..demo import run_demo
+    from ..demo.denoising_demo import run_demo
 
     print(run_demo(options.out, device=options.device))
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ..extras import require_extra
+    from ..system.extras import require_extra
     from ..training.config import load_config
     from .train import quieten_lightning
 
     config = load_config(options.train)
     with require_extra("train"):
-        from ..training.demo_training import run_demo_training
+        from ..demo.training_demo import run_demo_training
     quieten_lightning()
     print(run_demo_training(config, options.out, vgg_weights=options.vgg_weights, device=options.device))

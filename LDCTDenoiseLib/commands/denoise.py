@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..denoise_file import FileOptions, check_output, denoise_file
+    from ..denoising.one_file import FileOptions, check_output, denoise_file
 
     how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite, dicom_output(options))
     check_output(options.input, options.output, how)

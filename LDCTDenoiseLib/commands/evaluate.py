@@ -46,7 +46,7 @@ def _names(text: str) -> list[str]:
 
 def run(options: argparse.Namespace) -> None:
     from ..errors import InputError
-    from ..extras import check_extra
+    from ..system.extras import check_extra
 
     check_extra("report", "jinja2", "matplotlib", "scipy", "skimage", "torchmetrics")
     if options.pairs is None:

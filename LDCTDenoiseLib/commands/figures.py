@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..extras import check_extra
+    from ..system.extras import check_extra
 
     check_extra("report", "matplotlib", "scipy", "skimage", "torchmetrics")
     from ..evaluation.evaluate import EvaluationOptions

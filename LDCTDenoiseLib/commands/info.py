@@ -24,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..devices import list_devices, why_no_cuda
+    from ..system.devices import list_devices, why_no_cuda
 
     print(f"ldctdenoise {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     for package in _PACKAGES:

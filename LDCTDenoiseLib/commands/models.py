@@ -11,7 +11,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..model_info import read_info, shipped_models
+    from ..models.model_info import read_info, shipped_models
 
     for path in shipped_models():
         info = read_info(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..dicom.write_series import DicomOutput
-    from ..engine import Denoiser
+    from ..inference.engine import Denoiser
 
 COMPRESSIONS = ("none", "rle", "jpeg-ls", "jpeg2000")
 
@@ -81,7 +81,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def load_denoiser(options: argparse.Namespace) -> Denoiser:
     """The options of :func:`add_device` and :func:`add_model` as a loaded model."""
-    from ..engine import Denoiser
+    from ..inference.engine import Denoiser
 
     return Denoiser(
         options.model,

@@ -18,9 +18,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..hu_check import check_hu
+    from ..ct.hu_check import check_hu
     from ..simulation import simulate_low_dose
-    from ..volumes import check_volume_output, read_volume, write_volume
+    from ..volumes.volume_file import check_volume_output, read_volume, write_volume
 
     check_volume_output(options.output, overwrite=options.overwrite)
     volume = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)

@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..extras import require_extra
+    from ..system.extras import require_extra
     from ..training.config import load_config
 
     config = load_config(options.config)

@@ -19,8 +19,8 @@ from ..dicom.arrange import arrange
 from ..dicom.ct_series import read_slices, without_copies
 from ..dicom.find_series import SeriesFiles, sort_into_series
 from ..errors import InputError
-from ..files import TEMPORARY_PREFIX
-from ..volumes import read_volume, volume_suffix
+from ..system.files import TEMPORARY_PREFIX
+from ..volumes.volume_file import read_volume, volume_suffix
 from .dose_roles import Dose, first_dose_told_by, without_dose
 from .pairs_csv import Source
 from .slice_places import SlicePlaces, match_slices, places_of_slices, places_of_volume

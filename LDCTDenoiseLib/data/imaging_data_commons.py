@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..dicom.read_file import read_header
 from ..errors import InputError
-from ..extras import require_extra
+from ..system.extras import require_extra
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import replace_when_complete
+from ..system.files import replace_when_complete
 
 SPLITS = ("train", "validate", "test")
 CSV_COLUMNS = ("patient", "low", "full", "split")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dicom.ct_series import read_ct_series
 from ..errors import InputError
-from ..volumes import holds_dicom, read_volume
+from ..volumes.volume_file import holds_dicom, read_volume
 from .pairs_csv import Pair, Source
 from .slice_places import SlicePlaces, match_slices, places_of_slices, places_of_volume
 

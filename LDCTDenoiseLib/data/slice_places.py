@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from ..dicom.slices import Slice
 from ..errors import InputError
-from ..volumes import Volume
+from ..volumes.volume_file import Volume
 
 STEP_SHARE = 0.1
 """Share of the slice distance by which the places of one slice may differ: positions are often rounded."""

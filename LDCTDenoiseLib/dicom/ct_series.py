@@ -15,8 +15,8 @@ from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
 from ..errors import InputError
-from ..files import unchanged
-from ..memory import check_memory
+from ..system.files import unchanged
+from ..system.memory import check_memory
 from .arrange import Acquisition, arrange, name_of
 from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
 from .multi_frame import frame_headers

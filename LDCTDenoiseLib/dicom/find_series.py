@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from ..errors import InputError
-from ..files import TEMPORARY_PREFIX
+from ..system.files import TEMPORARY_PREFIX
 from .read_file import read_header, unreadable
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import check_writable, give_usual_rights, hold, temporary_beside
+from ..system.files import check_writable, give_usual_rights, hold, temporary_beside
 from .derivation import is_derived
 from .read_file import read_header
 

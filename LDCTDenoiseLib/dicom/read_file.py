@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError, LDCTDenoiseError
-from .bombs import check_inflated_size, check_picture_sizes
+from .compression_limits import check_inflated_size, check_picture_sizes
 
 
 def is_dicom(path: Path) -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..extras import require_extra
-from ..metrics import ABDOMEN, Window, psnr_of_arrays
+from ..measures.image_quality import ABDOMEN, Window, psnr_of_arrays
+from ..system.extras import require_extra
 from .dose_pair import DosePair
 from .methods import Method
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import InputError
-from ..metrics import rmse
-from ..simulation.noise_level import noise_sd, uniform_windows
+from ..measures.image_quality import rmse
+from ..measures.noise_level import noise_sd, uniform_windows
 
 
 @dataclass(frozen=True)

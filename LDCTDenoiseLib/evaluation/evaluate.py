@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..ct.hu_check import check_hu
 from ..data.pairs_csv import Pair, Source, read_pairs
 from ..data.read_pair import read_pair
-from ..engine import Denoiser
 from ..errors import InputError
-from ..hu_check import check_hu
+from ..inference.engine import Denoiser
 from ..simulation.noise_insertion import simulate_low_dose
 from .baselines import find_baseline, tuned_method
 from .dose_pair import DosePair

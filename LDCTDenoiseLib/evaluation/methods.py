@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine import Denoiser
+from ..inference.engine import Denoiser
 
 Apply = Callable[[np.ndarray, float], np.ndarray]
 """Low dose (slices, rows, columns) in HU and its noise SD in HU to the denoised volume of the same shape."""

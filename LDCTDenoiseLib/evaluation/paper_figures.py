@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..data.pairs_csv import read_pairs
-from ..engine import Denoiser
 from ..errors import InputError
-from ..files import replace_when_complete
-from ..metrics import Window, psnr_of_arrays, ssim
-from ..model_info import SUFFIX
+from ..inference.engine import Denoiser
+from ..measures.image_quality import Window, psnr_of_arrays, ssim
+from ..models.model_info import SUFFIX
+from ..system.files import replace_when_complete
 from .dose_pair import DosePair
 from .evaluate import EvaluationOptions, load_pair
 from .pictures import as_png, detail, new_figure, show_hu, window_for

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..extras import require_extra
-from ..simulation.noise_level import noise_sd, uniform_windows
+from ..measures.noise_level import noise_sd, uniform_windows
+from ..measures.nps import NoisePower, tissue_noise_power, tissue_windows
+from ..measures.tissue_bias import tissue_bias, tissue_masks
+from ..system.extras import require_extra
 from .dose_pair import DosePair
-from .nps import NoisePower, tissue_noise_power, tissue_windows
 from .slice_table import SliceRow, write_rows
-from .tissue_bias import tissue_bias, tissue_masks
 
 NOISE = "noise SD in uniform soft tissue, HU"
 NPS_MEAN = "NPS mean frequency, per cm"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..simulation.noise_level import noise_sd, uniform_windows
+from ..measures.noise_level import noise_sd, uniform_windows
+from ..measures.nps import NoisePower, noise_power
+from ..measures.tissue_bias import tissue_bias, tissue_masks
 from ..simulation.phantom import (
     EDGE_CONTRASTS_HU,
     EDGE_CYLINDERS,
@@ -20,8 +22,6 @@ from ..simulation.phantom import (
 )
 from .cnr import ContrastToNoise, contrast_to_noise
 from .methods import Method
-from .nps import NoisePower, noise_power
-from .tissue_bias import tissue_bias, tissue_masks
 from .ttf import TaskTransfer, task_transfer
 
 DOSES = (0.25, 0.10)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, label, uniform_filter
 
-from ..metrics import ABDOMEN, CHEST, Window
-from .nps import NoisePower
+from ..measures.image_quality import ABDOMEN, CHEST, Window
+from ..measures.nps import NoisePower
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..extras import require_extra
-from ..files import replace_when_complete
-from ..metrics import WINDOWS
+from ..measures.image_quality import WINDOWS
+from ..measures.nps import SIDE_MM
+from ..measures.tissue_bias import TISSUES
+from ..system.extras import require_extra
+from ..system.files import replace_when_complete
 from ..version import __version__
 from .evaluate import REFERENCE, Evaluation, SliceView
 from .methods import INPUT
-from .nps import SIDE_MM
 from .patient_table import NOISE, NPS_MEAN, NPS_PEAK, bias_name, summarise, write_patient_table
 from .phantom_study import PhantomResult
 from .pictures import blend_strip, compare_slices, edge_transfers, noise_spectra
 from .report_tables import patient_table, phantom_tables, quality_tables, summary_table
 from .slice_table import RMSE, write_slice_table
-from .tissue_bias import TISSUES
 
 REPORT, SLICES, PATIENTS, SUMMARY = "report.html", "slices.csv", "patients.csv", "summary.json"
 _MOST_MIDDLE_SLICES = 8

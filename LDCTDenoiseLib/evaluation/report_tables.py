@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..metrics import WINDOWS
+from ..measures.image_quality import WINDOWS
 from .evaluate import REFERENCE, Evaluation
 from .patient_table import Summary
 from .phantom_study import PhantomResult

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import replace_when_complete
-from ..metrics import WINDOWS, Window, psnr_of_arrays, rmse, ssim, vif
+from ..measures.image_quality import WINDOWS, Window, psnr_of_arrays, rmse, ssim, vif
+from ..system.files import replace_when_complete
 from .dose_pair import DosePair
 
 RMSE = "RMSE, HU"

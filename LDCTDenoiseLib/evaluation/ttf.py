@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..measures.nps import MM_PER_CM
 from ..simulation.phantom import Insert
-from .nps import MM_PER_CM
 
 REACH_MM = 5.0
 """How far the border's surroundings are read on either side: inside it must be the disc, outside its background."""

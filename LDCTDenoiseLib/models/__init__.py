@@ -1,1 +1,1 @@
-"""The shipped models: ``<name>.safetensors`` and its card ``<name>.md``."""
+"""Models: networks, the cascade of them, the files that hold one, and those that come with the package."""

@@ -1,4 +1,4 @@
-"""Low-dose CT from normal-dose CT: parallel-beam geometry, noise insertion, noise level, analytic phantom."""
+"""Low-dose CT from normal-dose CT: parallel-beam geometry, noise insertion, analytic phantom."""
 
 from .noise_insertion import simulate_low_dose
 

@@ -17,11 +17,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..devices import choose_device
+from ..ct.hu import AIR_FLOOR_HU
+from ..ct.hu_check import check_finite
 from ..errors import InputError
-from ..hu import AIR_FLOOR_HU
-from ..hu_check import check_finite
-from .noise_level import noise_sd, uniform_windows
+from ..measures.noise_level import noise_sd, uniform_windows
+from ..system.devices import choose_device
 from .parallel_beam import Kernel, ParallelBeam
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)

@@ -9,7 +9,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import nn
 from torch.nn import functional as F
 
-from ..hu import DEFAULT_SCALE
+from ..ct.hu import DEFAULT_SCALE
 from .level_training import LevelTraining, crop
 
 _WIDTHS = (64, 64, 128, 128, 256, 256)

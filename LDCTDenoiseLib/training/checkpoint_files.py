@@ -9,7 +9,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from ..errors import TrainingError
-from ..files import replace_when_complete
+from ..system.files import replace_when_complete
 
 
 class WholeCheckpoints(TorchCheckpointIO):

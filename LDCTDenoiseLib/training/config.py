@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..extras import require_extra
-from ..level import Level, Predicts, Sees
-from ..metrics import ABDOMEN, WINDOWS, Window
-from ..networks import NETWORKS
+from ..measures.image_quality import ABDOMEN, WINDOWS, Window
+from ..models.level import Level, Predicts, Sees
+from ..models.networks import NETWORKS
+from ..system.extras import require_extra
 
 SCHEDULES = ("constant", "cosine", "step")
 WINDOWS_BY_NAME = {window.name: window for window in WINDOWS}
@@ -134,7 +134,7 @@ class TrainingConfig:
         steps_per_epoch: steps between two validations and checkpoints.
         batch_norm_batches: batches over which batch norm's statistics are estimated anew at a level's end; 0 keeps the
             running ones.
-        validation_window: display window of the validation's PSNR, by its name in ``metrics.WINDOWS``.
+        validation_window: display window of the validation's PSNR, by its name in ``measures.image_quality.WINDOWS``.
         sources: where the data come from and under which licence, for the model's card.
     """
 

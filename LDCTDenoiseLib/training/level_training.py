@@ -11,13 +11,13 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from pytorch_optimizer import Muon
 from torch import nn
 
-from ..cascade import Cascade
-from ..hu import DEFAULT_SCALE
-from ..metrics import Window, psnr
-from ..networks import DenoisingNetwork
-from ..networks.layers import without_autocast
+from ..ct.hu import DEFAULT_SCALE
+from ..measures.image_quality import Window, psnr
+from ..models.cascade import Cascade
+from ..models.networks import DenoisingNetwork
+from ..models.networks.layers import without_autocast
 from .config import LevelConfig
-from .perceptual import PerceptualLoss
+from .losses.perceptual import PerceptualLoss
 
 VALIDATION_PSNR = "psnr_db"
 """Name of the validation's mean PSNR, by which epochs are compared."""
@@ -39,7 +39,7 @@ class LevelTraining(LightningModule):
         perceptual: the perceptual loss, when the level has one.
 
     Attributes:
-        norm_held: batch norm keeps its statistics while the weights learn (``held_batch_norm.py``).
+        norm_held: batch norm keeps its statistics while the weights learn (``callbacks/held_batch_norm.py``).
     """
 
     batches_per_step = 1

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from ..devices import choose_device
-from ..networks import count_parameters
-from ..networks.layers import channels_last
-from .cases import find_training_data
+from ..models.networks import count_parameters
+from ..models.networks.layers import channels_last
+from ..system.devices import choose_device
 from .config import LevelConfig, TrainingConfig
 from .level_training import LevelTraining
-from .patches import ValidationSlices
+from .patches.batches import ValidationSlices
+from .patches.cases import find_training_data
 from .processes import find_processes
 from .train import check_training, check_validation, level_module, new_cascade
 

@@ -22,30 +22,31 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from ..cascade import Cascade
-from ..devices import choose_device
+from ..ct.hu import DEFAULT_SCALE
 from ..errors import InputError, TrainingError
-from ..files import replace_when_complete
-from ..hu import DEFAULT_SCALE
-from ..model_card import write_card
-from ..model_file import save_model
-from ..model_info import SUFFIX, ModelInfo
-from ..networks import initialise
-from ..networks.layers import channels_last
+from ..models.cascade import Cascade
+from ..models.model_card import write_card
+from ..models.model_file import save_model
+from ..models.model_info import SUFFIX, ModelInfo
+from ..models.networks import initialise
+from ..models.networks.layers import channels_last
+from ..system.devices import choose_device
+from ..system.files import replace_when_complete
 from ..version import __version__
 from .adversarial import AdversarialTraining
-from .cases import Case, load_cases
+from .callbacks.best_epoch import BestEpoch
+from .callbacks.divergence import Divergence
+from .callbacks.epoch_log import EpochLog
+from .callbacks.held_batch_norm import HeldBatchNorm, estimate_batch_norm
 from .checkpoint_files import WholeCheckpoints
 from .config import TrainingConfig, config_record, load_config
-from .epoch_log import EpochLog
-from .held_batch_norm import HeldBatchNorm, estimate_batch_norm
 from .level_training import LevelTraining
-from .patches import PatchBatches, ValidationSlices
-from .perceptual import PerceptualLoss, load_vgg
+from .losses.perceptual import PerceptualLoss, load_vgg
+from .patches.batches import PatchBatches, ValidationSlices
+from .patches.cases import Case, load_cases
+from .patches.samples import Batch
 from .processes import Processes, find_processes, part_at_the_end
-from .samples import Batch
 from .synced_batch_norm import sync_batch_norm
-from .watch import BestEpoch, Divergence
 
 log = logging.getLogger(__name__)
 

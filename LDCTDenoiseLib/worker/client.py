@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import DenoisingCancelled, LDCTDenoiseError, WorkerError
-from .process_tree import kill_tree
+from ..system.process_tree import kill_tree
 from .protocol import PROTOCOL_VERSION, LineDecoder, Message, ProtocolError, encode
 
 LOG_LINES = 500

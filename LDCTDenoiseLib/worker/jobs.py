@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ct.hu_check import check_hu
 from ..errors import MissingTorchError
-from ..hu_check import check_hu
 from ..version import __version__
 from .exchange import SharedArray
 from .protocol import Message
 
 if TYPE_CHECKING:
-    from ..engine import Denoiser
+    from ..inference.engine import Denoiser
 
 Tell = Callable[..., None]
 """Sends an event about the running job: its name and, as keywords, what it says."""
@@ -51,15 +51,15 @@ class Jobs:
         if not problem:
             import torch
 
-            from ..devices import list_devices, why_no_cuda
+            from ..system.devices import list_devices, why_no_cuda
 
             answer |= {"why_no_cuda": why_no_cuda(), "devices": list_devices(), "threads": torch.get_num_threads()}
         return answer
 
     def denoise(self, request: Message, tell: Tell) -> Message:
         require_torch()
-        from ..before_and_after import compare
-        from ..devices import why_device
+        from ..measures.denoising_effect import compare
+        from ..system.devices import why_device
 
         volume, output = (SharedArray.from_message(request[key]) for key in ("volume", "output"))
         hu, denoised = volume.map(), output.map("r+")
@@ -94,8 +94,8 @@ class Jobs:
         }
 
     def _ready_denoiser(self, request: Message) -> Denoiser:
-        from ..engine import Denoiser
-        from ..model_info import find_model
+        from ..inference.engine import Denoiser
+        from ..models.model_info import find_model
 
         model = find_model(request["model"])
         status = model.stat()
@@ -133,7 +133,7 @@ class Jobs:
     def export(self, request: Message, tell: Tell) -> Message:
         from ..dicom.derivation import Derivation
         from ..dicom.export_volume import export_volume
-        from ..dicom.quiet import silence_pydicom
+        from ..dicom.log_privacy import silence_pydicom
 
         silence_pydicom()  # its warnings quote the patient's header, and the log may end in a bug report
         made = request["made"]

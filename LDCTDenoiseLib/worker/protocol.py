@@ -18,7 +18,7 @@ Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of 
   look like HU), ``compare`` (bool), ``reference`` (array or null: normal dose, same shape); optional: ``backend``,
   ``threads``, ``region`` (as in ``Denoiser``).
   Started: ``device``, ``device_reason``. Progress: ``done`` and ``total`` slices. Result: ``device``, ``device_reason``,
-  ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``before_and_after.compare``;
+  ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``denoising_effect.compare``;
   null unless asked for).
 - ``phantom``: ``folder``, ``output`` (array, int16), ``dose``. Result: ``spacing``, ``slice_mm``.
 - ``simulate``: ``folder``, ``volume``, ``output`` (arrays), ``spacing``, ``dose``, ``force``. Result: nothing more.

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import LDCTDenoiseError, NotHUError
+from ..system.process_tree import lead_own_group
 from ..version import __version__
 from .exchange import PREFIX
 from .jobs import JOBS, Jobs
-from .process_tree import lead_own_group
 from .protocol import ALIVE_SECONDS, PROTOCOL_VERSION, Message, ProtocolError, decode, encode
 
 log = logging.getLogger(__name__)

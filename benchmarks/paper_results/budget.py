@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from LDCTDenoiseLib.backends import onednn
+from LDCTDenoiseLib.inference.backends import onednn
 from LDCTDenoiseLib.training.config import LevelConfig, TrainingConfig
 
 

@@ -15,7 +15,7 @@ from LDCTDenoiseLib.evaluation.patient_table import PatientRow, Summary, one_row
 from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS
 from LDCTDenoiseLib.evaluation.report import write_report
 from LDCTDenoiseLib.evaluation.slice_table import slice_rows
-from LDCTDenoiseLib.metrics import ABDOMEN
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN
 
 from .split import DOSE, KERNEL
 

@@ -11,8 +11,8 @@ from typing import Any
 from LDCTDenoiseLib.evaluation.methods import INPUT
 from LDCTDenoiseLib.evaluation.patient_table import NOISE, NPS_MEAN, Summary
 from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name
-from LDCTDenoiseLib.metrics import ABDOMEN
-from LDCTDenoiseLib.model_info import ModelInfo
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN
+from LDCTDenoiseLib.models.model_info import ModelInfo
 from LDCTDenoiseLib.training.config import TrainingConfig
 
 from .measure import PAPER_BLEND, Figures, Measured

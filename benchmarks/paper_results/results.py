@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks.speed.machine import describe
 from LDCTDenoiseLib.data.pairs_csv import SPLITS, Pair, read_pairs
-from LDCTDenoiseLib.devices import choose_device
 from LDCTDenoiseLib.evaluation.evaluate import EvaluationOptions
 from LDCTDenoiseLib.evaluation.paper_figures import RUNS, draw_paper_figures
-from LDCTDenoiseLib.files import replace_when_complete
-from LDCTDenoiseLib.model_info import SHIPPED_FOLDER, SUFFIX, read_info
+from LDCTDenoiseLib.models.model_info import SHIPPED_FOLDER, SUFFIX, read_info
+from LDCTDenoiseLib.system.devices import choose_device
+from LDCTDenoiseLib.system.files import replace_when_complete
 from LDCTDenoiseLib.training.config import TrainingConfig, load_config
 from LDCTDenoiseLib.training.train import RunFiles
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LDCTDenoiseLib.errors import InputError, TrainingError
-from LDCTDenoiseLib.files import temporary_beside
+from LDCTDenoiseLib.system.files import temporary_beside
 from LDCTDenoiseLib.training.config import TrainingConfig, load_config
 from LDCTDenoiseLib.training.train import RunFiles, train
 

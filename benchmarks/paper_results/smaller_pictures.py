@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.files import replace_when_complete
+from LDCTDenoiseLib.system.files import replace_when_complete
 
 MOST_BYTES = 10_000_000
 _SHRINK = 0.8

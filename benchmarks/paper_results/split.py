@@ -6,10 +6,10 @@ from pathlib import Path
 
 from LDCTDenoiseLib.data.pairs_csv import Pair, Source, read_pairs, write_pairs
 from LDCTDenoiseLib.simulation.parallel_beam import Kernel
-from LDCTDenoiseLib.training.cases import find_training_data
 from LDCTDenoiseLib.training.config import DataConfig
-from LDCTDenoiseLib.training.noise_cache import prepare
-from LDCTDenoiseLib.volumes import read_volume, write_volume
+from LDCTDenoiseLib.training.patches.cases import find_training_data
+from LDCTDenoiseLib.training.patches.noise_cache import prepare
+from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
 
 DOSE = 0.25
 KERNEL = Kernel.SOFT

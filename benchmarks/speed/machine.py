@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from LDCTDenoiseLib.backends import openvino
+from LDCTDenoiseLib.inference.backends import openvino
 
 MATRIX = 2048
 CUDA_MATRIX = 8192

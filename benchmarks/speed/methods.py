@@ -12,9 +12,9 @@ import SimpleITK as sitk
 import torch
 
 from LDCTDenoiseLib import Denoiser, load_model
-from LDCTDenoiseLib.backends import Backend, onednn, openvino
-from LDCTDenoiseLib.hu import DEFAULT_SCALE
-from LDCTDenoiseLib.networks import CNN10, REDCNN, DenoisingNetwork
+from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE
+from LDCTDenoiseLib.inference.backends import Backend, onednn, openvino
+from LDCTDenoiseLib.models.networks import CNN10, REDCNN, DenoisingNetwork
 
 NOISE_HU = 20.0
 

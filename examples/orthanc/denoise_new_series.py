@@ -21,13 +21,13 @@ from rest import Orthanc, OrthancError, UnreachableError
 from todo import Todo
 
 from LDCTDenoiseLib.commands.options import add_device, add_model, load_denoiser
-from LDCTDenoiseLib.denoise_file import denoise_file
+from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom.derivation import Derivation, is_derived
 from LDCTDenoiseLib.dicom.find_series import MULTI_FRAME_CLASSES
-from LDCTDenoiseLib.dicom.quiet import silence_pydicom
-from LDCTDenoiseLib.engine import Denoiser
+from LDCTDenoiseLib.dicom.log_privacy import silence_pydicom
 from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError, as_sentence
-from LDCTDenoiseLib.files import hold
+from LDCTDenoiseLib.inference.engine import Denoiser
+from LDCTDenoiseLib.system.files import hold
 
 log = logging.getLogger("orthanc-recipe")
 

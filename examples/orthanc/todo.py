@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.files import replace_when_complete
+from LDCTDenoiseLib.system.files import replace_when_complete
 
 
 class Todo:

@@ -1,0 +1,1 @@
+"""What CT voxels are: Hounsfield units and the axis of the slices."""

@@ -1,0 +1,50 @@
+"""Does a volume hold Hounsfield units? Asked before it is denoised as if it did."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from ..errors import InputError, NotHUError
+
+log = logging.getLogger(__name__)
+
+NO_FAT_OR_AIR_HU = -50
+NO_AIR_HU = -200
+TOO_BRIGHT_HU = 4000
+TOO_BRIGHT_SHARE = 0.01
+
+
+def check_hu(volume: np.ndarray) -> None:
+    """Refuse a volume that cannot be CT in HU; warn of one that holds no air.
+
+    Args:
+        volume: any shape.
+
+    Raises:
+        NotHUError: no voxel below -50, or more than 1 % above 4,000.
+    """
+    lowest = volume.min()
+    if lowest >= NO_FAT_OR_AIR_HU:
+        raise NotHUError(
+            f"The voxels do not look like HU: the lowest is {lowest:g}, and a CT has fat or air below {NO_FAT_OR_AIR_HU}."
+        )
+    bright = sum(int(np.count_nonzero(one > TOO_BRIGHT_HU)) for one in volume) / volume.size  # a mask of all costs memory
+    if bright > TOO_BRIGHT_SHARE:
+        raise NotHUError(f"The voxels do not look like HU: {bright:.0%} lie above {TOO_BRIGHT_HU}.")
+    if lowest >= NO_AIR_HU:
+        log.warning("No voxel lies below %d HU: make sure that this is CT in HU.", NO_AIR_HU)
+
+
+def check_finite(volume: np.ndarray) -> None:
+    """Refuse a volume with NaN or infinite voxels.
+
+    Raises:
+        InputError: there are some; it says how many.
+    """
+    if not np.issubdtype(volume.dtype, np.floating):
+        return
+    bad = sum(int(np.count_nonzero(~np.isfinite(one))) for one in volume)  # slice by slice: a mask of all costs memory
+    if bad:
+        raise InputError(f"{bad} voxel(s) are NaN or infinite; replace them with padding (-1024 HU) first.")

@@ -1,0 +1,1 @@
+"""Demonstrations on phantoms: denoising, and training."""

@@ -1,0 +1,1 @@
+"""From an input path to an output path, once or many times."""

@@ -1,0 +1,188 @@
+"""The doing: item after item, one computed while others are read and written; what fails does not stop the rest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from ...errors import InputError, as_sentence
+from ...inference.engine import Denoiser
+from ...version import __version__
+from ..one_file import FileOptions, denoise_file
+from .items import Item
+from .records import Record, Records, Standing, content_hash, content_hash_of_output, states
+
+
+class Status(str, Enum):
+    """How an item ended."""
+
+    DENOISED = "denoised"
+    FINISHED = "already finished"
+    TO_DO = "to do"  # a dry run's
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item.
+
+    Attributes:
+        item: the item.
+        status: how it ended.
+        reason: why it failed, as a sentence.
+        slices: how many were denoised.
+        seconds: from the first look at the input to the end of writing.
+        warnings: what was remarkable about it.
+    """
+
+    item: Item
+    status: Status
+    reason: str = ""
+    slices: int = 0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the voxels depend on beside the input and the model file.
+
+    Attributes:
+        model: sha256 of the model's tensors.
+        levels: used ones of its levels.
+        blend: weight of the denoised image.
+        precision: as asked for.
+        region: as asked for.
+        file: how to read and write.
+    """
+
+    model: str
+    levels: int
+    blend: float
+    precision: str
+    region: str
+    file: FileOptions = field(default_factory=FileOptions)
+
+    def record(self, input_hash: str) -> Record:
+        """The record of an output that is to be made."""
+        options = asdict(self.file) | {
+            "levels": self.levels,
+            "blend": self.blend,
+            "precision": self.precision,
+            "region": self.region,
+        }
+        del options["overwrite"]
+        as_it_is_read = json.loads(json.dumps(options))
+        return Record(input_hash, self.model, as_it_is_read, __version__)
+
+
+class Batch:
+    """A batch of items with one folder for their outputs.
+
+    Args:
+        folder: where the outputs go.
+        recipe: how they are made.
+        denoiser: the loaded model; None only looks at what there is to do.
+        jobs: how many items are at work at once: one is computed, the others are read or written.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, denoiser: Denoiser | None, jobs: int = 2) -> None:
+        self._folder = folder
+        self._recipe = recipe
+        self._denoiser = denoiser
+        self._jobs = jobs
+        self._records = Records(folder)
+        self._stop = threading.Event()
+
+    def run(self, items: list[Item], done: Callable[[Outcome], object]) -> list[Outcome]:
+        """Do the items.
+
+        Args:
+            items: what there is to do.
+            done: called in this thread with the outcome of every item, as they end.
+
+        Returns:
+            The outcomes, in the order of the items.
+        """
+        outcomes: dict[int, Outcome] = {}
+        with ThreadPoolExecutor(self._jobs) as pool:
+            futures = {pool.submit(self._do, item): number for number, item in enumerate(items)}
+            try:
+                for future in as_completed(futures):
+                    outcomes[futures[future]] = future.result()
+                    done(future.result())
+            except BaseException:  # Ctrl-C: what computes stops at its next batch of slices, what writes ends its file
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [outcomes[number] for number in range(len(items))]
+
+    def _do(self, item: Item) -> Outcome:
+        start = time.perf_counter()
+        with warnings_of_this_thread() as warnings:
+            try:
+                status, slices = self._denoise(item)
+                outcome = Outcome(item, status, slices=slices)
+            except Exception as error:  # whatever it is, the others go on
+                outcome = Outcome(item, Status.FAILED, as_sentence(error))
+        return replace(outcome, seconds=time.perf_counter() - start, warnings=tuple(warnings))
+
+    def _denoise(self, item: Item) -> tuple[Status, int]:
+        if item.problem:
+            raise InputError(item.problem)
+        files = item.files()
+        before = states(files)
+        record = self._recipe.record(content_hash(files))
+        standing = self._records.standing(item.output, record)
+        if standing is Standing.FINISHED:
+            return Status.FINISHED, 0
+        if standing in (Standing.FOREIGN, Standing.CHANGED) and not self._recipe.file.overwrite:
+            raise InputError(_REFUSED[standing].format(item.output))
+        if self._denoiser is None:
+            return Status.TO_DO, 0
+        target = self._folder / item.output
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._records.write(item.output, record)
+        options = replace(self._recipe.file, overwrite=True)
+        result = denoise_file(item.source, target, self._denoiser, options, cancel=self._stop.is_set)
+        if states(files) != before:
+            raise InputError(f"The files of {item.place.name} changed meanwhile; run the batch again when they are complete.")
+        self._records.write(item.output, replace(record, output=content_hash_of_output(target)))
+        return Status.DENOISED, result.slices[1] - result.slices[0]
+
+
+_REFUSED = {
+    Standing.FOREIGN: "{} is there already, and no batch made it; pass --overwrite to replace it.",
+    Standing.CHANGED: "{} was changed since a batch made it; pass --overwrite to replace it.",
+}
+
+
+@contextmanager
+def warnings_of_this_thread() -> Iterator[list[str]]:
+    """Collect the library's warnings of this thread."""
+    collector = _Collector()
+    library = logging.getLogger(__name__.partition(".")[0])
+    library.addHandler(collector)
+    try:
+        yield collector.messages
+    finally:
+        library.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.messages.append(record.getMessage())

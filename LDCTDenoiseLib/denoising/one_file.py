@@ -1,0 +1,170 @@
+"""One input path to one output path: what ``ldctdenoise denoise`` does once and ``ldctdenoise batch`` many times."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from ..ct.hu_check import check_hu
+from ..dicom.ct_series import read_ct_series
+from ..dicom.derivation import Derivation
+from ..dicom.find_series import SeriesFiles
+from ..dicom.output_folder import check_folder_output
+from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
+from ..errors import InputError
+from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
+
+if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
+    from ..inference.engine import Denoiser
+
+log = logging.getLogger(__name__)
+
+Source = Path | SeriesFiles
+Progress = Callable[[int, int], object]
+Cancel = Callable[[], bool]
+Loading = Union["Denoiser", "Future[Denoiser]"]
+"""A loaded model, or one that is being loaded while the input is read."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How to read the input and write the output.
+
+    Attributes:
+        axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices of a volume file.
+        series: SeriesInstanceUID, when the input is DICOM with several CT series.
+        slices: zero-based half-open range to denoise; the others are copied. None is all.
+        force: go on when the input is not CT or its voxels do not look like HU.
+        overwrite: replace an output that exists.
+        dicom: how to write DICOM.
+    """
+
+    axis: str = "auto"
+    series: str | None = None
+    slices: tuple[int, int] | None = None
+    force: bool = False
+    overwrite: bool = False
+    dicom: DicomOutput = field(default_factory=DicomOutput)
+
+
+@dataclass(frozen=True)
+class DenoisedFile:
+    """What was done.
+
+    Attributes:
+        slices: the half-open range that was denoised.
+        seconds: spent on denoising, without reading and writing.
+        series: SeriesInstanceUIDs that were written; none for a volume file.
+    """
+
+    slices: tuple[int, int]
+    seconds: float
+    series: tuple[str, ...] = ()
+
+
+def writes_dicom(source: Source, target: Path) -> bool:
+    """Whether the output is a DICOM folder: the input is DICOM, and the output has no name of a volume file.
+
+    A series that was found before always becomes a folder.
+    """
+    return isinstance(source, SeriesFiles) or (volume_suffix(target) is None and holds_dicom(source))
+
+
+def check_output(source: Source, target: Path, options: FileOptions) -> None:
+    """Make sure, before a model is loaded, that the output can be written.
+
+    Raises:
+        InputError: it cannot; it says why.
+        MissingExtraError: the compression's encoder is not installed.
+    """
+    place = source.folder if isinstance(source, SeriesFiles) else source
+    if volume_suffix(target) is None and not place.exists():  # what it would be depends on the input
+        raise InputError(f"{place} does not exist; give a volume file or a DICOM folder.")
+    if not writes_dicom(source, target):
+        check_volume_output(target, overwrite=options.overwrite)
+        return
+    if target.suffix.lower() == ".dcm":
+        raise InputError(f"The output {target.name} is named as a DICOM file; give a folder, or a volume file.")
+    if options.axis != "auto":
+        raise InputError("DICOM is denoised slice by slice as it is stored; leave --axis out, or write a volume file.")
+    options.dicom.check()
+    check_folder_output(place, target, overwrite=options.overwrite)
+
+
+def denoise_file(
+    source: str | os.PathLike[str] | SeriesFiles,
+    target: str | os.PathLike[str],
+    denoiser: Loading,
+    options: FileOptions = FileOptions(),
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> DenoisedFile:
+    """Denoise a volume file or a CT series in DICOM; the output is whole or absent.
+
+    Args:
+        source: a volume file, a folder of DICOM files, a DICOMDIR, a DICOM file, or a series that was found before.
+        target: a volume file, or for DICOM also a folder.
+        denoiser: a loaded model, or one that is being loaded.
+        options: how to read and write.
+        progress: called with (slices done, slices to do) after every batch.
+        cancel: asked before every batch; true stops.
+
+    Raises:
+        InputError: the input cannot be used or the output not be written.
+        MissingExtraError: a decoder or encoder is not installed.
+        DenoisingCancelled: ``cancel`` returned true.
+        DeviceError: not enough memory.
+    """
+    source, target = source if isinstance(source, SeriesFiles) else Path(source), Path(target)
+    check_output(source, target, options)
+    if isinstance(source, SeriesFiles) or writes_dicom(source, target):
+        return _denoise_dicom(source, target, denoiser, options, progress, cancel)
+    return _denoise_volume(source, target, denoiser, options, progress, cancel)
+
+
+def _denoise_volume(
+    source: Path, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+) -> DenoisedFile:
+    volume = read_volume(source, axis=options.axis, series=options.series, force=options.force)
+    denoiser = _loaded(loading)
+    if not options.force:
+        check_hu(volume.hu)
+    start = time.perf_counter()
+    hu = denoiser(volume.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=volume.padding)
+    seconds = time.perf_counter() - start
+    write_volume(volume.with_hu(hu), target)
+    return DenoisedFile(options.slices or (0, len(hu)), seconds)
+
+
+def _denoise_dicom(
+    source: Source, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+) -> DenoisedFile:
+    series = read_ct_series(source, options.series, force=options.force)
+    denoiser = _loaded(loading)
+    check_identity(series)
+    for acquisition in series.acquisitions:
+        if acquisition.gap:
+            log.warning("%s; every slice is denoised by itself, so this one goes on.", acquisition.gap)
+        if acquisition.tilt_degrees:
+            log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
+    if not options.force:
+        check_hu(series.hu)
+    start = time.perf_counter()
+    hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
+    seconds = time.perf_counter() - start
+    slices = options.slices or (0, len(hu))
+    info = denoiser.info
+    derivation = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, slices, denoiser.region.value)
+    written = write_derived_series(series, hu, target, derivation, options.dicom, overwrite=options.overwrite, cancel=cancel)
+    return DenoisedFile(slices, seconds, tuple(written))
+
+
+def _loaded(loading: Loading) -> Denoiser:
+    return loading.result() if isinstance(loading, Future) else loading

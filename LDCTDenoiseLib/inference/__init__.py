@@ -1,0 +1,1 @@
+"""A model applied to a volume: engine, tiles, backends."""

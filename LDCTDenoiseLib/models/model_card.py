@@ -1,0 +1,81 @@
+"""The human card beside a model file, written from what the file itself says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..system.files import replace_when_complete
+from .model_info import ModelInfo
+
+_LIMITS = """\
+- For research. Not a medical device, not for diagnosis.
+- Adult CT in HU, reconstructed slices about axial; other anatomies, children and other kernels were not tested.
+- Trained on inserted noise: metal, motion and photon-starvation artefacts of a real scan are not its subject.
+"""
+
+
+def write_card(info: ModelInfo, path: Path) -> None:
+    """Write the card (Markdown) of a model, whole or not at all."""
+    with replace_when_complete(path, ".md") as temporary:
+        temporary.write_text(card_text(info), encoding="utf-8")
+
+
+def card_text(info: ModelInfo) -> str:
+    """The card as Markdown: purpose, levels, training, figures, limits."""
+    parts = [
+        f"# Model `{info.name}`\n\n{info.purpose}\n",
+        f"- software: ldctdenoise {info.software_version}\n- sha256 of the tensors: `{info.tensor_hash}`\n"
+        f"- input: (HU + {info.scale.offset:g}) / {info.scale.width:g}, clamped to [0, 1]\n",
+        "## Levels\n\n" + _table(["level", "network", "predicts", "sees"], _level_rows(info)),
+    ]
+    if info.training:
+        parts.append("## Training\n\n" + _training_text(info.training))
+    if info.metrics:
+        parts.append("## Figures\n\n" + _metrics_text(info.metrics))
+        if "phantom" in info.metrics:
+            parts.append("## On the phantom\n\n" + _metrics_text(info.metrics["phantom"]))
+    parts.append("## Limits\n\n" + _LIMITS)
+    return "\n".join(parts)
+
+
+def _level_rows(info: ModelInfo) -> list[list[str]]:
+    return [[str(n), level.network, level.predicts.value, level.sees.value] for n, level in enumerate(info.levels, 1)]
+
+
+def _training_text(training: dict[str, Any]) -> str:
+    patients = training["patients"]
+    lines = [
+        f"- data: {training['data']}; {patients['train']} patients to train on, {patients['validate']} to validate",
+        *([f"- sources: {sources}"] if (sources := training["config"].get("sources")) else []),
+        f"- dose fractions: {training['dose_range'][0]:g} to {training['dose_range'][1]:g}",
+        f"- device: {training['device']}",
+    ]
+    for number, (level, steps, minutes) in enumerate(
+        zip(training["config"]["levels"], training["steps"], training["minutes"], strict=True), 1
+    ):
+        loss = level["loss"]
+        terms = [f"{loss['mse']:g} * MSE"] if loss["mse"] else []
+        if loss["perceptual"]:
+            terms.append(
+                f"{loss['perceptual']:g} * L_P (VGG-16, {loss['vgg_blocks']} blocks, window {loss['vgg_window']} HU, "
+                f"from step {loss['perceptual_from_step']:,})"
+            )
+        if loss.get("adversarial"):
+            terms.append(f"{loss['adversarial']:g} * Wasserstein critic")
+        weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
+        spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
+        if level.get("muon_rate"):
+            spent += ", hidden convolutions by Muon"
+        lines.append(f"- level {number}: {spent}; loss {' + '.join(terms)}{weighted}")
+    lines += [f"- {remark}" for remark in training.get("remarks", [])]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics_text(metrics: dict[str, Any]) -> str:
+    return f"Measured by `{metrics['command']}`: {metrics['note']}\n\n" + _table(metrics["columns"], metrics["rows"])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)

@@ -1,0 +1,1 @@
+"""The shipped models: ``<name>.safetensors`` and its card ``<name>.md``."""

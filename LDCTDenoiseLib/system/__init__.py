@@ -1,0 +1,1 @@
+"""The machine: files, memory, devices, processes, and optional parts of the installation."""

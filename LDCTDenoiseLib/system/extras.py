@@ -1,0 +1,35 @@
+"""Optional parts of the installation, and what to say when one is missing."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import MissingExtraError
+
+
+@contextmanager
+def require_extra(extra: str) -> Iterator[None]:
+    """Around imports that need an extra: a failed import says which extra to install.
+
+    Raises:
+        MissingExtraError: a package of the extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"This needs the package {error.name}, which is not installed: pip install 'ldctdenoise[{extra}]'."
+        ) from error
+
+
+def check_extra(extra: str, *packages: str) -> None:
+    """Make sure before a long computation that the packages which it ends with are there.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    with require_extra(extra):
+        for package in packages:
+            importlib.import_module(package)

@@ -1,0 +1,66 @@
+"""Batch-norm statistics estimated over many batches, at a level's end or held from a step on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Callback
+
+from ..level_training import LevelTraining
+from ..patches.samples import Batch
+
+Batches = Callable[[], Iterable[Batch]]
+
+
+def estimate_batch_norm(module: LevelTraining, batches: Iterable[Batch], device: torch.device) -> None:
+    """Estimate the network's batch-norm statistics anew, in float32.
+
+    The running ones wobble with the last few batches, and were taken in the training's precision.
+
+    Args:
+        module: whose network gets the statistics; afterwards in evaluation mode.
+        batches: to see; every one counts the same.
+        device: where to compute.
+    """
+    module.to(device)
+    norms = module.norms
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    module.norm_held = False
+    module.train()
+    with torch.no_grad():
+        for batch in batches:
+            _, low = module.transfer_batch_to_device(batch, device, 0).images()
+            module.denoise(low, module.halo)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()
+
+
+class HeldBatchNorm(Callback):
+    """Holds the statistics from a step on, so that the weights settle to what inference will use.
+
+    In training mode every batch is normed by its own statistics, which no single slice has.
+
+    Args:
+        step: the end of an epoch.
+        batches: makes the batches to estimate with.
+    """
+
+    def __init__(self, step: int, batches: Batches) -> None:
+        self.step = step
+        self.batches = batches
+
+    def on_train_epoch_start(self, trainer: Trainer, module: Any) -> None:
+        if trainer.global_step < self.step:
+            return
+        # Not twice: Lightning ends the epoch of a checkpoint once more when it goes on from it.
+        if trainer.global_step == self.step and not module.norm_held:
+            estimate_batch_norm(module, self.batches(), module.device)
+        module.norm_held = True
+        module.train()

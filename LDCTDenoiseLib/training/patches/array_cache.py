@@ -1,0 +1,73 @@
+"""Arrays kept on disk and read as memory maps; an entry that is damaged or incomplete is made anew."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ...system.files import temporary_beside
+
+log = logging.getLogger(__name__)
+
+_MANIFEST = "manifest.json"
+_CHUNK_BYTES = 2**24
+
+
+def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays of a cache entry as read-only memory maps, made first where they are missing or damaged.
+
+    Args:
+        folder: of the entry; its name must tell everything that the arrays depend on.
+        make: computes the arrays.
+
+    Raises:
+        InputError: the cache cannot be written, on a full disk for instance.
+    """
+    found = _read(folder)
+    if found is None:
+        if folder.exists():
+            log.warning("The cache entry %s is damaged or incomplete; it is made anew.", folder)
+        _write(folder, make())
+        found = _read(folder)
+        assert found is not None, f"{folder} was damaged while it was written"
+    return found
+
+
+def _read(folder: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of an entry, or None unless every byte is as it was written."""
+    try:
+        checksums = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        if any(_checksum(folder / f"{name}.npy") != checksum for name, checksum in checksums.items()):
+            return None
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in checksums}
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_beside(folder, folder=True) as temporary:
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        checksums = {name: _checksum(temporary / f"{name}.npy") for name in arrays}
+        (temporary / _MANIFEST).write_text(json.dumps(checksums), encoding="utf-8")
+        for file in temporary.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            value = zlib.crc32(chunk, value)
+    return value

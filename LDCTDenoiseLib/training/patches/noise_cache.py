@@ -1,0 +1,79 @@
+"""Normal-dose volumes prepared for training: voxels and calibrated unit noise.
+
+Inserting noise is linear in its amplitude, so one noise image per slice and kernel, computed once, gives every dose:
+low(a) = volume + sqrt((1-a)/a) * noise (``simulation/noise_insertion.py`` with no electronic noise).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...simulation.noise_insertion import calibrate_photons, insert_noise, ray_noise
+from ...simulation.parallel_beam import Kernel
+from ...system.devices import choose_device
+from ...volumes.volume_file import Volume
+from .array_cache import cached_arrays
+
+log = logging.getLogger(__name__)
+
+KERNELS = (Kernel.SOFT, Kernel.SHARP)
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PreparedVolume:
+    """A normal-dose volume and the noise that half its dose would add.
+
+    Attributes:
+        hu: (slices, rows, columns) int16.
+        noise: (kernels, slices, rows, columns) float16, HU, kernels in the order of ``KERNELS``.
+        spacing: (rows, columns) in mm.
+    """
+
+    hu: np.ndarray
+    noise: np.ndarray
+    spacing: tuple[float, float]
+
+    def low_dose(self, dose_fraction: float, kernel: Kernel, slices: slice = slice(None)) -> np.ndarray:
+        """Some slices at a share of the dose: (slices, rows, columns) int16 HU."""
+        noise = self.noise[KERNELS.index(kernel), slices].astype(np.float32)
+        return insert_noise(self.hu[slices], math.sqrt((1 - dose_fraction) / dose_fraction) * noise)
+
+
+def prepare(volume: Volume, cache: Path, *, seed: int, device: str = "auto") -> PreparedVolume:
+    """Prepare a normal-dose volume, or reuse what an earlier call left in the cache.
+
+    Args:
+        volume: normal-dose CT.
+        cache: folder for the arrays; one sub-folder per volume, named after its content.
+        seed: of the noise.
+        device: where to compute.
+    """
+    hu, spacing = as_int16(volume.hu), volume.spacing
+    digest = hashlib.sha256(hu.tobytes())
+    digest.update(json.dumps([_FORMAT, hu.shape, spacing, seed]).encode())
+    arrays = cached_arrays(cache / digest.hexdigest()[:16], lambda: {"hu": hu, "noise": _unit_noise(hu, spacing, seed, device)})
+    return PreparedVolume(arrays["hu"], arrays["noise"], spacing)
+
+
+def as_int16(hu: np.ndarray) -> np.ndarray:
+    """HU as the caches hold them: rounded, saturated, contiguous."""
+    whole = np.rint(hu) if np.issubdtype(hu.dtype, np.floating) else hu
+    return np.ascontiguousarray(np.clip(whole, -32768, 32767)).astype(np.int16)
+
+
+def _unit_noise(hu: np.ndarray, spacing: tuple[float, float], seed: int, device: str) -> np.ndarray:
+    where = choose_device(device)
+    noise = ray_noise(hu, spacing, KERNELS, seed=seed, device=where)
+    for index, kernel in enumerate(KERNELS):
+        photons = calibrate_photons(hu, spacing, kernel, device=where)
+        noise[index] /= math.sqrt(photons)
+        log.info("Kernel %s: %.3g photons per ray.", kernel.value, photons)
+    return noise.astype(np.float16)

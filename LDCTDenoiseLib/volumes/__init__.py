@@ -1,0 +1,1 @@
+"""CT volumes in files: NRRD, NIfTI and MetaImage."""

@@ -1,0 +1,204 @@
+"""CT volumes from files and back: NRRD, NIfTI, MetaImage and DICOM folders, with their geometry."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..ct.orientation import axial_axis
+from ..errors import InputError
+from ..system.files import check_writable, replace_when_complete, unchanged
+from ..system.memory import check_memory
+from .payload import Payload, check_payload, find_payload
+
+VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii.gz", ".nii", ".mha", ".mhd")
+WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
+"""One-file formats: a header with its voxels in a second file cannot be replaced in one step."""
+_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+"""ITK's readers by suffix, NIfTI's for the others. Left to itself, ITK tries every reader it has on a file."""
+
+_NIFTI_HEADER_BYTES = 352
+"""Of a header in one file with its voxels: 348, and four that announce extensions."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Axial slices with the image that they came from.
+
+    Attributes:
+        hu: (slices, rows, columns) voxels in HU, in the file's type.
+        axis: which axis of the file's array (slowest first) runs through the slices.
+        image: the image read, which holds spacing, origin and direction.
+        padding: boolean mask, as ``hu``, of what the header calls padding; None when it does not say.
+    """
+
+    hu: np.ndarray
+    axis: int
+    image: sitk.Image
+    padding: np.ndarray | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """(rows, columns) pixel spacing in mm."""
+        by_array_axis = list(self.image.GetSpacing()[::-1])
+        if len(by_array_axis) == 3:
+            del by_array_axis[self.axis]
+        return by_array_axis[0], by_array_axis[1]
+
+    def with_hu(self, hu: np.ndarray) -> Volume:
+        """The same geometry with other voxels."""
+        return replace(self, hu=hu)
+
+
+def volume_suffix(path: str | os.PathLike[str]) -> str | None:
+    """The volume suffix of a file name (".nii.gz" counts as one), or None."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), None)
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether an input is DICOM: any folder, or a file that starts as DICOM does."""
+    from ..dicom.read_file import is_dicom
+
+    return path.is_dir() or (path.is_file() and volume_suffix(path) is None and is_dicom(path))
+
+
+def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None, force: bool = False) -> Volume:
+    """Read a volume file, or a CT series in DICOM.
+
+    Args:
+        path: an NRRD, NIfTI or MetaImage file, a folder of DICOM files, a DICOMDIR or a DICOM file.
+        axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
+        series: SeriesInstanceUID of the series to read from DICOM.
+        force: take DICOM of another modality, or with values that are not HU, for CT in HU.
+
+    Raises:
+        InputError: missing, unreadable, empty, not three-dimensional or not scalar.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
+    padding = None
+    if holds_dicom(source):
+        from ..dicom.as_volume import read_dicom_volume
+
+        image, padding = read_dicom_volume(source, series, force=force)
+    else:
+        if series is not None:
+            raise InputError(f"--series selects from a DICOM folder, and {source.name} is a file; leave it out.")
+        image = _read_file(source)
+
+    voxels = sitk.GetArrayFromImage(image)
+    if image.GetDimension() == 2:
+        voxels = voxels[None]
+    if axis not in ("auto", "0", "1", "2"):
+        raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
+    if image.GetDimension() == 2:
+        chosen = 0
+    else:
+        chosen = axial_axis(np.array(image.GetDirection()).reshape(3, 3)) if axis == "auto" else int(axis)
+    return Volume(np.moveaxis(voxels, chosen, 0), chosen, image, None if padding is None else np.moveaxis(padding, chosen, 0))
+
+
+def _read_file(path: Path) -> sitk.Image:
+    if volume_suffix(path) is None:
+        raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")
+    if not path.is_file():
+        raise InputError(f"{path.name} is no regular file; give a volume file or a DICOM folder.")
+    try:
+        with unchanged(path):
+            payload = find_payload(path, volume_suffix(path) or "")
+            with unchanged(payload.path):
+                reader = _open(path)
+                check_memory(path.name, reader.GetSize(), sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
+                _check_voxels(path, payload, reader)
+                return reader.Execute()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read ({error.strerror}); make sure that you may read it.") from error
+    except RuntimeError as error:
+        raise InputError(
+            f"{path.name} cannot be read ({_reason(error)}); it may be damaged, or of another format than its name says."
+        ) from error
+
+
+def _open(path: Path) -> sitk.ImageFileReader:
+    """A reader that has read a header and found one volume in it."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_READERS.get(volume_suffix(path) or "", "NiftiImageIO"))
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if components != 1:
+        raise InputError(
+            f"{path.name} has {components} values per voxel (a colour or vector image); "
+            "a CT volume with one value per voxel is needed."
+        )
+    # A trailing axis of length one is a three-dimensional volume written with a fourth axis.
+    spatial = size[:3] + tuple(n for n in size[3:] if n != 1)
+    if len(spatial) > 3:
+        raise InputError(f"{path.name} has {len(size)} axes {size}; extract one frame as a 3-D volume first.")
+    if len(size) > 3:
+        reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
+    if 0 in size:
+        raise InputError(f"{path.name} is empty: its size is {size}.")
+    return reader
+
+
+def _check_voxels(path: Path, payload: Payload, reader: sitk.ImageFileReader) -> None:
+    header_bytes, voxel_bytes = 0, sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+    if reader.GetImageIO() == "NiftiImageIO":
+        header_bytes = int(float(reader.GetMetaData("vox_offset")))
+        if header_bytes < _NIFTI_HEADER_BYTES:  # ITK would take bytes of the header for voxels
+            raise InputError(f"{path.name} cannot be read (its header is damaged); get the file again.")
+        voxel_bytes = int(reader.GetMetaData("bitpix")) // 8  # smaller than in memory, when the file is rescaled
+    size = reader.GetSize()
+    check_payload(path, payload, header_bytes + math.prod(size) * voxel_bytes, size[0] * voxel_bytes)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of an ITK error that says something: "Reason: " lines hold a stale errno."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Reason:")]
+    return re.sub(r"^(sitk::|ITK )ERROR: (\w+\(0x\w+\): )?", "", told[-1] if told else "unknown format").rstrip(".!")
+
+
+def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """The output path, after making sure before any computation that it can be written.
+
+    Raises:
+        InputError: no volume format, no such folder, not writable, or already there without ``overwrite``.
+    """
+    target = Path(path)
+    if target.is_dir() or volume_suffix(target) not in WRITABLE_SUFFIXES:
+        raise InputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.")
+    return check_writable(target, overwrite=overwrite)
+
+
+def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
+    """Write a volume with the geometry and the voxel type it has, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    target = Path(path)
+    voxels = np.moveaxis(volume.hu, 0, volume.axis)
+    if volume.image.GetDimension() == 2:
+        voxels = voxels[0]
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels))
+    image.CopyInformation(volume.image)
+    with replace_when_complete(target, volume_suffix(target) or "") as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise InputError(f"{target.name} cannot be written ({_reason(error)}); choose another output.") from error
+        try:
+            # ITK writes half a NIfTI file on a full disk and calls it done.
+            _check_voxels(temporary, find_payload(temporary, volume_suffix(target) or ""), _open(temporary))
+        except (InputError, OSError, RuntimeError) as error:
+            raise InputError(f"{target.name} was not written whole; make sure that the disk has space.") from error

@@ -42,7 +42,7 @@ test-slow: $(INSTALLED)
 
 # Series after series in one worker: memory and file handles must stay flat.
 soak: $(INSTALLED)
-	$(BIN)/python -m Testing.soak --minutes $(MINUTES)
+	$(BIN)/python -m Testing.worker.soak --minutes $(MINUTES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from LDCTDenoiseLib.models.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import ModelInfo
 from LDCTDenoiseLib.models.networks import initialise
-from Testing.slicer_panel import logic, one_worker, panel, traces, warm_panel, worker_waits
+from Testing.slicer.slicer_panel import logic, one_worker, panel, traces, warm_panel, worker_waits
 from Testing.slicer_standin.fixtures import slicer_app
 
 __all__ = ["logic", "one_worker", "panel", "slicer_app", "traces", "warm_panel", "worker_waits"]

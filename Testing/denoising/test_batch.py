@@ -1,0 +1,486 @@
+"""``ldctdenoise batch``: every series to its place, what is done stays done, and what fails stops nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.denoising.batch import run as batch_run
+from LDCTDenoiseLib.inference import engine
+from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
+from Testing.system.unprivileged import as_nobody, closed_folder
+
+RECORDS = ".ldctdenoise.batch"
+
+
+@dataclass
+class Batch:
+    """What a run of the command printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """By output."""
+        return {one["output"]: one["status"] for one in json.loads(self.out)["series"]}
+
+    def reason(self, output: str) -> str:
+        return next(one["reason"] for one in json.loads(self.out)["series"] if one["output"] == output)
+
+    def warnings(self, output: str) -> list[str]:
+        return next(one["warnings"] for one in json.loads(self.out)["series"] if one["output"] == output)
+
+
+Run = Callable[..., Batch]
+
+
+@pytest.fixture
+def run(tiny_model: Path, tmp_path: Path) -> Run:
+    """Run ``batch SRC DST`` on the test's folders, with a JSON summary."""
+
+    def run_batch(*options: object, source: Path = tmp_path / "src", target: Path = tmp_path / "dst") -> Batch:
+        arguments = ["batch", source, target, "--model", tiny_model, "--device", "cpu", "--quiet", "--json", *options]
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main([str(one) for one in arguments])
+        return Batch(code, out.getvalue(), err.getvalue())
+
+    return run_batch
+
+
+def save_volume(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.random.default_rng(seed).normal(-300, 300, (3, 16, 16)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path), useCompression=True)
+    return path
+
+
+def save_dicom(folder: Path, series: str = SERIES, slices: int = 3) -> None:
+    """A series of its own: other UIDs, and file names that do not clash with another's."""
+    for number in range(slices):
+        stored = np.random.default_rng(number).normal(700, 200, (16, 16)).astype(np.uint16)
+        dataset = make_slice(number, {"SeriesInstanceUID": series, "SOPInstanceUID": f"{series}.{number + 1}"}, stored)
+        save(dataset, folder / f"{series[-3:]}-{number}.dcm")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Volume files and DICOM series of several layouts."""
+    source = tmp_path / "src"
+    save_volume(source / "a.nrrd")
+    save_volume(source / "deep" / "er" / "b.nii.gz", 1)
+    save_volume(source / "deep" / "c.mhd", 2)
+    save_dicom(source / "study" / "one")
+    save_dicom(source / "study" / "two", OTHER_SERIES)
+    (source / "study" / "notes.txt").write_text("no image")
+    return source
+
+
+OUTPUTS = ["a.nrrd", "deep/c.mha", "deep/er/b.nii.gz", "study/one", "study/two"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Outputs, without the records."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith(RECORDS)}
+
+
+# What is denoised, and where it goes
+
+
+def test_every_series_goes_to_the_same_place(run: Run, tree: Path, tmp_path: Path, tiny_model: Path) -> None:
+    batch = run()
+    assert batch.code == 0, batch.err
+    assert batch.statuses == dict.fromkeys(OUTPUTS, "denoised")
+    files = set(contents(tmp_path / "dst"))
+    dicom = {f"study/{name}/{number:05d}.dcm" for name in ("one", "two") for number in (1, 2, 3)}
+    assert files == {"a.nrrd", "deep/c.mha", "deep/er/b.nii.gz"} | dicom
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(tree / "a.nrrd")))
+    expected = Denoiser(tiny_model, device="cpu")(voxels)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "dst" / "a.nrrd"))), expected)
+
+
+def test_the_model_is_loaded_once(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = engine.load_model
+    monkeypatch.setattr(engine, "load_model", lambda name: loaded.append(name) or load(name))
+    assert run().code == 0
+    assert len(loaded) == 1
+
+
+def test_series_that_share_a_folder_get_one_each(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src" / "both")
+    save_dicom(tmp_path / "src" / "both", OTHER_SERIES)
+    assert run().statuses == {f"both/{SERIES}": "denoised", f"both/{OTHER_SERIES}": "denoised"}
+    for series in (SERIES, OTHER_SERIES):
+        references = [
+            pydicom.dcmread(path).SourceImageSequence[0].ReferencedSOPInstanceUID
+            for path in sorted((tmp_path / "dst" / "both" / series).iterdir())
+        ]
+        assert references == [f"{series}.{number}" for number in (1, 2, 3)]
+
+
+def test_a_series_around_another_gets_its_own_folder(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src" / "outer")
+    save_dicom(tmp_path / "src" / "outer" / "inner", OTHER_SERIES)
+    save_volume(tmp_path / "src" / "other" / "v.nrrd")
+    assert set(run().statuses) == {f"outer/{SERIES}", "outer/inner", "other/v.nrrd"}
+
+
+def test_a_series_beside_a_volume_gets_its_own_folder(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src" / "ct")
+    save_volume(tmp_path / "src" / "ct" / "v.nrrd")
+    assert set(run().statuses) == {f"ct/{SERIES}", "ct/v.nrrd"}
+
+
+def test_a_series_in_the_folder_itself_gets_a_folder(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src")
+    assert run().statuses == {SERIES: "denoised"}
+
+
+def test_a_series_whose_uid_is_a_path_stays_inside(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src")
+    for path in (tmp_path / "src").iterdir():
+        dataset = pydicom.dcmread(path)
+        with pytest.warns(UserWarning, match="Invalid value"):
+            dataset.SeriesInstanceUID = "../../evil"
+        dataset.save_as(path)
+    before = {path for path in tmp_path.iterdir() if path.name != "dst"}
+    batch = run()
+    assert set(batch.statuses) == {"series"}
+    assert {path for path in tmp_path.iterdir() if path.name != "dst"} == before
+
+
+def test_other_modalities_are_left_out_without_force(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src" / "ct")
+    save_series(tmp_path / "src" / "mr", [0, 1], {"Modality": "MR", "SeriesInstanceUID": OTHER_SERIES})
+    assert set(run().statuses) == {"ct"}
+    assert set(run("--force").statuses) == {"ct", "mr"}
+
+
+def test_outputs_inside_the_source_are_no_input(run: Run, tree: Path) -> None:
+    assert run(target=tree / "out").statuses.keys() == set(OUTPUTS)
+    assert run(target=tree / "out").statuses == dict.fromkeys(OUTPUTS, "already finished")
+
+
+def test_a_csv_names_inputs_and_outputs(run: Run, tree: Path, tmp_path: Path) -> None:
+    rows = tree / "rows.csv"
+    rows.write_text("\ufeffinput,output\na.nrrd,first/one.nii.gz\nstudy/two,second\nstudy/one,third.nrrd\n")
+    batch = run(source=rows)
+    assert batch.statuses == {"first/one.nii.gz": "denoised", "second": "denoised", "third.nrrd": "denoised"}
+    assert set(contents(tmp_path / "dst")) == {"first/one.nii.gz", "third.nrrd"} | {f"second/0000{n}.dcm" for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a.nrrd,../out.nrrd", "outside the batch's folder"),
+        ("a.nrrd,{tmp}/out.nrrd", "outside the batch's folder"),
+        ("missing.nrrd,out.nrrd", "does not exist"),
+        ("a.nrrd,out.txt", "must be a volume file"),
+        ("a.nrrd,good.nrrd/out.nrrd", ""),
+        ("a.nrrd,good.nrrd", "same output"),
+    ],
+)
+def test_a_row_that_cannot_be_done_is_told_and_writes_nothing(
+    run: Run, tree: Path, tmp_path: Path, row: str, sentence: str
+) -> None:
+    rows = tree / "rows.csv"
+    rows.write_text(f"input,output\ndeep/c.mhd,other.nrrd\na.nrrd,good.nrrd\n{row.format(tmp=tmp_path)}\n")
+    batch = run(source=rows)
+    assert batch.code == 1
+    statuses = [one["status"] for one in json.loads(batch.out)["series"]]
+    assert statuses[0] == "denoised"
+    assert "failed" in statuses
+    reasons = " ".join(one["reason"] for one in json.loads(batch.out)["series"])
+    assert sentence in reasons
+    assert {path.name for path in tmp_path.iterdir()} == {"src", "dst"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("in,out\na.nrrd,b.nrrd\n", "needs 'input' and 'output'"),
+        ("input,output\na.nrrd\n", "Line 2 of rows.csv lacks its input or its output"),
+        ("input,output\n", "holds no CT series"),
+        ("", "holds no CT series"),
+        ("input,output\n\xff\xfe,x\n", "cannot be read as CSV"),
+    ],
+)
+def test_a_csv_that_cannot_be_understood_is_refused(run: Run, tree: Path, tmp_path: Path, text: str, sentence: str) -> None:
+    (tree / "rows.csv").write_bytes(text.encode("latin-1"))
+    batch = run(source=tree / "rows.csv")
+    assert batch.code == 1
+    assert sentence in batch.err
+    assert not (tmp_path / "dst").exists()
+
+
+def test_a_source_without_ct_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    assert "holds no CT series" in run().err
+    assert "neither a folder nor a CSV" in run(source=tmp_path / "missing").err
+    save_volume(tmp_path / "src" / "a.nrrd")
+    assert "the same folder" in run(target=tmp_path / "src").err
+
+
+# One bad series does not stop the rest
+
+
+def test_a_bad_series_is_told_and_the_rest_is_done(run: Run, tree: Path, tmp_path: Path) -> None:
+    (tree / "a.nrrd").write_bytes(b"no volume")
+    path = tree / "study" / "one" / "8.1-1.dcm"
+    path.write_bytes(path.read_bytes()[:-100])
+    batch = run()
+    assert batch.code == 1
+    assert batch.err == "ldctdenoise: 2 of 5 could not be denoised; the summary says why.\n"
+    good = {"deep/c.mha", "deep/er/b.nii.gz", "study/two"}
+    assert batch.statuses == {name: "denoised" if name in good else "failed" for name in OUTPUTS}
+    assert "a.nrrd cannot be read" in batch.reason("a.nrrd")
+    assert "8.1-1.dcm" in batch.reason("study/one")
+    assert not (tmp_path / "dst" / "study" / "one").exists()
+
+
+def test_a_damaged_file_of_unknown_series_fails_the_series_beside_it(run: Run, tree: Path, tmp_path: Path) -> None:
+    (tree / "study" / "one" / "cut.dcm").write_bytes((tree / "study" / "one" / "8.1-1.dcm").read_bytes()[:200])
+    (tree / "lone").mkdir()
+    (tree / "lone" / "cut.dcm").write_bytes((tree / "study" / "one" / "8.1-1.dcm").read_bytes()[:200])
+    batch = run()
+    failed = {name for name, status in batch.statuses.items() if status == "failed"}
+    assert failed == {"study/one", "lone/cut.dcm"}
+    assert "cut.dcm" in batch.reason("study/one")
+
+
+def test_a_failure_of_any_kind_is_a_sentence(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoise = batch_run.denoise_file
+
+    def fail(source: object, target: Path, *rest: object, **options: object) -> object:
+        if target.name == "c.mha":
+            raise MemoryError
+        if target.name == "two":
+            raise ZeroDivisionError("division\nby zero")
+        return denoise(source, target, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch_run, "denoise_file", fail)
+    batch = run()
+    assert "Not enough memory" in batch.reason("deep/c.mha")
+    assert batch.reason("study/two").startswith("Unexpected failure (ZeroDivisionError: division by zero)")
+    assert sorted(batch.statuses.values()) == ["denoised"] * 3 + ["failed"] * 2
+
+
+def test_warnings_stand_by_their_series(run: Run, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "src" / "gap", slices=5)
+    (tmp_path / "src" / "gap" / "8.1-2.dcm").unlink()
+    save_dicom(tmp_path / "src" / "whole", OTHER_SERIES)
+    batch = run("--jobs", 4)
+    assert "jump by 5 mm" in batch.warnings("gap")[0]
+    assert batch.warnings("whole") == []
+
+
+# What is done stays done
+
+
+def test_a_second_run_does_nothing(run: Run, tree: Path, tmp_path: Path) -> None:
+    run()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "dst").rglob("*")}
+    again = run()
+    assert again.code == 0
+    assert again.statuses == dict.fromkeys(OUTPUTS, "already finished")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "dst").rglob("*")} == before
+
+
+def test_a_changed_input_is_done_again(run: Run, tree: Path, tmp_path: Path) -> None:
+    run()
+    before = contents(tmp_path / "dst")
+    save_volume(tree / "a.nrrd", 9)
+    dataset = pydicom.dcmread(tree / "study" / "one" / "8.1-1.dcm")
+    dataset.PixelData = dataset.pixel_array[::-1].tobytes()
+    dataset.save_as(tree / "study" / "one" / "8.1-1.dcm")
+    again = {"a.nrrd", "study/one"}
+    assert run().statuses == {name: "denoised" if name in again else "already finished" for name in OUTPUTS}
+    assert contents(tmp_path / "dst")["a.nrrd"] != before["a.nrrd"]
+
+
+def test_a_touched_input_is_the_same_input(run: Run, tree: Path) -> None:
+    run()
+    for path in tree.rglob("*"):
+        os.utime(path)
+    assert set(run().statuses.values()) == {"already finished"}
+
+
+@pytest.mark.parametrize("options", [("--blend", 0.5), ("--levels", 1), ("--precision", "bfloat16"), ("--region", "body")])
+def test_other_options_do_it_again(run: Run, tree: Path, options: tuple[object, ...]) -> None:
+    run()
+    assert set(run(*options).statuses.values()) == {"denoised"}
+    assert set(run(*options).statuses.values()) == {"already finished"}
+
+
+def test_another_model_does_it_again(run: Run, tree: Path, tmp_path: Path) -> None:
+    from LDCTDenoiseLib.models.model_file import ModelInfo, save_model
+    from Testing.conftest import random_cascade
+
+    cascade = random_cascade(seed=5)
+    save_model(cascade, ModelInfo("other", cascade.levels), tmp_path / "other.safetensors")
+    run()
+    assert set(run("--model", tmp_path / "other.safetensors").statuses.values()) == {"denoised"}
+
+
+def test_a_missing_output_is_done_again(run: Run, tree: Path, tmp_path: Path) -> None:
+    run()
+    (tmp_path / "dst" / "a.nrrd").unlink()
+    shutil.rmtree(tmp_path / "dst" / "study" / "two")
+    again = {"a.nrrd", "study/two"}
+    assert run().statuses == {name: "denoised" if name in again else "already finished" for name in OUTPUTS}
+
+
+def test_what_a_batch_did_not_write_is_not_replaced_without_overwrite(run: Run, tree: Path, tmp_path: Path) -> None:
+    foreign = save_volume(tmp_path / "dst" / "a.nrrd", 7)
+    before = foreign.read_bytes()
+    batch = run()
+    assert "no batch made it; pass --overwrite" in batch.reason("a.nrrd")
+    assert foreign.read_bytes() == before
+    assert run("--overwrite").statuses["a.nrrd"] == "denoised"
+    assert foreign.read_bytes() != before
+
+
+def test_an_output_that_someone_changed_is_not_replaced_without_overwrite(run: Run, tree: Path, tmp_path: Path) -> None:
+    run()
+    changed = tmp_path / "dst" / "a.nrrd"
+    save_volume(changed, 7)
+    (tmp_path / "dst" / "study" / "one" / "00002.dcm").unlink()
+    before = changed.read_bytes()
+    batch = run()
+    assert "was changed since a batch made it" in batch.reason("a.nrrd")
+    assert "was changed since a batch made it" in batch.reason("study/one")
+    assert changed.read_bytes() == before
+    statuses = run("--overwrite").statuses
+    assert {statuses[name] for name in ("a.nrrd", "study/one")} == {"denoised"}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"input": 1}', b"\xff"])
+def test_a_record_that_is_damaged_is_no_record(run: Run, tree: Path, tmp_path: Path, content: bytes) -> None:
+    run()
+    (tmp_path / "dst" / RECORDS / "a.nrrd.json").write_bytes(content)
+    assert run().statuses["a.nrrd"] == "failed"
+    assert run("--overwrite").statuses["a.nrrd"] == "denoised"
+
+
+def test_an_input_that_changes_meanwhile_is_told_and_done_again(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoise = batch_run.denoise_file
+
+    def change_afterwards(source: object, target: Path, *rest: object, **options: object) -> object:
+        result = denoise(source, target, *rest, **options)  # type: ignore[arg-type]
+        if target.name == "a.nrrd":
+            save_volume(tree / "a.nrrd", 8)
+        return result
+
+    monkeypatch.setattr(batch_run, "denoise_file", change_afterwards)
+    assert "changed meanwhile" in run().reason("a.nrrd")
+    monkeypatch.undo()
+    assert run().statuses["a.nrrd"] == "denoised"
+
+
+# Dry run, summary, jobs
+
+
+def test_a_dry_run_writes_nothing_and_loads_no_model(
+    run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "load_model", lambda name: pytest.fail("loaded"))
+    assert run("--dry-run").statuses == dict.fromkeys(OUTPUTS, "to do")
+    assert not (tmp_path / "dst").exists()
+    monkeypatch.undo()
+    run()
+    save_volume(tree / "a.nrrd", 3)
+    before = contents(tmp_path / "dst")
+    statuses = run("--dry-run").statuses
+    assert statuses == {name: "to do" if name == "a.nrrd" else "already finished" for name in OUTPUTS}
+    assert contents(tmp_path / "dst") == before
+
+
+def test_the_table_tells_every_series_and_the_counts(
+    run: Run, tree: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "a.nrrd").write_bytes(b"no volume")
+    arguments = ["batch", tree, tmp_path / "dst", "--model", tiny_model, "--device", "cpu", "--quiet"]
+    assert main([str(one) for one in arguments]) == 1
+    *lines, counts = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == OUTPUTS
+    assert "a.nrrd cannot be read" in lines[0]
+    assert "3 slices" in lines[1]
+    assert counts == "1 failed, 4 denoised"
+
+
+def test_reading_and_writing_overlap_with_computing(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work, most, together = set(), 0, threading.Lock()
+    denoise = batch_run.denoise_file
+
+    def count(source: object, target: Path, *rest: object, **options: object) -> object:
+        nonlocal most
+        with together:
+            at_work.add(target)
+            most = max(most, len(at_work))
+        try:
+            return denoise(source, target, *rest, **options)  # type: ignore[arg-type]
+        finally:
+            at_work.discard(target)
+
+    monkeypatch.setattr(batch_run, "denoise_file", count)
+    assert set(run("--jobs", 3).statuses.values()) == {"denoised"}
+    assert 1 < most <= 3
+
+
+def test_many_jobs_give_what_one_gives(run: Run, tree: Path, tmp_path: Path) -> None:
+    run("--jobs", 1, target=tmp_path / "one")
+    run("--jobs", 5, target=tmp_path / "five")
+    one, five = contents(tmp_path / "one"), contents(tmp_path / "five")
+    assert {name for name in one if not name.endswith(".dcm")} == {name for name in five if not name.endswith(".dcm")}
+    for name in one:
+        if name.endswith(".dcm"):
+            first, second = (pydicom.dcmread(tmp_path / folder / name) for folder in ("one", "five"))
+            assert first.PixelData == second.PixelData
+        else:
+            assert one[name] == five[name]
+
+
+def test_two_batches_do_not_share_a_folder(run: Run, tree: Path, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    (tmp_path / "dst" / RECORDS).mkdir(parents=True)
+    with (tmp_path / "dst" / RECORDS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        batch = run()
+    assert batch.code == 1
+    assert "Another batch is writing to" in batch.err
+    assert contents(tmp_path / "dst") == {}
+    assert run().code == 0
+
+
+def test_an_output_folder_that_is_not_writable_is_refused(run: Run) -> None:
+    with closed_folder() as folder:
+
+        def run_main() -> str:
+            with contextlib.redirect_stderr(io.StringIO()) as err:
+                code = main(["batch", str(folder / "rows.csv"), str(folder / "dst"), "--device", "cpu", "--quiet"])
+            return f"{code} {err.getvalue()}"
+
+        save_volume(folder / "in.nrrd")
+        (folder / "rows.csv").write_text("input,output\nin.nrrd,out.nrrd\n")
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        run("--dry-run", source=folder / "rows.csv")  # loads what an ordinary user may not read of root's Python
+        answer = as_nobody(run_main)
+        assert answer.startswith(f"1 ldctdenoise: {folder / 'dst'} cannot be written (Permission denied)")

@@ -1,0 +1,338 @@
+"""The recipe of examples/orthanc against a real Orthanc: what is sent there comes back denoised, once."""
+
+from __future__ import annotations
+
+import base64
+import email
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom import AE, build_role, evt
+from pynetdicom.sop_class import PatientRootQueryRetrieveInformationModelGet as Get
+
+from LDCTDenoiseLib.commands.command_line import main
+from Testing.conftest import REPOSITORY
+from Testing.dicom.dicom_files import make_slice, save
+
+EXAMPLE = REPOSITORY / "examples" / "orthanc"
+ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
+DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+MARKER = "ZEBRAFISH"
+PASSWORD = "of-this-test"
+ENGINE = ["--device", "cpu", "--backend", "torch", "--threads", "1"]
+DEADLINE_SECONDS = 120
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(ORTHANC is None, reason="no Orthanc (Debian package orthanc)"),
+]
+
+
+class Archive:
+    """An Orthanc with the example's configuration, on ports and in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.dicom_port = free_ports(2)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.credentials = folder / "credentials.json"
+        configuration = json.loads((EXAMPLE / "orthanc.json").read_text(encoding="utf-8"))
+        configuration |= {"HttpPort": self.port, "DicomPort": self.dicom_port, "StableAge": 2}
+        configuration["Plugins"] = [path for path in configuration["Plugins"] if Path(path).is_dir()]
+        (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
+        self.credentials.write_text(json.dumps({"RegisteredUsers": {"recipe": PASSWORD}}), encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert ORTHANC
+        with (self.folder / "orthanc.log").open("ab") as log:
+            self._process = subprocess.Popen([ORTHANC, self.folder], stdout=log, stderr=log, cwd=self.folder)
+        wait_for(self.answers, "Orthanc to answer")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "orthanc.log").read_text(encoding="utf-8")[-3000:]
+        try:
+            return bool(self.get("/system"))
+        except (OSError, ValueError):
+            return False
+
+    def get(self, path: str) -> Any:
+        return json.loads(self._ask(path, "application/json")[0])
+
+    def _ask(self, path: str, accept: str) -> tuple[bytes, str]:
+        """The answer and its type."""
+        token = base64.b64encode(f"recipe:{PASSWORD}".encode()).decode()
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Basic {token}", "Accept": accept})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return answer.read(), answer.headers["Content-Type"]
+
+    def count(self) -> int:
+        return int(self.get("/statistics")["CountInstances"])
+
+    def series_of(self, study: str) -> dict[str, dict[str, Any]]:
+        """The series of a study by their descriptions; two of one description fail."""
+        found = [
+            one
+            for one in self.get("/series?expand")
+            if self.get(f"/studies/{one['ParentStudy']}")["MainDicomTags"]["StudyInstanceUID"] == study
+        ]
+        by_description = {one["MainDicomTags"]["SeriesDescription"]: one for one in found}
+        assert len(by_description) == len(found), "a series is there twice"
+        return by_description
+
+    def send(self, slices: list[Dataset]) -> None:
+        """By C-STORE."""
+        entity = AE("SENDER")
+        entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+        association = entity.associate("127.0.0.1", self.dicom_port, ae_title="ORTHANC")
+        assert association.is_established
+        try:
+            assert [association.send_c_store(one).Status for one in slices] == [0] * len(slices)
+        finally:
+            association.release()
+
+    def fetch(self, patient: str, study: str, series: str) -> list[Dataset]:
+        """By C-GET, whose images come by C-STORE; sorted by place."""
+        fetched: list[Dataset] = []
+
+        def keep(event: evt.Event) -> int:
+            dataset = event.dataset
+            dataset.file_meta = event.file_meta
+            fetched.append(dataset)
+            return 0
+
+        entity = AE("SENDER")
+        entity.add_requested_context(Get)
+        entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+        association = entity.associate(
+            "127.0.0.1",
+            self.dicom_port,
+            ae_title="ORTHANC",
+            ext_neg=[build_role(CTImageStorage, scp_role=True)],
+            evt_handlers=[(evt.EVT_C_STORE, keep)],
+        )
+        assert association.is_established
+        wanted = Dataset()
+        wanted.QueryRetrieveLevel = "SERIES"
+        wanted.PatientID, wanted.StudyInstanceUID, wanted.SeriesInstanceUID = patient, study, series
+        try:
+            assert [status.Status for status, _ in association.send_c_get(wanted, Get)][-1] == 0
+        finally:
+            association.release()
+        return sorted(fetched, key=place)
+
+    def fetch_web(self, study: str, series: str) -> list[Dataset]:
+        """By DICOMweb's WADO-RS; sorted by place."""
+        answer, kind = self._ask(f"/dicom-web/studies/{study}/series/{series}", 'multipart/related; type="application/dicom"')
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + answer)
+        parts = [part.get_payload(decode=True) for part in message.get_payload()]
+        return sorted((pydicom.dcmread(io.BytesIO(part)) for part in parts), key=place)
+
+
+class Script:
+    """The recipe, as a process."""
+
+    def __init__(self, archive: Archive, state: Path, model: Path) -> None:
+        self._archive, self.state, self._model = archive, state, model
+        self.log = state.with_suffix(".log")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, EXAMPLE / "denoise_new_series.py", "--url", self._archive.url]
+        command += ["--credentials", self._archive.credentials, "--state", self.state, "--model", self._model, *ENGINE]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "http_proxy": "http://127.0.0.1:9"}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=REPOSITORY, env=environment)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+    def said(self) -> str:
+        assert self._process is None or self._process.poll() is None, self.log.read_text(encoding="utf-8")
+        return self.log.read_text(encoding="utf-8")
+
+    def is_done(self) -> bool:
+        """Whether it has looked at all that there is, its own results too."""
+        self.said()  # it lives
+        path = self.state / "todo.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        stable = all(one["IsStable"] for one in self._archive.get("/series?expand"))
+        return stable and known == {"last_change": self._archive.get("/changes?last")["Last"], "tries": {}}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    one = Archive(tmp_path_factory.mktemp("orthanc"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def script(archive: Archive, tmp_path: Path, tiny_model: Path) -> Iterator[Script]:
+    one = Script(archive, tmp_path / "state", tiny_model)
+    try:
+        yield one
+    finally:
+        one.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def wait_for(condition: Callable[[], Any], what: str, pause: float = 0.2) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited too long for {what}"
+        time.sleep(pause)
+
+
+def place(dataset: Dataset) -> float:
+    return float(dataset.ImagePositionPatient[2])
+
+
+def hu(dataset: Dataset) -> np.ndarray:
+    return dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+
+
+def ct(study: int, description: str, count: int, tags: dict[str, object] | None = None) -> list[Dataset]:
+    """A noisy disk of water, count slices; study and series have the numbers as UIDs."""
+    across = np.linspace(-1, 1, 64)
+    water = np.where(across[:, None] ** 2 + across**2 < 0.8, 1024, 24)
+    noise = np.random.default_rng(study)
+    slices = []
+    for number in range(count):
+        stored = (water + noise.normal(0, 20, water.shape)).clip(0).astype(np.uint16)
+        uids = {"StudyInstanceUID": f"2.25.{study}", "SeriesInstanceUID": f"2.25.{study}.{len(description)}"}
+        uids["SOPInstanceUID"] = f"{uids['SeriesInstanceUID']}.{number + 1}"
+        usual = {"PatientID": f"{MARKER}{study}", "PatientName": f"{MARKER}^{study}", "SeriesDescription": description}
+        slices.append(make_slice(number, {**usual, **uids, **(tags or {})}, stored))
+    return slices
+
+
+def test_a_series_sent_by_dicom_comes_back_as_the_command_line_denoises_it(
+    archive: Archive, script: Script, tiny_model: Path, tmp_path: Path
+) -> None:
+    """A bad series before it is told in a sentence and does not stop it; nothing of the patient is told.
+
+    Orthanc is killed before it takes the series for stable, and so never reports that they are.
+    """
+    archive.send(ct(1, "of no HU", 3, {"RescaleType": "US"}))
+    source = ct(2, "good", 6)
+    archive.send(source)
+    archive.stop(signal.SIGKILL)
+    archive.start()
+    assert "StableSeries" not in {change["ChangeType"] for change in archive.get("/changes")["Changes"]}
+    script.start()
+    wait_for(script.is_done, "the end of the work")
+    assert archive.count() == 3 + 6 + 6
+
+    for one in source:
+        save(one, tmp_path / "in" / f"{one.SOPInstanceUID}.dcm")
+    assert main(["denoise", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(tiny_model), "--quiet", *ENGINE]) == 0
+    expected = [pydicom.dcmread(path) for path in sorted((tmp_path / "out").iterdir())]
+    series = archive.series_of("2.25.2")["good LDCTDenoise"]["MainDicomTags"]["SeriesInstanceUID"]
+    ways = [archive.fetch(f"{MARKER}2", "2.25.2", series)]
+    if DICOMWEB.exists():
+        ways.append(archive.fetch_web("2.25.2", series))
+    for fetched in ways:
+        assert [one.SOPInstanceUID for one in fetched] == [one.SOPInstanceUID for one in expected]
+        for got, want, original in zip(fetched, expected, source, strict=True):
+            assert got.SeriesInstanceUID == want.SeriesInstanceUID != original.SeriesInstanceUID
+            assert got.StudyInstanceUID == original.StudyInstanceUID
+            assert got.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+            for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "FrameOfReferenceUID", "PatientID"):
+                assert got[tag].value == original[tag].value
+            np.testing.assert_array_equal(hu(got), hu(want))
+            assert np.abs(hu(got) - hu(original)).max() > 0
+
+    assert set(archive.series_of("2.25.1")) == {"of no HU"}
+    said = script.said()
+    assert said.count("has the RescaleType US and not HU") == 1
+    assert MARKER not in said
+    assert "Traceback" not in said
+    wait_for(lambda: not list((script.state / "work").iterdir()), "the files at work to be removed")
+    if not DICOMWEB.exists():
+        pytest.skip("fetched over C-GET only: no DICOMweb plugin (Debian package orthanc-dicomweb)")
+
+
+def test_killed_with_half_of_the_result_stored_it_goes_on_without_a_duplicate(archive: Archive, script: Script) -> None:
+    """The script is killed twice, Orthanc once; a state that knows of nothing later does nothing twice either."""
+    count = 60
+    before = archive.count()
+    archive.send(ct(3, "many", count))
+    script.start()
+    wait_for((script.state / "work" / "source").exists, "the source to be fetched", pause=0)
+    script.kill()
+    assert archive.count() == before + count
+    script.start()
+    wait_for(lambda: archive.count() > before + count, "the first stored image", pause=0)
+    script.kill()
+    half = archive.count() - before - count
+    assert 0 < half < count
+    archive.stop(signal.SIGKILL)
+    script.start()
+    wait_for(lambda: "Orthanc does not answer. Waiting for it." in script.said(), "the script to miss Orthanc")
+    archive.start()
+    wait_for(script.is_done, "the rest")
+    assert archive.count() == before + 2 * count
+    assert f"{count - half} images stored, {half} were there" in script.said()
+    script.kill()
+
+    def once_and_whole() -> None:
+        series = archive.series_of("2.25.3")
+        assert {description: len(one["Instances"]) for description, one in series.items()} == {
+            "many": count,
+            "many LDCTDenoise": count,
+        }
+
+    once_and_whole()
+    series = archive.series_of("2.25.3")
+    # As of an Orthanc that was set up anew since, with a series at which the script died thrice.
+    another = {"last_change": 10**6, "tries": {series["many LDCTDenoise"]["ID"]: 3}}
+    (script.state / "todo.json").write_text(json.dumps(another), encoding="utf-8")
+    script.log.write_text("", encoding="utf-8")
+    total = archive.count()
+    script.start()
+    wait_for(script.is_done, "a look at all series")
+    assert f"{series['many']['ID']}: its derived series is there already" in script.said()
+    assert "every series is looked at again" in script.said()
+    assert f"{series['many LDCTDenoise']['ID']}: given up after 3 tries" in script.said()
+    assert archive.count() == total
+    once_and_whole()

@@ -1,0 +1,83 @@
+"""The module's sample data: registered with their thumbnails, made when they are asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from Testing.slicer.slicer_panel import Panel, add_ct, noisy_slices, voxels_of
+
+
+def sources() -> dict[str, Any]:
+    import slicer
+
+    return {source.sampleName: source for source in slicer.modules.sampleDataSources["LDCT Denoise"]}
+
+
+def test_the_samples_are_registered_with_thumbnails(panel: Panel) -> None:
+    found = sources()
+    assert set(found) == {"LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"}
+    for source in found.values():
+        thumbnail = Path(source.thumbnailFileName)
+        assert thumbnail.is_file()
+        width, height = sitk.ReadImage(str(thumbnail)).GetSize()[:2]
+        assert min(width, height) >= 128
+        assert not source.uris
+
+
+def test_the_phantom_loads_is_shown_and_can_be_denoised(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer
+
+    # Full size takes 20 s on one core.
+    monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"].phantomSteps, "__defaults__", ((2, 192, 192),))
+    source = sources()["LDCT phantom (quarter dose)"]
+    volume = source.customDownloader(source)
+    voxels = voxels_of(volume)
+    assert voxels.shape == (2, 192, 192)
+    assert voxels.dtype == np.int16
+    assert voxels.min() < -900
+    assert 0 < np.median(voxels[:, 64:96, 64:96]) < 100
+    assert volume.GetSpacing()[0] == volume.GetSpacing()[1] == pytest.approx(400 / 192)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert red.GetBackgroundVolumeID() == volume.GetID()
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    assert bounds[0] == pytest.approx(-bounds[1])  # the body lies in the middle of the scanner
+    panel.pick("inputSelector", volume)
+    panel.pick_text("regionCombo", "Slice range")
+    panel.ui.lastSliceSpin.value = 0
+    assert panel.denoise().GetName() == "LDCT phantom denoised"
+
+
+def test_the_chest_gets_the_noise_of_a_quarter_of_its_dose(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    chest = add_ct(noisy_slices(3, 128), "CTChest")
+    monkeypatch.setattr(sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: chest, raising=False)
+    source = sources()["CTChest (simulated quarter dose)"]
+    volume = source.customDownloader(source)
+    assert volume.GetName() == "CTChest quarter dose"
+    assert volume.GetSpacing() == chest.GetSpacing()
+    assert volume.GetDisplayNode().GetWindow() == chest.GetDisplayNode().GetWindow()
+    before, after = voxels_of(chest)[:, 20:108, 20:108], voxels_of(volume)[:, 20:108, 20:108]
+    assert after.dtype == before.dtype
+    assert after.std() > 1.05 * before.std()
+    assert after.mean() == pytest.approx(before.mean(), abs=3)
+
+
+@pytest.mark.parametrize("name", ["LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"])
+def test_without_pytorch_a_sample_says_what_is_missing(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import slicer
+
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: add_ct(), raising=False)
+    before = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+    assert sources()[name].customDownloader(sources()[name]) is None
+    assert "PyTorch is not installed; press Install PyTorch" in panel.app.messages.texts("error")[0]
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + name.startswith("CTChest")

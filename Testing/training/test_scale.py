@@ -1,0 +1,355 @@
+"""Training at scale: several processes, best weights, early ends, divergence, full disks, critics and plans."""
+
+from __future__ import annotations
+
+import csv
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from LDCTDenoiseLib import load_model
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN
+from LDCTDenoiseLib.models.cascade import Predicts
+from LDCTDenoiseLib.training.adversarial import AdversarialTraining, Critic
+from LDCTDenoiseLib.training.callbacks.best_epoch import BestEpoch
+from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
+from LDCTDenoiseLib.training.level_training import VALIDATION_PSNR, LevelTraining
+from LDCTDenoiseLib.training.losses.perceptual import VGG16Features
+from LDCTDenoiseLib.training.processes import part_at_the_end
+from LDCTDenoiseLib.training.synced_batch_norm import SyncedBatchNorm, sync_batch_norm
+from Testing.conftest import REPOSITORY, random_cascade
+from Testing.training.test_patches import write_phantom
+from Testing.training.test_train import CONFIG, arguments
+
+LEVEL = {"network": "drl", "predicts": "image", "steps": 6, "loss": {"noise_weighted": True}}
+DATA = {"patch_size": 16, "batch_size": 4, "validate": ["bert"]}
+SHARED: dict[str, object] = CONFIG | {"data": DATA, "levels": [LEVEL, CONFIG["levels"][1]]}  # type: ignore[index]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate(("anna", "bert")):
+        write_phantom(folder / f"{name}.nrrd", seed=seed)
+    return folder
+
+
+def run(*command: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **settings)  # type: ignore[call-overload]
+
+
+def python(*command: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", *command, cwd=REPOSITORY, **settings)
+
+
+def log_of(out: Path, level: int = 1) -> list[dict[str, str]]:
+    with (out / f"level{level}" / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert main([*arguments(data, out, SHARED), "--quiet"]) == 0
+    return out
+
+
+@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
+def test_two_processes_learn_what_one_with_the_whole_batch_learns(alone: Path, data: Path, tmp_path: Path, launcher: str) -> None:
+    out = tmp_path / "run"
+    command = [*arguments(data, out, SHARED), "--quiet"]
+    if launcher == "torchrun":
+        command = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "LDCTDenoiseLib", *command]
+        result = python(*command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    else:
+        result = python("LDCTDenoiseLib", *command, "--devices", "2")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(out / "small.safetensors")]
+    for level in (1, 2):
+        for one, two in zip(log_of(alone, level), log_of(out, level), strict=True):
+            assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=2e-3)
+            assert float(two[VALIDATION_PSNR]) == pytest.approx(float(one[VALIDATION_PSNR]), abs=0.2)
+    shared, single = load_file(out / "small.safetensors"), load_file(alone / "small.safetensors")
+    # The same names and types: a model knows nothing of how many made it.
+    assert {name: (one.shape, one.dtype) for name, one in shared.items()} == {
+        name: (one.shape, one.dtype) for name, one in single.items()
+    }
+    assert load_model(out / "small.safetensors")[1].training["device"].startswith("2 processes")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed by /proc")
+def test_no_thread_of_a_process_group_outlives_the_training(data: Path, tmp_path: Path) -> None:
+    # One that gives back a tensor while Python ends aborts the process, though all is done: seen in one run of three.
+    script = tmp_path / "train_and_list_threads.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from LDCTDenoiseLib.commands.command_line import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print('threads', *(name.read_text() for name in Path('/proc/self/task').glob('*/comm')))\n"
+    )
+    command = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    result = python(*command, *arguments(data, tmp_path / "run", SHARED), "--quiet", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("threads") == 2
+    assert "gloo" not in result.stdout
+
+
+def test_a_run_of_two_processes_goes_on_in_one(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    short = SHARED | {"levels": [LEVEL | {"steps": 2}]}
+    result = python("LDCTDenoiseLib", *arguments(data, out, short), "--quiet", "--devices", "2")
+    assert result.returncode == 0, result.stderr
+    assert main([*arguments(data, out, short | {"levels": [LEVEL | {"steps": 4}]}), "--quiet", "--resume"]) == 0
+    assert [row["step"] for row in log_of(out)] == ["2", "4"]
+
+
+def _normalise(rank: int, port: int, folder: str) -> None:
+    torch.manual_seed(0)
+    batch, weights = torch.randn(8, 3, 5, 5) * 3 + 7, torch.randn(8, 3, 5, 5)
+    norm = SyncedBatchNorm(3)
+    part = batch[rank * 4 : rank * 4 + 4].clone().requires_grad_()
+    with part_at_the_end():
+        torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+        result = norm(part)
+        (result * weights[rank * 4 : rank * 4 + 4]).sum().backward()
+    torch.save([result.detach(), part.grad, norm.weight.grad, norm.state_dict()], f"{folder}/{rank}.pt")
+
+
+def test_batch_norm_of_two_processes_equals_that_of_the_whole_batch(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_normalise, (port, str(tmp_path)), nprocs=2)
+    torch.manual_seed(0)
+    batch, weights = (torch.randn(8, 3, 5, 5) * 3 + 7).requires_grad_(), torch.randn(8, 3, 5, 5)
+    norm = nn.BatchNorm2d(3)
+    expected = norm(batch)
+    (expected * weights).sum().backward()
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+    torch.testing.assert_close(torch.cat([part[0] for part in parts]), expected.detach())
+    torch.testing.assert_close(torch.cat([part[1] for part in parts]), batch.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(parts[0][2] + parts[1][2], norm.weight.grad)
+    for part in parts:
+        for name, value in norm.state_dict().items():
+            torch.testing.assert_close(part[3][name], value, msg=name)
+
+
+def test_synced_batch_norm_alone_is_batch_norm() -> None:
+    torch.manual_seed(0)
+    plain = random_cascade("A").network(0)
+    synced = random_cascade("A").network(0)
+    sync_batch_norm(synced)
+    assert sum(isinstance(module, SyncedBatchNorm) for module in synced.modules()) == 5
+    x = torch.rand(2, 1, 20, 20)
+    for mode in (True, False):
+        torch.testing.assert_close(synced.train(mode)(x), plain.train(mode)(x))
+    assert synced.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_batches_that_cannot_be_shared_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments(data, tmp_path / "run", SHARED), "--devices", "3"]) == 1
+    assert "batch_size is 4, which 3 processes cannot share" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_step_schedule_drops_to_a_tenth() -> None:
+    config = LevelConfig("drl", Predicts.IMAGE, 10, learning_rate=1e-3, schedule="step", drop_at=(3, 5))
+    module = LevelTraining(random_cascade("B"), 0, config, ABDOMEN)
+    settings = module.configure_optimizers()
+    optimizer, scheduler = settings["optimizer"], settings["lr_scheduler"]["scheduler"]  # type: ignore[index, call-overload]
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+
+
+def test_gradient_clipping_shortens_long_gradients_only_when_asked(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: dict[str, list[float]] = {}
+
+    def remember(self: LevelTraining, optimizer: torch.optim.Optimizer) -> None:
+        squares = [p.grad.square().sum() for p in self.network.parameters() if p.grad is not None]
+        if squares:
+            lengths[name].append(float(torch.stack(squares).sum().sqrt()))
+
+    monkeypatch.setattr(LevelTraining, "on_before_zero_grad", remember, raising=False)
+    for name, clip in (("free", 0), ("clipped", 1e-3)):
+        lengths[name] = []
+        config = SHARED | {"levels": [LEVEL | {"steps": 4, "gradient_clip": clip}]}
+        assert main([*arguments(data, tmp_path / name, config), "--quiet"]) == 0
+    assert max(lengths["free"]) > 1e-2
+    assert 0 < max(lengths["clipped"]) <= 1.01e-3
+
+
+class Scores(BestEpoch):
+    """Scores of our choice in place of the validation's."""
+
+    scores: tuple[float, ...] = ()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LevelTraining) -> None:
+        if VALIDATION_PSNR in trainer.callback_metrics:
+            trainer.callback_metrics[VALIDATION_PSNR] = torch.tensor(self.scores[trainer.current_epoch])
+        super().on_train_epoch_end(trainer, module)
+
+
+def test_the_best_epochs_weights_are_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the run is stopped and resumed after the best epoch."""
+    monkeypatch.setattr("LDCTDenoiseLib.training.train.BestEpoch", Scores)
+    monkeypatch.setattr(Scores, "scores", (30.0, 33.0, 31.0, 32.0))
+    config = SHARED | {"batch_norm_batches": 0, "levels": [LEVEL | {"steps": 6, "weights": "best"}]}
+    assert main([*arguments(data, tmp_path / "run", config), "--quiet"]) == 0
+    longer = config | {"levels": [LEVEL | {"steps": 8, "weights": "best"}]}
+    assert main([*arguments(data, tmp_path / "run", longer), "--quiet", "--resume"]) == 0
+    short = config | {"levels": [LEVEL | {"steps": 4, "weights": "last"}]}
+    assert main([*arguments(data, tmp_path / "short", short), "--quiet"]) == 0
+    kept, expected = (load_file(tmp_path / name / "small.safetensors") for name in ("run", "short"))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(kept[name], tensor, msg=name)
+    training = load_model(tmp_path / "run" / "small.safetensors")[1].training
+    assert (training["steps"], training["kept_steps"]) == ([8], [4])
+
+
+def test_a_level_ends_when_it_gets_no_better_and_stays_ended(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("LDCTDenoiseLib.training.train.BestEpoch", Scores)
+    monkeypatch.setattr(Scores, "scores", (30.0, 33.0, 31.0, 32.0, 40.0, 50.0))
+    config = SHARED | {"levels": [LEVEL | {"steps": 12, "patience": 2}]}
+    assert main([*arguments(data, tmp_path / "run", config), "--quiet"]) == 0
+    assert [row["step"] for row in log_of(tmp_path / "run")] == ["2", "4", "6", "8"]
+    before = load_file(tmp_path / "run" / "small.safetensors")
+    assert main([*arguments(data, tmp_path / "run", config), "--quiet", "--resume"]) == 0
+    assert [row["step"] for row in log_of(tmp_path / "run")] == ["2", "4", "6", "8"]
+    after = load_file(tmp_path / "run" / "small.safetensors")
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_best_weights_need_validation_patients(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = SHARED | {"data": {"patch_size": 16, "batch_size": 4}, "levels": [LEVEL | {"weights": "best"}]}
+    assert main(arguments(data, tmp_path / "run", config)) == 1
+    assert "Without validation patients there is no best epoch" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoint(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    loss = LevelTraining.loss
+
+    def broken(self: LevelTraining, *images: torch.Tensor, **settings: bool) -> torch.Tensor:
+        return loss(self, *images, **settings) * (float("nan") if self.global_step == 5 else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LevelTraining, "loss", broken)
+        assert main([*arguments(data, out, SHARED), "--quiet"]) == 1
+    assert "level 1 became NaN or infinite by step 6; the last good checkpoint is kept" in capsys.readouterr().err
+    checkpoint = torch.load(out / "level1" / "last.ckpt", weights_only=False)
+    assert checkpoint["global_step"] == 4
+    assert all(torch.isfinite(tensor).all() for tensor in checkpoint["state_dict"].values())
+    assert not (out / "small.safetensors").exists()
+    assert main([*arguments(data, out, SHARED), "--quiet", "--resume"]) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files, as a full disk does")
+def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    short = SHARED | {"levels": [LEVEL | {"steps": 2}]}
+    assert main([*arguments(data, out, short), "--quiet"]) == 0
+    checkpoint = (out / "level1" / "last.ckpt").read_bytes()
+    longer = SHARED | {"levels": [LEVEL | {"steps": 4}]}
+    limit = len(checkpoint) // 2
+    command = ["LDCTDenoiseLib", *arguments(data, out, longer), "--quiet", "--resume"]
+    result = python(*command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert result.returncode == 1
+    assert "cannot be written" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (out / "level1" / "last.ckpt").read_bytes() == checkpoint
+    assert sorted(path.name for path in (out / "level1").iterdir()) == ["last.ckpt", "metrics.csv"]
+    assert main([*arguments(data, out, longer), "--quiet", "--resume"]) == 0
+
+
+def test_the_critics_penalty_is_on_gradients_whose_length_is_not_one() -> None:
+    class Steep(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return 3 * image.flatten(1)[:, 0]  # a gradient of length 3 everywhere
+
+    config = LevelConfig("drl", Predicts.IMAGE, 10, loss=LossConfig(adversarial=1.0, gradient_penalty=10.0))
+    module = AdversarialTraining(random_cascade("B"), 0, config, ABDOMEN, side=16)
+    module.critic = Steep()  # type: ignore[assignment]
+    result, target = torch.full((2, 1, 4, 4), 0.5), torch.full((2, 1, 4, 4), 0.2)
+    loss = module.critic_loss(result, target, torch.full((2, 1, 1, 1), 0.3))
+    assert loss.item() == pytest.approx(3 * 0.5 - 3 * 0.2 + 10 * (3 - 1) ** 2, rel=1e-5)
+
+
+def test_the_critic_learns_to_tell_noise_from_none() -> None:
+    torch.manual_seed(0)
+    critic = Critic(16)
+    optimizer = torch.optim.Adam(critic.parameters(), 1e-3)
+    for _ in range(40):
+        clean, noisy = torch.full((8, 1, 16, 16), 0.3), 0.3 + 0.1 * torch.randn(8, 1, 16, 16)
+        loss = critic(noisy).mean() - critic(clean).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert critic(clean).min() > critic(noisy).max()
+
+
+def test_an_adversarial_run_resumes_to_the_same_model_and_counts_the_networks_steps(data: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "vgg.safetensors"
+    torch.manual_seed(0)
+    save_file({key: value.contiguous() for key, value in VGG16Features(2).state_dict().items()}, weights)
+    loss = {"mse": 0, "perceptual": 0.1, "vgg_blocks": 2, "adversarial": 1.0, "critic_steps": 2}
+
+    def settings(steps: int, rate: float = 1e-3) -> dict[str, object]:
+        level = {"network": "wgan-vgg", "predicts": "image", "steps": steps, "betas": [0.5, 0.9], "loss": loss}
+        level["learning_rate"] = rate
+        return SHARED | {"levels": [level]}
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments(data, whole, settings(4)), "--quiet", "--vgg-weights", str(weights)]) == 0
+    assert [row["step"] for row in log_of(whole)] == ["2", "4"]
+    assert main([*arguments(data, parts, settings(2)), "--quiet", "--vgg-weights", str(weights)]) == 0
+    start = load_file(parts / "small.safetensors")
+    assert main([*arguments(data, parts, settings(4)), "--quiet", "--vgg-weights", str(weights), "--resume"]) == 0
+    resumed, expected = load_file(parts / "small.safetensors"), load_file(whole / "small.safetensors")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(resumed[name], tensor, atol=1e-6, rtol=0, msg=name)
+    assert any(not torch.equal(start[name], tensor) for name, tensor in resumed.items())
+    card = (whole / "small.md").read_text(encoding="utf-8")
+    assert "loss 0.1 * L_P (VGG-16, 2 blocks" in card
+    assert "+ 1 * Wasserstein critic" in card
+    state = torch.load(whole / "level1" / "last.ckpt", weights_only=False)
+    assert any(name.startswith("critic.") for name in state["state_dict"])
+    assert len(state["optimizer_states"]) == 2
+    assert main([*arguments(data, parts, settings(6, 1e-4)), "--quiet", "--vgg-weights", str(weights), "--resume"]) == 0
+    slower = torch.load(parts / "level1" / "last.ckpt", weights_only=False)["optimizer_states"]
+    assert {group["lr"] for optimizer in slower for group in optimizer["param_groups"]} == {1e-4}
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = arguments(data, tmp_path / "run", SHARED)
+    before = sorted(tmp_path.iterdir())
+    assert main([*command, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "2 normal-dose volumes with noise to insert; patients: 1 train, 1 validate, 0 test" in told
+    assert "Level 1: drl predicts image, 225,601 parameters; 6 steps in 3 epochs, 24 patches" in told
+    assert "GiB of memory" in told
+    assert "All levels: about" in told
+    assert sorted(tmp_path.iterdir()) == before
+    assert main([*arguments(tmp_path, tmp_path / "run", SHARED), "--dry-run"]) == 1
+    assert "holds no volume file" in capsys.readouterr().err

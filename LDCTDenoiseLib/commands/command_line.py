@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     level = logging.WARNING if getattr(options, "quiet", False) else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger(__package__).setLevel(level)
+    logging.getLogger(__name__.partition(".")[0]).setLevel(level)
     silence_pydicom()
     try:
         options.run(options)

@@ -31,7 +31,7 @@ for _folder in (_HERE, _HERE.parent):
 from LDCTDenoiseModuleLib import sampleData, sliceRange
 from LDCTDenoiseModuleLib.denoisingLogic import DenoisingLogic
 from LDCTDenoiseModuleLib.panel import Panel
-from LDCTDenoiseModuleLib.preview import RED_SLICE
+from LDCTDenoiseModuleLib.sliceViews import shownSliceViews
 from LDCTDenoiseModuleLib.waiting import outcomeOf, runSteps
 
 from LDCTDenoiseLib.errors import DenoisingCancelled, LDCTDenoiseError
@@ -213,10 +213,10 @@ class LDCTDenoiseTest(ScriptedLoadableModuleTest):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
 
     def test_PreviewLeavesNoClutter(self):
-        if slicer.mrmlScene.GetNodeByID(RED_SLICE) is None:
-            self.skipTest(_("There is no Red slice view."))
+        if not shownSliceViews():
+            self.skipTest(_("No slice view is on the screen."))
         volume = self._phantom()
-        sliceNode = slicer.mrmlScene.GetNodeByID(RED_SLICE)
+        sliceNode = shownSliceViews()[0].sliceNode
         sliceNode.SetOrientationToAxial()
         sliceNode.SetSliceOffset(volume.GetOrigin()[2])
         before = slicer.mrmlScene.GetNumberOfNodes()

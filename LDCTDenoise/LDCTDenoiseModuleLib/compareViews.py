@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import numpy as np
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
+from LDCTDenoiseLib.errors import InputError
+
+from .sliceViews import viewOf
+
 LAYOUT_ID = 20061
-"""Any number that no other layout uses; after the paper's, 2006.14738."""
+"""Any number that no other layout uses, and the one after it for two views; after the paper's, 2006.14738."""
+_VIEW_GROUP = 20061
+"""Linked views of another group, such as the user's own, do not follow."""
 _VIEWS = (("LDCTInput", _("Input"), "#8C8C8C"), ("LDCTOutput", _("Output"), "#6EB04B"), ("LDCTNoise", _("Noise"), "#EDD54C"))
 _ITEM = (
     '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
@@ -17,28 +26,29 @@ _ITEM = (
     '<property name="viewcolor" action="default">{color}</property>'
     "</view></item>"
 )
+_PATIENCE_S = 1.0
 
 
 class CompareViews:
     """Switches the window to the comparison and back."""
 
     def __init__(self) -> None:
-        self._layoutBefore = None
-        self._inputID = None
+        self._layoutBefore: int | None = None
+        self._inputID: str | None = None
 
     @property
     def shown(self) -> bool:
         """Whether the comparison is on the screen; the user may have chosen another layout meanwhile."""
         manager = slicer.app.layoutManager()
-        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() == LAYOUT_ID
+        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() in (LAYOUT_ID, LAYOUT_ID + 1)
 
     def show(
         self,
         inputNode: slicer.vtkMRMLScalarVolumeNode,
         outputNode: slicer.vtkMRMLScalarVolumeNode,
-        noiseMapNode: slicer.vtkMRMLScalarVolumeNode | str | None,
+        noiseMapNode: slicer.vtkMRMLScalarVolumeNode | None,
     ) -> bool:
-        """Show the volumes side by side; without a noise map two views have something to show.
+        """Show the volumes side by side, at the place that the user looks at; without a noise map in two views.
 
         Returns:
             Whether there is a window to show them in.
@@ -46,31 +56,82 @@ class CompareViews:
         manager = slicer.app.layoutManager()
         if manager is None:
             return False
-        fits = self.shown and self._inputID == inputNode.GetID()  # then where the user scrolled and zoomed to stays
+        stays = self.shown and self._inputID == inputNode.GetID()  # then where the user scrolled and zoomed to stays
+        place = _placeOf("LDCTInput") if stays else _placeInView(inputNode)
+        volumes = [inputNode, outputNode] + [noiseMapNode] * (noiseMapNode is not None)
+        tags = [tag for tag, _label, _color in _VIEWS[: len(volumes)]]
         self._inputID = inputNode.GetID()
-        self._switch(manager.layoutLogic().GetLayoutNode())
-        for (tag, _label, _color), volume in zip(_VIEWS, (inputNode, outputNode, noiseMapNode), strict=True):
-            composite = manager.sliceWidget(tag).sliceLogic().GetSliceCompositeNode()
+        self._switch(manager.layoutLogic().GetLayoutNode(), len(volumes))
+        _waitForSizes(tags)
+        logics = [manager.sliceWidget(tag).sliceLogic() for tag in tags]
+        for logic, volume in zip(logics, volumes, strict=True):
+            composite = logic.GetSliceCompositeNode()
+            composite.SetLinkedControl(False)  # else the first one that is placed would move the others
             composite.SetBackgroundVolumeID(volume.GetID() if volume is not None else None)
             composite.SetForegroundVolumeID(None)
-            composite.SetLinkedControl(True)
-        for tag, _label, _color in () if fits else _VIEWS:
-            logic = manager.sliceWidget(tag).sliceLogic()
-            logic.GetSliceNode().RotateToVolumePlane(inputNode)
-            logic.FitSliceToAll()
+        for logic in logics:
+            logic.GetSliceNode().SetViewGroup(_VIEW_GROUP)
+            if place is None:
+                logic.GetSliceNode().RotateToVolumePlane(inputNode)
+                logic.FitSliceToAll()
+            else:
+                _put(logic.GetSliceNode(), *place)
+        for logic in logics:
+            logic.GetSliceCompositeNode().SetLinkedControl(True)
         return True
 
-    def _switch(self, layoutNode: Any) -> None:
-        if self.shown:
-            return
-        if not layoutNode.IsLayoutDescription(LAYOUT_ID):
-            items = "".join(_ITEM.format(tag=tag, label=label, color=color) for tag, label, color in _VIEWS)
-            layoutNode.AddLayoutDescription(LAYOUT_ID, f'<layout type="horizontal" split="true">{items}</layout>')
-        self._layoutBefore = layoutNode.GetViewArrangement()
-        layoutNode.SetViewArrangement(LAYOUT_ID)
+    def _switch(self, layoutNode: slicer.vtkMRMLLayoutNode, count: int) -> None:
+        layoutID = LAYOUT_ID if count == len(_VIEWS) else LAYOUT_ID + 1
+        if not self.shown:
+            self._layoutBefore = layoutNode.GetViewArrangement()
+        if not layoutNode.IsLayoutDescription(layoutID):
+            items = "".join(_ITEM.format(tag=tag, label=label, color=color) for tag, label, color in _VIEWS[:count])
+            layoutNode.AddLayoutDescription(layoutID, f'<layout type="horizontal" split="true">{items}</layout>')
+        layoutNode.SetViewArrangement(layoutID)
 
     def hide(self) -> None:
         """Give the window its earlier layout back."""
         if self.shown and self._layoutBefore is not None:
             slicer.app.layoutManager().layoutLogic().GetLayoutNode().SetViewArrangement(self._layoutBefore)
         self._layoutBefore = None
+
+
+def _waitForSizes(tags: list[str]) -> None:
+    """Let the window lay out its new views: one without a size can be neither fitted nor linked."""
+    deadline = time.monotonic() + _PATIENCE_S
+    nodes = [slicer.app.layoutManager().sliceWidget(tag).mrmlSliceNode() for tag in tags]
+    while True:
+        slicer.app.processEvents()
+        if all(min(node.GetDimensions()[:2]) > 0 for node in nodes) or time.monotonic() > deadline:
+            return
+
+
+def _placeOf(name: str) -> tuple[vtk.vtkMatrix4x4, float] | None:
+    return _place(slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode())
+
+
+def _placeInView(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[vtk.vtkMatrix4x4, float] | None:
+    """Plane and zoom of the view that shows the volume; None where none does."""
+    try:
+        view, _index = viewOf(volumeNode)
+    except InputError:
+        return None
+    return _place(view.sliceNode) if view.compositeNode.GetBackgroundVolumeID() else None
+
+
+def _place(sliceNode: slicer.vtkMRMLSliceNode) -> tuple[vtk.vtkMatrix4x4, float] | None:
+    """Plane, and the shorter side of the field of view in mm."""
+    field = sliceNode.GetFieldOfView()[:2]
+    if not np.isfinite(field).all() or min(field) <= 0:
+        return None
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(sliceNode.GetSliceToRAS())
+    return matrix, min(field)
+
+
+def _put(sliceNode: Any, matrix: vtk.vtkMatrix4x4, short: float) -> None:
+    sliceNode.GetSliceToRAS().DeepCopy(matrix)
+    columns, rows = sliceNode.GetDimensions()[:2]
+    scale = short / min(columns, rows)
+    sliceNode.SetFieldOfView(columns * scale, rows * scale, sliceNode.GetFieldOfView()[2])
+    sliceNode.UpdateMatrices()

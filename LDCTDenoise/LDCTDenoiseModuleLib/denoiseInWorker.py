@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .workerProcess import Worker
 
 
+_BODY_HU = -500
+
+
 @dataclass
 class Settings:
     """How to denoise; the names and meanings are the library's (``LDCTDenoiseLib.Denoiser``)."""
@@ -80,10 +83,17 @@ def denoiseSlices(
 
 
 def subtractInSteps(hu: np.ndarray, denoised: np.ndarray, noise: np.ndarray) -> Steps:
-    """Steps that fill an array with what was removed: input minus output."""
+    """Steps that fill an array with what was removed: input minus output; they return its SD within the body, in HU."""
+    count, total, squares = 0, 0.0, 0.0
     for part in chunks(noise.shape, noise.itemsize):
         np.subtract(hu[part], denoised[part], out=noise[part], casting="unsafe", dtype=noise.dtype)
+        removed = noise[part][hu[part] > _BODY_HU].astype(np.float64)
+        removed = removed[removed != 0]  # slices that were only copied
+        count += removed.size
+        total += removed.sum()
+        squares += (removed**2).sum()
         yield
+    return float(np.sqrt(max(0.0, squares / count - (total / count) ** 2))) if count else 0.0
 
 
 def noiseType(dtype: np.dtype) -> np.dtype:

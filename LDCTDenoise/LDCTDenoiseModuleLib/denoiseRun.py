@@ -16,12 +16,12 @@ from .denoiseInWorker import Settings, denoiseSlices, noiseType, subtractInSteps
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import (
     addVolume,
-    centreWindowOnZero,
     copyDisplay,
     denoisedName,
     fillOutput,
     noiseMapName,
     record,
+    setNoiseWindow,
 )
 from .runCallbacks import RunCallbacks
 from .runOutcome import RunOutcome
@@ -108,6 +108,11 @@ class DenoiseRun(VTKObservationMixin):
         """End the run within two seconds; ``failed`` hears of it."""
         self._task.cancel()
 
+    def wait(self) -> None:
+        """Keep the window alive until the run has ended; quitting the application aborts it."""
+        self._task.wait()
+        self.removeObservers()
+
     def abort(self) -> None:
         """End the run at once and silently."""
         self.removeObservers()
@@ -153,7 +158,7 @@ class DenoiseRun(VTKObservationMixin):
             noiseMap = addVolume(noiseMapName(inputNode)) if noiseMap is NEW else noiseMap
             fillOutput(noiseMap, inputNode, outcome.noise, told)
             copyDisplay(inputNode, noiseMap)
-            centreWindowOnZero(noiseMap)
+            setNoiseWindow(noiseMap, outcome.noiseSD)
         return {**outcome.result, "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
 
     def _sequenceSteps(self) -> Steps:
@@ -204,11 +209,11 @@ class DenoiseRun(VTKObservationMixin):
             progress=progress,
             started=lambda message: self._tell(self._callbacks.started, message),
         )
-        noise = None
+        noise, noiseSD = None, 0.0
         if self._noiseMapID:
             noise = newImage(source, noiseType(hu.dtype))
-            yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
-        return RunOutcome(image, noise, result)
+            noiseSD = yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
+        return RunOutcome(image, noise, noiseSD, result)
 
     def _target(self, nodeID: str | None) -> Any:
         return nodeID if nodeID in (None, NEW) else slicer.mrmlScene.GetNodeByID(nodeID)

@@ -17,7 +17,8 @@ from .denoiseRun import NEW, DenoiseRun
 from .eventLoopTask import EventLoopTask
 from .preview import Preview
 from .runCallbacks import RunCallbacks
-from .volumeArrays import checkInput
+from .sampleProgress import SampleProgress
+from .volumeArrays import checkInput, nodeOf
 from .waiting import outcomeOf, runSteps
 from .workerProcess import sharedWorker
 
@@ -34,8 +35,8 @@ class DenoisingLogic:
 
     def process(
         self,
-        inputVolume: slicer.vtkMRMLScalarVolumeNode,
-        outputVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode | str,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode | str | None,
         model: str | Path = "default",
         blend: float = 1.0,
         levels: int | None = None,
@@ -59,8 +60,8 @@ class DenoisingLogic:
             logic.process(volume, output, blend=0.7)
 
         Args:
-            inputVolume: scalar volume node, CT in HU.
-            outputVolume: scalar volume node; None makes a new one, "<input> denoised".
+            inputVolume: scalar volume node or its name, CT in HU.
+            outputVolume: scalar volume node or its name; None makes a new one, "<input> denoised".
             model: a shipped model's name, or a model file.
             blend: weight of the denoised image, 0 to 1; the rest is the input.
             levels: how many levels of the cascade to use; None is all.
@@ -105,8 +106,8 @@ class DenoisingLogic:
 
     def startProcess(
         self,
-        inputVolume: slicer.vtkMRMLScalarVolumeNode,
-        outputVolume: slicer.vtkMRMLScalarVolumeNode | None,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode | str,
+        outputVolume: slicer.vtkMRMLScalarVolumeNode | str | None,
         model: str | Path = "default",
         blend: float = 1.0,
         levels: int | None = None,
@@ -116,7 +117,7 @@ class DenoisingLogic:
         batchSize: int | None = None,
         force: bool = False,
         noiseMap: slicer.vtkMRMLScalarVolumeNode | str | None = None,
-        reference: slicer.vtkMRMLScalarVolumeNode | None = None,
+        reference: slicer.vtkMRMLScalarVolumeNode | str | None = None,
         allFrames: bool = False,
         onProgress: Callable[[int, int], Any] | None = None,
         onFinished: Callable[[dict[str, Any]], Any] | None = None,
@@ -139,6 +140,8 @@ class DenoisingLogic:
         Raises:
             LDCTDenoiseLib.errors.LDCTDenoiseError: the nodes cannot be used, or another run is going on.
         """
+        inputVolume, outputVolume, reference = (nodeOf(node) for node in (inputVolume, outputVolume, reference))
+        noiseMap = noiseMap if noiseMap == NEW else nodeOf(noiseMap)
         settings = Settings(str(model), levels, blend, device, precision, batchSize, force)
         callbacks = RunCallbacks()
         callbacks.progress = onProgress or callbacks.progress
@@ -219,7 +222,7 @@ class DenoisingLogic:
         outcome: list[Any] = []
         preview = self.newPreview(lambda index, result: outcome.append(result), outcome.append)
         try:
-            preview.show(inputVolume, Settings(str(model), levels, blend, device, precision, None, force))
+            preview.show(nodeOf(inputVolume), Settings(str(model), levels, blend, device, precision, None, force))
             outcomeOf(preview, outcome)
         except BaseException:
             preview.cleanup()
@@ -317,7 +320,8 @@ class DenoisingLogic:
         Raises:
             LDCTDenoiseLib.errors.LDCTDenoiseError: PyTorch is missing, or the worker failed.
         """
-        return runSteps(sampleData.phantomSteps(self.worker))
+        shown = SampleProgress(sampleData.PHANTOM)
+        return shown.run(sampleData.phantomSteps(self.worker, progress=shown.tell))
 
     def simulateQuarterDose(self, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode:
         """Insert the noise of a quarter of the dose into a normal-dose CT, into a new volume node, which is returned.
@@ -326,7 +330,8 @@ class DenoisingLogic:
             LDCTDenoiseLib.errors.LDCTDenoiseError: the volume is no CT in HU, PyTorch is missing, or the worker failed.
         """
         checkInput(volume)
-        return runSteps(sampleData.simulateSteps(self.worker, volume))
+        shown = SampleProgress(sampleData.CHEST)
+        return shown.run(sampleData.simulateSteps(self.worker, volume, progress=shown.tell))
 
     def shutdown(self) -> None:
         """End the worker; the next call starts a fresh one."""

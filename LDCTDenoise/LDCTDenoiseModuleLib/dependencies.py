@@ -45,7 +45,7 @@ def _ensureInOldSlicer(path: Path) -> None:
     if not missing:
         return
     question = _("LDCT Denoise needs the Python packages {names}. Install them now?").format(names=", ".join(missing))
-    if not slicer.util.confirmOkCancelDisplay(question):
+    if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("LDCT Denoise")):
         raise LDCTDenoiseError(_("the installation was declined"))
     slicer.util.pip_install(" ".join(missing))
 

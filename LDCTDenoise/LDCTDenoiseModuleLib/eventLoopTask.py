@@ -38,6 +38,7 @@ class EventLoopTask:
         self._finished = finished
         self._failed = failed
         self._cancelled = False
+        self._loop: qt.QEventLoop | None = None
         self.running = True
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -54,8 +55,19 @@ class EventLoopTask:
             self._stop()
             self._steps.close()
 
+    def wait(self) -> None:
+        """Keep the window alive until the task has ended; when the application quits meanwhile, the task is aborted."""
+        if not self.running:
+            return
+        self._loop = qt.QEventLoop()
+        self._loop.exec_()  # quitting ends it, which a loop of processEvents would not notice
+        self._loop = None
+        self.abort()
+
     def _stop(self) -> None:
         self.running = False
+        if self._loop is not None:
+            self._loop.quit()
         self._timer.stop()
         _ended.append(self._timer)
 

@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 from . import dicomExport
 from .eventLoopTask import EventLoopTask
 from .messages import breakable, messageOf
-from .panelSection import PanelSection
+from .panelSection import PanelSection, saysErrors
+from .wrappedLabels import setText
 
 
 class ExportSection(PanelSection):
@@ -23,16 +24,19 @@ class ExportSection(PanelSection):
         self._task: EventLoopTask | None = None
         self.ui.exportButton.connect("clicked(bool)", self.onExportButton)
 
+    @saysErrors
     def onExportButton(self, *_args: Any) -> None:
         """Write the output."""
         node = self.node
         if node is None or node.outputVolume is None:
-            self.ui.exportInfoLabel.text = _("Choose an output volume, or press Apply first.")
+            setText(self.ui.exportInfoLabel, _("Choose an output volume, or press Apply first."))
             return
-        parent = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Choose a folder for the new series"))
+        parent = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("LDCT Denoise: choose a folder for the new series")
+        )
         if not parent:
             return
-        self.ui.exportInfoLabel.text = _("Exporting...")
+        setText(self.ui.exportInfoLabel, _("Exporting..."))
         self.ui.exportButton.enabled = False
         try:
             folder = dicomExport.newFolder(parent)
@@ -53,6 +57,6 @@ class ExportSection(PanelSection):
         self._end(messageOf(error))
 
     def _end(self, message: str) -> None:
-        self.ui.exportInfoLabel.text = breakable(message)
+        setText(self.ui.exportInfoLabel, breakable(message))
         self.ui.exportButton.enabled = True
         self.panel.setup.showLog()

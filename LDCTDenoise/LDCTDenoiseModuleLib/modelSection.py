@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -13,9 +14,11 @@ from LDCTDenoiseLib.models.model_info import find_model, read_info, shipped_mode
 
 from .messages import messageOf
 from .modelText import modelText
-from .panelSection import PanelSection, fileName, select
+from .panelSection import PanelSection, fileName, saysErrors, select
+from .wrappedLabels import setText
 
 PAPER_STRENGTH = 70.0
+MODEL_SUFFIX = ".safetensors"
 
 
 class ModelSection(PanelSection):
@@ -30,28 +33,34 @@ class ModelSection(PanelSection):
         self.ui.modelCombo.connect("activated(int)", self.onModelChosen)
         self.ui.paperStrengthButton.connect("clicked(bool)", self.onPaperStrength)
 
+    @saysErrors
     def onModelChosen(self, *_args: Any) -> None:
         """A cancelled file dialog changes nothing: the combo box goes back to the model that is set."""
         chosen = self.ui.modelCombo.itemData(self.ui.modelCombo.currentIndex)
         if not chosen:
             chosen = qt.QFileDialog.getOpenFileName(
-                slicer.util.mainWindow(), _("Choose a model file"), "", _("Models (*.safetensors)")
+                slicer.util.mainWindow(), _("LDCT Denoise: choose a model file"), "", _("Models (*.safetensors)")
             )
         if chosen and self.node is not None:
             self.node.model = str(chosen)
         self.panel.update()
 
+    @saysErrors
     def onPaperStrength(self, *_args: Any) -> None:
         """Set the strength that the paper uses."""
         if self.node is not None:
             self.node.strength = PAPER_STRENGTH
 
     def update(self, node: Any) -> None:
+        for index in reversed(range(self.ui.modelCombo.count)):
+            path = self.ui.modelCombo.itemData(index)
+            if path.endswith(MODEL_SUFFIX) and path != node.model and not Path(path).is_file():
+                self.ui.modelCombo.removeItem(index)
         select(self.ui.modelCombo, node.model, fileName(node.model), before=_("From file..."))
         try:
             info = read_info(find_model(node.model))
         except LDCTDenoiseError as error:
-            self.ui.modelInfoLabel.text = messageOf(error)
+            setText(self.ui.modelInfoLabel, messageOf(error))
             return
-        self.ui.modelInfoLabel.text = modelText(info)
+        setText(self.ui.modelInfoLabel, modelText(info))
         self.ui.levelsSpin.maximum = max(len(info.levels), node.levels)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"
+_NOISE_SDS = 3
 INSTANCE_UIDS = "DICOM.instanceUIDs"
 
 
@@ -107,11 +108,12 @@ def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLSc
     target.SetAndObserveDisplayNodeID(display.GetID())
 
 
-def centreWindowOnZero(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """A noise map is grey where nothing was removed."""
+def setNoiseWindow(node: slicer.vtkMRMLScalarVolumeNode, noiseSD: float) -> None:
+    """A noise map has a window of its own: grey where nothing was removed, black and white at three SD."""
     display = node.GetScalarVolumeDisplayNode()
     if display is not None:
-        display.SetWindowLevel(display.GetWindow(), 0)
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(max(2 * _NOISE_SDS * noiseSD, 1.0), 0)
 
 
 def placeBeside(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
@@ -18,9 +19,13 @@ from .previewSection import PreviewSection
 from .regionSection import RegionSection
 from .runSection import RunSection
 from .setupSection import SetupSection
+from .wrappedLabels import WrappedLabels
 
 if TYPE_CHECKING:
     from .denoisingLogic import DenoisingLogic
+
+
+_NODE_PARAMETERS = ("inputVolume", "outputVolume", "noiseMap", "referenceVolume", "roi")
 
 
 class Panel(VTKObservationMixin):
@@ -46,6 +51,7 @@ class Panel(VTKObservationMixin):
         self.model = ModelSection(self)
         self.region = RegionSection(self)
         self.setup = SetupSection(self)
+        self._labels = WrappedLabels([label for label in vars(ui).values() if _isWrappedLabel(label)])
         self.run = RunSection(self)
         self.preview = PreviewSection(self)
         self.compare = CompareSection(self)
@@ -61,14 +67,20 @@ class Panel(VTKObservationMixin):
         self.input.chooseFirst(node)
         self.node = node
         self._guiTag = node.connectGui(self.ui)
-        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.update)
+        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChoiceChanged)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self.update)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self.input.onNodeAdded)
         self.update()
 
     def unfollow(self) -> None:
         """Let go of the parameter node."""
         if self.node is not None:
             self.node.disconnectGui(self._guiTag)
-            self.removeObserver(self.node, vtk.vtkCommand.ModifiedEvent, self.update)
+            self.removeObserver(self.node, vtk.vtkCommand.ModifiedEvent, self._onChoiceChanged)
+            self.removeObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+            self.removeObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self.update)
+            self.removeObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self.input.onNodeAdded)
             self.node = None
 
     def leave(self) -> None:
@@ -88,6 +100,17 @@ class Panel(VTKObservationMixin):
             section.cleanup()
         self.unfollow()
         self.removeObservers()
+
+    def _onChoiceChanged(self, *_args: Any) -> None:
+        self.run.choiceChanged()
+        self.update()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _scene: Any, _event: str, removed: slicer.vtkMRMLNode) -> None:
+        """Choose nothing in place of a node that is removed: left to themselves the selectors choose its neighbour."""
+        for name in _NODE_PARAMETERS:
+            if self.node is not None and getattr(self.node, name) is removed:
+                setattr(self.node, name, None)
 
     def update(self, *_args: Any) -> None:
         """Show what the parameter node says, and allow what can be done."""
@@ -117,3 +140,7 @@ class Panel(VTKObservationMixin):
             batch_size=node.batchSize or None,
             force=node.force,
         )
+
+
+def _isWrappedLabel(widget: Any) -> bool:
+    return widget.className() == "QLabel" and widget.wordWrap

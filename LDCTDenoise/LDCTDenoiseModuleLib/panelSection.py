@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,19 @@ class PanelSection:
         """Set a parameter to the data of the chosen item, unless the panel itself is choosing."""
         if not self.panel.updating and self.node is not None:
             setattr(self.node, name, str(combo.itemData(combo.currentIndex)))
+
+
+def saysErrors(slot: Callable[..., Any]) -> Callable[..., None]:
+    """A slot of a section whose exceptions end in the panel's message line, whatever they are."""
+
+    @functools.wraps(slot)
+    def guarded(self: PanelSection, *args: Any) -> None:
+        try:
+            slot(self, *args)
+        except Exception as error:
+            self.panel.run.sayError(error)
+
+    return guarded
 
 
 def select(combo: Any, value: str, text: str | None = None, before: str | None = None) -> None:

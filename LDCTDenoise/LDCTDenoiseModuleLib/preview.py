@@ -1,4 +1,4 @@
-"""The slice shown in the Red view, denoised and laid over the input; gone without a trace when it is switched off."""
+"""The slice shown in a slice view, denoised and laid over the input; gone without a trace when it is switched off."""
 
 from __future__ import annotations
 
@@ -16,45 +16,17 @@ from LDCTDenoiseLib.errors import InputError
 from .denoiseInWorker import denoiseSlices
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import copyDisplay
-from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
+from .sliceViews import SliceView, viewOf
+from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, slicesOf
+from .windowLevelLink import WindowLevelLink
 
 if TYPE_CHECKING:
     from .denoiseInWorker import Settings
     from .workerProcess import Worker
 
-RED_SLICE = "vtkMRMLSliceNodeRed"
-RED_COMPOSITE = "vtkMRMLSliceCompositeNodeRed"
-_PARALLEL = 0.999
-
-
-def shownSlice(volumeNode: slicer.vtkMRMLScalarVolumeNode, sliceNode: slicer.vtkMRMLSliceNode) -> int:
-    """Index of the volume's slice in the middle of a slice view.
-
-    Raises:
-        InputError: the view shows another plane than the volume's slices, or lies outside the volume.
-    """
-    sliceToRAS = sliceNode.GetSliceToRAS()
-    toLocal = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volumeNode.GetParentTransformNode(), toLocal)
-    rasToIJK = vtk.vtkMatrix4x4()
-    volumeNode.GetRASToIJKMatrix(rasToIJK)
-    axis = 2 - sliceAxis(volumeNode)
-
-    def place(point: Any) -> float:
-        return rasToIJK.MultiplyPoint([*toLocal.TransformPoint(sliceToRAS.MultiplyPoint([*point, 1])[:3]), 1])[axis]
-
-    # The plane is the volume's own when walking 100 mm within it stays on one slice.
-    centre, right, up = place((0, 0, 0)), place((100, 0, 0)), place((0, 100, 0))
-    if max(abs(right - centre), abs(up - centre)) > 100 * (1 - _PARALLEL):
-        raise InputError(_("The Red view does not show the volume's axial slices; set it to Axial, or rotate it to the volume."))
-    index = int(np.floor(centre + 0.5))
-    if not 0 <= index < sliceCount(volumeNode):
-        raise InputError(_("The Red view shows a place outside the volume; scroll it to a slice."))
-    return index
-
 
 class Preview(VTKObservationMixin):
-    """Shows one denoised slice in the Red view.
+    """Shows one denoised slice in a slice view.
 
     Args:
         worker: a ``workerProcess.Worker``.
@@ -68,10 +40,12 @@ class Preview(VTKObservationMixin):
         self._shown = shown
         self._failed = failed
         self._task: EventLoopTask | None = None
-        self._wanted: tuple[str, int, Settings] | None = None
+        self._wanted: tuple[str, int, Settings, SliceView] | None = None
         self._node: Any = None
         self._index: int | None = None
+        self._view: SliceView | None = None
         self._previous: tuple[str | None, str | None, float] | None = None
+        self._link = WindowLevelLink()
         self.opacity = 1.0
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
 
@@ -89,22 +63,28 @@ class Preview(VTKObservationMixin):
         """ID of the volume whose slices are wanted; None when none are."""
         return self._wanted[0] if self._wanted else None
 
+    @property
+    def settings(self) -> Settings | None:
+        """How the preview is denoised; None when none is wanted."""
+        return self._wanted[2] if self._wanted else None
+
     def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, settings: Settings) -> None:
-        """Denoise the slice that the Red view shows, and lay it over.
+        """Denoise the slice that a view on the screen shows, the Red one if it does, and lay it over.
 
         Raises:
             InputError: nothing can be previewed.
-            WorkerError: a computation is going on.
         """
         checkInput(volumeNode)
-        sliceNode = slicer.mrmlScene.GetNodeByID(RED_SLICE)
-        if sliceNode is None:
-            raise InputError(_("There is no Red slice view; choose a layout that has one."))
-        index = shownSlice(volumeNode, sliceNode)
-        self._wanted = (volumeNode.GetID(), index, settings)
+        view, index = viewOf(volumeNode)
+        self._wanted = (volumeNode.GetID(), index, settings, view)
         # A slice is computed in one go and cannot be stopped; the latest one that is wanted comes next.
         if not self.running:
             self._start()
+
+    def wait(self) -> None:
+        """Keep the window alive until the preview is on the screen or has failed."""
+        while self._task is not None and self._task.running:
+            self._task.wait()
 
     def _start(self) -> None:
         wanted = self._wanted
@@ -114,20 +94,14 @@ class Preview(VTKObservationMixin):
     def setOpacity(self, opacity: float) -> None:
         """Fade between the input (0) and the preview (1)."""
         self.opacity = opacity
-        composite = slicer.mrmlScene.GetNodeByID(RED_COMPOSITE)
-        if composite is not None and self._node is not None:
-            composite.SetForegroundOpacity(opacity)
+        if self._view is not None and self._node is not None:
+            self._view.compositeNode.SetForegroundOpacity(opacity)
 
     def clear(self) -> None:
         """Take the preview away and give the view back what it showed."""
         self._wanted = None
-        composite = slicer.mrmlScene.GetNodeByID(RED_COMPOSITE)
-        if composite is not None and self._previous is not None:
-            backgroundID, foregroundID, opacity = self._previous
-            composite.SetBackgroundVolumeID(backgroundID)
-            composite.SetForegroundVolumeID(foregroundID)
-            composite.SetForegroundOpacity(opacity)
-        self._previous = None
+        self._giveViewBack()
+        self._link.link()
         if self._node is not None:
             for node in (self._node.GetDisplayNode(), self._node):
                 if node is not None and node.GetScene() is not None:
@@ -145,7 +119,7 @@ class Preview(VTKObservationMixin):
     def _onSceneClose(self, *_args: Any) -> None:
         self.clear()
 
-    def _onFinished(self, computed: tuple[str, int, Settings], result: dict[str, Any]) -> None:
+    def _onFinished(self, computed: tuple[str, int, Settings, SliceView], result: dict[str, Any]) -> None:
         if self._wanted is None:
             return
         if self._wanted is not computed:
@@ -157,7 +131,7 @@ class Preview(VTKObservationMixin):
         if self._wanted is not None:
             self._failed(error)
 
-    def _steps(self, volumeID: str, index: int, settings: Settings) -> Steps:
+    def _steps(self, volumeID: str, index: int, settings: Settings, view: SliceView) -> Steps:
         volumeNode = slicer.mrmlScene.GetNodeByID(volumeID)
         axis = sliceAxis(volumeNode)
         hu = np.array(slicesOf(volumeNode.GetImageData(), axis)[index : index + 1])
@@ -168,10 +142,12 @@ class Preview(VTKObservationMixin):
         volumeNode = slicer.mrmlScene.GetNodeByID(volumeID)
         if volumeNode is None:
             raise InputError(_("The volume was deleted during the preview."))
-        self._lay(volumeNode, denoised, axis, index)
+        self._lay(volumeNode, denoised, axis, index, view)
         return result
 
-    def _lay(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, denoised: np.ndarray, axis: int, index: int) -> None:
+    def _lay(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, denoised: np.ndarray, axis: int, index: int, view: SliceView
+    ) -> None:
         dimensions = list(volumeNode.GetImageData().GetDimensions())
         dimensions[2 - axis] = 1
         like = vtk.vtkImageData()
@@ -199,11 +175,13 @@ class Preview(VTKObservationMixin):
         if display is not None:
             display.SetHideFromEditors(True)
             display.SetSaveWithScene(False)
+        self._link.link(volumeNode, self._node)
         self._index = index
-        composite = slicer.mrmlScene.GetNodeByID(RED_COMPOSITE)
-        if composite is None:
-            return
+        if self._view is not None and self._view != view:
+            self._giveViewBack()
+        composite = view.compositeNode
         if self._previous is None:
+            self._view = view
             self._previous = (
                 composite.GetBackgroundVolumeID(),
                 composite.GetForegroundVolumeID(),
@@ -212,3 +190,12 @@ class Preview(VTKObservationMixin):
         composite.SetBackgroundVolumeID(volumeNode.GetID())  # what the fade goes to, whatever the view showed
         composite.SetForegroundVolumeID(self._node.GetID())
         composite.SetForegroundOpacity(self.opacity)
+
+    def _giveViewBack(self) -> None:
+        if self._view is not None and self._previous is not None:
+            backgroundID, foregroundID, opacity = self._previous
+            self._view.compositeNode.SetBackgroundVolumeID(backgroundID)
+            self._view.compositeNode.SetForegroundVolumeID(foregroundID)
+            self._view.compositeNode.SetForegroundOpacity(opacity)
+        self._view = None
+        self._previous = None

@@ -12,31 +12,40 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.errors import InputError
 
 from .messages import messageOf
-from .panelSection import PanelSection
-from .preview import RED_SLICE, Preview, shownSlice
+from .panelSection import PanelSection, saysErrors
+from .preview import Preview
+from .sliceViews import viewOf
+from .wrappedLabels import setText
 
 FOLLOW_MS = 150
 
 
 class PreviewSection(PanelSection):
-    """Shows the preview, fades it, and lets it follow the view."""
+    """Shows the preview, fades it, and lets it follow the view and the settings."""
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self._preview: Preview | None = None
+        self._observed: list[slicer.vtkMRMLNode] = []
         self._followTimer = qt.QTimer()
         self._followTimer.setSingleShot(True)
         self._followTimer.setInterval(FOLLOW_MS)
-        self._followTimer.connect("timeout()", self._show)
+        self._followTimer.connect("timeout()", self._follow)
         self.ui.previewButton.connect("clicked(bool)", self.onPreviewButton)
 
     def update(self, node: Any) -> None:
         self.ui.previewButton.enabled = node.inputVolume is not None and not self.panel.run.running
-        if self._preview is not None and node.inputVolume is not None and node.inputVolume.GetID() == self._preview.volumeID:
-            self._preview.setOpacity(node.previewFade / 100)
-        elif self._preview is not None:
+        preview = self._preview
+        if preview is None:
+            return
+        if node.inputVolume is None or node.inputVolume.GetID() != preview.volumeID:
             self.end()
+            return
+        preview.setOpacity(node.previewFade / 100)
+        if self.panel.settings(node) != preview.settings:
+            self._followTimer.start()
 
+    @saysErrors
     def onPreviewButton(self, *_args: Any) -> None:
         """Show the preview, or take it away."""
         if self.ui.previewButton.checked:
@@ -47,15 +56,14 @@ class PreviewSection(PanelSection):
     def end(self) -> None:
         """Take the preview away."""
         self._followTimer.stop()
-        sliceNode = slicer.mrmlScene.GetNodeByID(RED_SLICE)
-        observed = (sliceNode, vtk.vtkCommand.ModifiedEvent, self._onRedSliceModified)
-        if sliceNode is not None and self.panel.hasObserver(*observed):
-            self.panel.removeObserver(*observed)
+        for observed in self._observed:
+            self.panel.removeObserver(observed, vtk.vtkCommand.ModifiedEvent, self._onViewModified)
+        self._observed = []
         if self._preview is not None:
             self._preview.cleanup()
             self._preview = None
         self.ui.previewButton.checked = False
-        self.ui.previewInfoLabel.text = ""
+        setText(self.ui.previewInfoLabel, "")
 
     def sceneClosed(self) -> None:
         self.end()
@@ -68,42 +76,52 @@ class PreviewSection(PanelSection):
 
     def _show(self) -> None:
         node = self.node
-        if node is None or not self.ui.previewButton.checked:
-            return
         try:
             if self._preview is None:
                 self._preview = self.logic.newPreview(self._onShown, self._onFailed)
                 self._preview.setOpacity(node.previewFade / 100)
-                self._observeRedSlice()
+                self._observeViews()
             self._preview.show(node.inputVolume, self.panel.settings(node))
         except Exception as error:  # whatever it is, the panel must say it
             self._onFailed(error)
             return
-        self.ui.previewInfoLabel.text = _("Computing...")
+        setText(self.ui.previewInfoLabel, _("Computing..."))
 
-    def _observeRedSlice(self) -> None:
-        sliceNode = slicer.mrmlScene.GetNodeByID(RED_SLICE)
-        if sliceNode is not None:
-            self.panel.addObserver(sliceNode, vtk.vtkCommand.ModifiedEvent, self._onRedSliceModified)
+    def _follow(self) -> None:
+        """Show the slice that is shown now; where there is none, the preview stays until one is."""
+        node = self.node
+        if node is None or self._preview is None or node.inputVolume is None:
+            return
+        try:
+            viewOf(node.inputVolume)
+        except InputError as error:
+            setText(self.ui.previewInfoLabel, messageOf(error))
+            return
+        self._show()
 
-    def _onRedSliceModified(self, sliceNode: slicer.vtkMRMLSliceNode, *_args: Any) -> None:
+    def _observeViews(self) -> None:
+        nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode") + slicer.util.getNodesByClass("vtkMRMLLayoutNode")
+        for node in nodes:
+            self.panel.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewModified)
+        self._observed = nodes
+
+    def _onViewModified(self, *_args: Any) -> None:
         node = self.node
         if node is None or not node.followSlice or node.inputVolume is None or self._preview is None:
             return
         try:
-            moved = shownSlice(node.inputVolume, sliceNode) != self._preview.index
+            moved = viewOf(node.inputVolume)[1] != self._preview.index
         except InputError:
-            return
+            moved = True
         if moved:
             self._followTimer.start()
 
     def _onShown(self, index: int, result: dict[str, Any]) -> None:
-        self.ui.previewInfoLabel.text = _("Slice {index}, on {device} ({reason}).").format(
-            index=index, device=result["device"], reason=result["device_reason"]
-        )
+        told = _("Slice {index}, on {device} ({reason}).")
+        setText(self.ui.previewInfoLabel, told.format(index=index, device=result["device"], reason=result["device_reason"]))
         self.panel.setup.showDevice(result)
 
     def _onFailed(self, error: Exception) -> None:
         self.end()
-        self.ui.previewInfoLabel.text = messageOf(error)
+        setText(self.ui.previewInfoLabel, messageOf(error))
         self.panel.setup.showLog()

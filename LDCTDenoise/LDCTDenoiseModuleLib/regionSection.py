@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import InputError
 
 from . import sliceRange
 from .messages import messageOf
-from .panelSection import PanelSection, select
+from .panelSection import PanelSection, saysErrors, select
 from .sequences import sequenceOf
 from .volumeArrays import sliceCount
+from .wrappedLabels import setText
 
 
 class RegionSection(PanelSection):
@@ -27,7 +30,9 @@ class RegionSection(PanelSection):
         ):
             self.ui.regionCombo.addItem(text, value)
         self.ui.regionCombo.connect("currentIndexChanged(int)", self.onRegionChosen)
+        self._roi: slicer.vtkMRMLMarkupsROINode | None = None
 
+    @saysErrors
     def onRegionChosen(self, *_args: Any) -> None:
         """A range that nobody has set begins as the whole volume."""
         if self.panel.updating:
@@ -39,6 +44,7 @@ class RegionSection(PanelSection):
             node.lastSlice = sliceCount(node.inputVolume) - 1
 
     def update(self, node: Any) -> None:
+        self._observeROI(node.roi)
         ui = self.ui
         select(ui.regionCombo, node.region)
         for widget in (ui.firstSliceLabel, ui.firstSliceSpin, ui.lastSliceLabel, ui.lastSliceSpin):
@@ -48,11 +54,26 @@ class RegionSection(PanelSection):
         ui.allFramesCheck.enabled = node.inputVolume is not None and sequenceOf(node.inputVolume) is not None
         try:
             first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
-            ui.regionInfoLabel.text = _("{count} slices, {first} to {last}, will be denoised.").format(
-                count=stop - first, first=first, last=stop - 1
-            )
+            told = _("{count} slices, {first} to {last}, will be denoised.")
+            setText(ui.regionInfoLabel, told.format(count=stop - first, first=first, last=stop - 1))
         except (InputError, AttributeError) as error:  # no volume, or one without voxels
-            ui.regionInfoLabel.text = messageOf(error) if isinstance(error, InputError) else ""
+            setText(ui.regionInfoLabel, messageOf(error) if isinstance(error, InputError) else "")
+
+    def sceneClosed(self) -> None:
+        self._observeROI(None)
+
+    def _observeROI(self, roi: slicer.vtkMRMLMarkupsROINode | None) -> None:
+        """An ROI that is moved, resized or transformed does not touch the parameter node."""
+        if roi is self._roi:
+            return
+        events = (slicer.vtkMRMLMarkupsNode.PointModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+                  vtk.vtkCommand.ModifiedEvent)  # fmt: skip
+        for event in events:
+            if self._roi is not None:
+                self.panel.removeObserver(self._roi, event, self.panel.update)
+            if roi is not None:
+                self.panel.addObserver(roi, event, self.panel.update)
+        self._roi = roi
 
     def slices(self, node: Any) -> tuple[int, int] | None:
         """Zero-based half-open range of the slices to denoise; None is all.

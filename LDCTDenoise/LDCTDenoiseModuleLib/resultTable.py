@@ -17,7 +17,7 @@ def resultTable(result: dict[str, Any]) -> str:
     rows.append((_("Noise SD in soft tissue, HU"), _number(before, "{:.1f}"), _number(after, "{:.1f}")))
     if before:
         rows.append((_("Change of noise"), "", f"{100 * (after / before - 1):+.0f} %"))
-    rows.append((_("Mean HU shift"), "", _number(figures["mean_shift"], "{:+.2f}")))
+    rows.append((_("Mean HU shift"), "", _number(figures["mean_shift"], "{:+.2f}", 2)))
     if "window" in figures:
         window = figures["window"]
         for label, key, pattern in (
@@ -34,5 +34,7 @@ def resultTable(result: dict[str, Any]) -> str:
     return f"<table cellspacing='0' cellpadding='3'>{lines}</table>"
 
 
-def _number(value: Any, pattern: str) -> str:
-    return _NO_FIGURE if value is None else pattern.format(value)
+def _number(value: float | None, pattern: str, digits: int | None = None) -> str:
+    if value is None:
+        return _NO_FIGURE
+    return pattern.format(value if digits is None else round(value, digits) + 0.0)  # + 0.0: there is no "-0.00"

@@ -13,4 +13,5 @@ class RunOutcome:
 
     image: vtk.vtkImageData
     noise: vtk.vtkImageData | None
+    noiseSD: float
     result: dict = field(default_factory=dict)

@@ -8,13 +8,15 @@ from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import DenoisingCancelled
 
+from .busyText import busyText
 from .denoiseRun import NEW, DenoiseRun
 from .messages import breakable, messageOf
 from .outputNodes import showInSliceViews
-from .panelSection import PanelSection
+from .panelSection import PanelSection, saysErrors
 from .progressText import Progress
 from .resultTable import resultTable
 from .runCallbacks import RunCallbacks
+from .wrappedLabels import setText
 
 
 class RunSection(PanelSection):
@@ -24,6 +26,7 @@ class RunSection(PanelSection):
         super().__init__(panel)
         self._run: DenoiseRun | None = None
         self._progress = Progress()
+        self._stale = False
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
 
@@ -38,6 +41,7 @@ class RunSection(PanelSection):
         ui.progressBar.visible = self.running
         ui.applyButton.toolTip = _("Denoise the volume.") if node.inputVolume is not None else _("Choose an input volume first.")
 
+    @saysErrors
     def onApplyButton(self, *_args: Any) -> None:
         """Start a run, or say why it cannot be started."""
         node = self.node
@@ -54,13 +58,14 @@ class RunSection(PanelSection):
                 allFrames=node.allFrames,
             )
         except Exception as error:  # whatever it is, the panel must say it
-            self.say(messageOf(error))
+            self.sayError(error)
             return
         self._progress.start()
         self.ui.progressBar.setRange(0, 0)
         self.say(_("Preparing..."))
         self.panel.update()
 
+    @saysErrors
     def onCancelButton(self, *_args: Any) -> None:
         """Stop the run."""
         if self._run is not None and self._run.running:
@@ -83,7 +88,7 @@ class RunSection(PanelSection):
         node = self.logic.getParameterNode()  # the panel's own is gone while another module is shown
         if node.outputVolume is None and node.inputVolume is result["input"] and "frames" not in result:
             node.outputVolume = result["output"]
-        self.ui.resultLabel.text = resultTable(result)
+        setText(self.ui.resultLabel, resultTable(result))
         self._showDevice(result)
         showInSliceViews(result["output"])
         self.panel.compare.take(result)
@@ -92,15 +97,27 @@ class RunSection(PanelSection):
         """Nothing was changed."""
         cancelled = isinstance(error, DenoisingCancelled)
         self._end(_("Cancelled; nothing was changed.") if cancelled else messageOf(error))
+        self._stale = not cancelled
         if getattr(error, "kind", "") == "MissingTorchError":
             self.ui.setupSection.collapsed = False
 
+    def sayError(self, error: Exception) -> None:
+        """Say what went wrong and what to do; it goes when something else is chosen."""
+        self.say(messageOf(error))
+        self._stale = True
+
+    def choiceChanged(self) -> None:
+        """An error that was said is not about what is chosen now."""
+        if self._stale and not self.running:
+            self.say("")
+
     def say(self, text: str) -> None:
         """Show a sentence in the panel's message line."""
-        self.ui.statusLabel.text = breakable(text)
+        self._stale = False
+        setText(self.ui.statusLabel, breakable(text))
 
     def sceneClosed(self) -> None:
-        self.ui.resultLabel.text = _("Figures appear here after Apply.")
+        setText(self.ui.resultLabel, _("Figures appear here after Apply."))
 
     def cleanup(self) -> None:
         if self._run is not None:
@@ -112,4 +129,5 @@ class RunSection(PanelSection):
         self.panel.update()
 
     def _showDevice(self, message: dict[str, Any]) -> None:
-        self._progress.device = self.panel.setup.showDevice(message)
+        busy = busyText(self.logic.worker.client.pid)
+        self._progress.device = " ".join([self.panel.setup.showDevice(message), busy]).strip()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from LDCTDenoiseLib.errors import LDCTDenoiseError
+from LDCTDenoiseLib.errors import DenoisingCancelled, LDCTDenoiseError
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
 
 from .eventLoopTask import Steps
@@ -29,6 +29,12 @@ CATEGORY = "LDCT Denoise"
 PHANTOM = "LDCT phantom (quarter dose)"
 CHEST = "CTChest (simulated quarter dose)"
 _WINDOW, _LEVEL = 400, 50
+Tell = Callable[[int, int], Any]
+"""Hears of (slices done, slices to do)."""
+
+
+def _nobody(done: int, total: int) -> None:
+    pass
 
 
 def register(makeLogic: Callable[[], DenoisingLogic], icons: Path) -> None:
@@ -59,8 +65,10 @@ def _show(make: Callable[[], slicer.vtkMRMLScalarVolumeNode]) -> slicer.vtkMRMLS
     """Make a sample and show it, as Slicer does with samples that it downloads; say so when it cannot be made."""
     try:
         node = make()
-    except LDCTDenoiseError as error:
-        slicer.util.errorDisplay(messageOf(error))
+    except DenoisingCancelled:
+        return None
+    except Exception as error:  # whatever it is, the user must hear of it
+        slicer.util.errorDisplay(messageOf(error), windowTitle=_("LDCT Denoise"))
         return None
     showInSliceViews(node, fit=True)
     return node
@@ -69,16 +77,28 @@ def _show(make: Callable[[], slicer.vtkMRMLScalarVolumeNode]) -> slicer.vtkMRMLS
 def _chest() -> slicer.vtkMRMLScalarVolumeNode:
     import SampleData
 
-    return SampleData.SampleDataLogic().downloadCTChest()
+    try:
+        volume = SampleData.SampleDataLogic().downloadCTChest()
+    except Exception as error:  # without a network, an IndexError from inside
+        raise LDCTDenoiseError(_noDownload()) from error
+    if volume is None:
+        raise LDCTDenoiseError(_noDownload())
+    return volume
 
 
-def phantomSteps(worker: Worker, shape: tuple[int, int, int] = PHANTOM_SHAPE) -> Steps:
-    """Steps that scan the library's phantom; they return the new volume node."""
+def _noDownload() -> str:
+    told: str = _("CTChest could not be downloaded; check the network connection, or load a CT of your own.")
+    return told
+
+
+def phantomSteps(worker: Worker, shape: tuple[int, int, int] | None = None, progress: Tell = _nobody) -> Steps:
+    """Steps that scan the library's phantom, of ``PHANTOM_SHAPE`` or another; they return the new volume node."""
+    shape = shape or PHANTOM_SHAPE
     folder = ExchangeFolder(slicer.app.temporaryPath)
     try:
         output = folder.allocate("output", shape, np.dtype(np.int16))
         request = {"request": "phantom", "folder": str(folder.path), "output": output.as_message(), "dose": DOSE}
-        result = yield from worker.do(request)
+        result = yield from worker.do(request, progress)
         image = vtk.vtkImageData()
         image.SetDimensions(shape[::-1])
         image.AllocateScalars(vtk.VTK_SHORT, 1)
@@ -100,7 +120,7 @@ def phantomSteps(worker: Worker, shape: tuple[int, int, int] = PHANTOM_SHAPE) ->
     return node
 
 
-def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: float = DOSE) -> Steps:
+def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: float = DOSE, progress: Tell = _nobody) -> Steps:
     """Steps that insert the noise of a dose fraction into a volume; they return the new volume node."""
     axis = sliceAxis(source)
     hu = slicesOf(source.GetImageData(), axis)
@@ -119,7 +139,7 @@ def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: 
             "dose": dose,
             "force": False,
         }
-        yield from worker.do(request)
+        yield from worker.do(request, progress)
         yield from copy_in_chunks(output.map(), slicesOf(image, axis))
     finally:
         folder.remove()

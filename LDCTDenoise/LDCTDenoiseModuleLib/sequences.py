@@ -46,7 +46,8 @@ def showSequence(
     scene = slicer.mrmlScene
     browser: Any = browserOf(inputNode)
     source: Any = sequenceOf(inputNode)
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
+    name = scene.GenerateUniqueName(name)  # one name for the sequence and the volume that shows it, as Slicer gives them
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     sequence.SetIndexName(source.GetIndexName())
     sequence.SetIndexUnit(source.GetIndexUnit())
     sequence.SetIndexType(source.GetIndexType())
@@ -55,7 +56,7 @@ def showSequence(
         sequence.SetDataNodeAtValue(volume, source.GetNthIndexValue(index))
     browser.AddSynchronizedSequenceNode(sequence)
     frame = max(0, browser.GetSelectedItemNumber())
-    shown = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    shown = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     shown.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
     shown.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
     proxy = browser.AddProxyNode(shown, sequence, False)

@@ -9,7 +9,8 @@ from slicer.i18n import tr as _
 
 from .eventLoopTask import EventLoopTask
 from .messages import breakable, messageOf
-from .panelSection import PanelSection, select
+from .panelSection import PanelSection, saysErrors, select
+from .wrappedLabels import setText
 
 
 class SetupSection(PanelSection):
@@ -33,31 +34,33 @@ class SetupSection(PanelSection):
         select(self.ui.deviceCombo, node.device, node.device)
         select(self.ui.precisionCombo, node.precision)
 
+    @saysErrors
     def report(self, *_args: Any) -> None:
         """Ask the worker what there is; it does not block."""
         if self._reporting is not None and self._reporting.running:
             return
-        self.ui.torchInfoLabel.text = _("Asking...")
+        setText(self.ui.torchInfoLabel, _("Asking..."))
         self._reporting = self.logic.startDeviceReport(self._onReport, self._onReportFailed)
 
+    @saysErrors
     def onInstallButton(self, *_args: Any) -> None:
         """Install PyTorch through the PyTorch extension."""
-        self.ui.torchInfoLabel.text = _("Installing PyTorch; this takes some minutes...")
+        setText(self.ui.torchInfoLabel, _("Installing PyTorch; this takes some minutes..."))
         slicer.app.processEvents()
         try:
             installed = self.logic.installPyTorch()
         except Exception as error:  # whatever it is, the panel must say it
-            self.ui.torchInfoLabel.text = messageOf(error)
+            setText(self.ui.torchInfoLabel, messageOf(error))
             return
         if installed:
             self.report()
         else:
-            self.ui.torchInfoLabel.text = _("PyTorch was not installed.")
+            setText(self.ui.torchInfoLabel, _("PyTorch was not installed."))
 
     def showDevice(self, message: dict[str, Any]) -> str:
         """Say where the worker computes; returns the sentence."""
         told: str = _("Computed on {device}, {reason}.").format(device=message["device"], reason=message["device_reason"])
-        self.ui.deviceInfoLabel.text = told
+        setText(self.ui.deviceInfoLabel, told)
         return told
 
     def showLog(self) -> None:
@@ -70,6 +73,7 @@ class SetupSection(PanelSection):
         if self._reporting is not None:
             self._reporting.abort()
 
+    @saysErrors
     def _onToggled(self, *_args: Any) -> None:
         if not self.ui.setupSection.collapsed and not self.ui.torchInfoLabel.text:
             self.report()
@@ -83,10 +87,9 @@ class SetupSection(PanelSection):
     def _onReport(self, report: dict[str, Any]) -> None:
         ui = self.ui
         problem = report["torch_problem"]
-        ui.torchInfoLabel.text = breakable(problem) or _("{version}; CUDA: {cuda}.").format(
-            version=report["torch"],
-            cuda=_("no, {reason}").format(reason=report["why_no_cuda"]) if report["why_no_cuda"] else _("yes"),
-        )
+        cuda = _("no, {reason}").format(reason=report["why_no_cuda"]) if report["why_no_cuda"] else _("yes")
+        told = _("{version}; CUDA: {cuda}.").format(version=report["torch"], cuda=cuda)
+        setText(ui.torchInfoLabel, breakable(problem) or told)
         with self.panel.choosing():
             ui.deviceCombo.clear()
             ui.deviceCombo.addItem(_("Auto"), "auto")
@@ -96,5 +99,5 @@ class SetupSection(PanelSection):
         self.showLog()
 
     def _onReportFailed(self, error: Exception) -> None:
-        self.ui.torchInfoLabel.text = messageOf(error)
+        setText(self.ui.torchInfoLabel, messageOf(error))
         self.showLog()

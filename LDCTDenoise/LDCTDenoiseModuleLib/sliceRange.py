@@ -24,6 +24,10 @@ def slicesOfRange(first: int, last: int, volumeNode: slicer.vtkMRMLScalarVolumeN
         InputError: they do not lie within the volume, or are the wrong way round.
     """
     count = sliceCount(volumeNode)
+    if first > last:
+        raise InputError(
+            _("The first slice, {first}, comes after the last, {last}; exchange them.").format(first=first, last=last)
+        )
     if not 0 <= first <= last < count:
         raise InputError(
             _("The slices {first} to {last} do not lie within {name}, which has the slices 0 to {highest}.").format(

@@ -12,6 +12,22 @@ from LDCTDenoiseLib.ct.orientation import axial_axis
 from LDCTDenoiseLib.errors import InputError
 
 
+def nodeOf(node: slicer.vtkMRMLNode | str | None) -> slicer.vtkMRMLNode | None:
+    """A node, given itself or by its name.
+
+    Raises:
+        InputError: no node has the name.
+    """
+    if not isinstance(node, str):
+        return node
+    found = slicer.mrmlScene.GetFirstNodeByName(node)
+    if found is None:
+        raise InputError(
+            _("There is no volume named '{name}' in the scene; look up its name in the Data module.").format(name=node)
+        )
+    return found
+
+
 def checkInput(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Refuse what is no CT volume.
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import DenoisingCancelled
 
 from .eventLoopTask import EventLoopTask
 
-_WAIT_S = 0.005
-
 
 def outcomeOf(running: Any, outcome: list[Any]) -> Any:
     """Keep the window alive until something has ended; return its result or raise its error."""
-    while running.running:
-        slicer.app.processEvents()
-        time.sleep(_WAIT_S)
+    running.wait()
     if not outcome:
         raise DenoisingCancelled(_("The computation was stopped; nothing was changed."))
     if isinstance(outcome[0], Exception):

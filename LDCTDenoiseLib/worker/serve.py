@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import LDCTDenoiseError, NotHUError
+from ..system.priority import restore_priority
 from ..system.process_tree import lead_own_group
 from ..version import __version__
 from .exchange import PREFIX
@@ -109,6 +110,7 @@ def _sentence(error: Exception) -> str:
 def main() -> None:
     """Serve on stdin and stdout."""
     lead_own_group()
+    restore_priority()
     # A library that prints must not break the protocol: what it takes for stdout is the log.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -263,10 +263,3 @@ def test_a_killed_worker_ends_the_preview_with_a_message_and_the_next_press_work
     assert "ended unexpectedly" in panel.ui.previewInfoLabel.text
     assert not panel.ui.previewButton.checked
     assert press(panel).startswith("Slice 1, ")
-
-
-def test_without_a_red_view_the_preview_says_so(panel: Panel, shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.preview"], "RED_SLICE", "vtkMRMLSliceNodeNowhere")
-    assert "There is no Red slice view" in press(panel)

@@ -34,7 +34,7 @@ def test_the_phantom_loads_is_shown_and_can_be_denoised(panel: Panel, monkeypatc
     import slicer
 
     # Full size takes 20 s on one core.
-    monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"].phantomSteps, "__defaults__", ((2, 192, 192),))
+    monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"], "PHANTOM_SHAPE", (2, 192, 192))
     source = sources()["LDCT phantom (quarter dose)"]
     volume = source.customDownloader(source)
     voxels = voxels_of(volume)

@@ -27,7 +27,7 @@ from .mrml_widgets import MRML_WIDGETS
 from .mrml_widgets.node_combo_box import stop_observing
 from .pythonqt import manners, signals
 from .pythonqt.qt_module import make_qt_module
-from .pythonqt.signals import emit
+from .pythonqt.signals import emit, listen
 from .slicer_app import DEFAULT_VERSION, qSlicerApplication, use_palette
 from .subject_hierarchy import SubjectHierarchyItems
 
@@ -89,6 +89,21 @@ class Application:
 
     def set_testing_mode(self, testing: bool) -> None:
         vars(vars(self.app)["_options"])["_testing"] = testing
+
+    def run_main_loop(self, action: Callable[[], Any], quit_after_s: float) -> None:
+        """Do something within the application's own event loop, and close the main window after some seconds.
+
+        Qt ends that loop and every QEventLoop within it; a loop of ``processEvents`` goes on until it ends by itself.
+        """
+        timers = []
+        for delay_s, do in ((0.0, action), (quit_after_s, QtWidgets.QApplication.quit)):
+            timer = QtCore.QTimer()
+            timer.setSingleShot(True)
+            listen(timer, "timeout()", do)
+            timer.start(round(1000 * delay_s))
+            timers.append(timer)
+        QtWidgets.QApplication.exec()
+        self.unload_modules()
 
     def quit(self) -> None:
         """What leaving Slicer does: aboutToQuit, then the modules are unloaded."""

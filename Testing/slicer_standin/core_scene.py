@@ -29,6 +29,7 @@ class CoreScene:
         self.models = self._logic("vtkSlicerModelsLogic")
         self.layout = self._logic("vtkMRMLLayoutLogic")
         self.layout.GetLayoutNode().SetViewArrangement(FIRST_LAYOUT)
+        self.slice_links = self._logic("vtkMRMLSliceLinkLogic")
 
     def end(self) -> None:
         """Empty the scene and take it from the logics: left to Python's order of destruction they crash."""

@@ -15,6 +15,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from .errors import ForgottenScene, NotImitated
 from .mrml_widgets import MRML_WIDGETS, qMRMLWidget
 from .mrml_widgets.node_combo_box import stop_observing
+from .pythonqt.label import QLabel
 
 _PARENT_TEXTS = {
     "title": str, "categories": list, "dependencies": list, "contributors": list,
@@ -65,7 +66,16 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         vars(self)["_entered"] = True
         _call_if_there(self.self(), "enter")
 
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        if event.oldSize().width() != event.size().width():
+            for label in self.findChildren(QLabel):
+                label.forget_height()
+        super().resizeEvent(event)
+
     def exit(self) -> None:
+        """The panel's layout item is taken out; put back, it has the heights of wrapped labels in a stale cache."""
+        for label in self.findChildren(QLabel):
+            label.keep_height()
         vars(self)["_entered"] = False
         _call_if_there(self.self(), "exit")
 

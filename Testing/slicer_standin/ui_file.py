@@ -13,6 +13,7 @@ from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from .errors import UiFileError
 from .pythonqt import manners, properties, signals
+from .pythonqt.label import QLabel
 
 _SCENE_SLOT = "setMRMLScene(vtkMRMLScene*)"
 _DESIGNER_ONLY = {"QLabel": {"buddy"}, "Line": {"orientation", "frameShape", "frameShadow"}}
@@ -22,7 +23,7 @@ def stand_in_widgets() -> dict[str, type]:
     from .ctk_widgets import CTK_WIDGETS
     from .mrml_widgets import MRML_WIDGETS
 
-    return {**CTK_WIDGETS, **MRML_WIDGETS}
+    return {**CTK_WIDGETS, **MRML_WIDGETS, "QLabel": QLabel}
 
 
 class QUiLoader(QtUiTools.QUiLoader):

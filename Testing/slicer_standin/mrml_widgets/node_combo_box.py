@@ -113,7 +113,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return [node for node in nodes if self._fits(node)]
 
     def _refresh(self) -> None:
-        """Rebuild the list; the current node stays, or falls to None, or to the first node where None is not offered."""
+        """Rebuild the list; the current node stays. When it was removed, its neighbour is chosen, as Qt's combo box does."""
         options, combo = vars(self)["_options"], vars(self)["_combo"]
         nodes = self._nodes()
         ids = [node.GetID() for node in nodes]
@@ -130,12 +130,17 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             if options[option]:
                 items.append((action, None))
                 labels.append(label.format(kind))
+        before = vars(self)["_items"]
         combo.clear()
         combo.addItems(labels)
         vars(self)["_items"] = items
         current = vars(self)["_current_id"]
         if current not in ids:
-            current = None if options["noneEnabled"] or not ids else ids[0]
+            removed = before.index(("node", current)) if ("node", current) in before else 0
+            offered = [node_id for kind, node_id in items if kind in ("none", "node")]
+            current = offered[min(removed, len(offered) - 1)] if offered else None
+            if current is None and ids and not options["noneEnabled"]:
+                current = ids[0]
         self._select(current)
 
     def _observe_names(self, nodes: list[slicer.vtkMRMLNode]) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from ..errors import NotImitated
 from ..ui_file import QUiLoader
 from . import dialogs
+from .label import QLabel
 from .manners import QT_LIBRARIES
 
-_OURS = {cls.__name__: cls for cls in (dialogs.QMessageBox, dialogs.QFileDialog, dialogs.QDesktopServices, QUiLoader)}
+_OURS = {cls.__name__: cls for cls in (dialogs.QMessageBox, dialogs.QFileDialog, dialogs.QDesktopServices, QLabel, QUiLoader)}
 # They open a modal dialog or a network connection, or are gone from Qt 6.
 _REFUSED = {"QInputDialog", "QColorDialog", "QFontDialog", "QTextCodec", "QRegExp", "QDesktopWidget", "QStringRef"}
 

@@ -74,6 +74,7 @@ class LDCTDenoiseParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     outputVolume: vtkMRMLScalarVolumeNode
     noiseMap: vtkMRMLScalarVolumeNode
+    makeNoiseMap: bool = False
     referenceVolume: vtkMRMLScalarVolumeNode
     model: str = "default"
     levels: Annotated[int, WithinRange(0, 16)] = 0

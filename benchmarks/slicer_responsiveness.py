@@ -112,7 +112,7 @@ def main() -> None:
     widget = application.load_module("LDCTDenoise/LDCTDenoise.py").widgetRepresentation().self()
     node = widget.panel.node
     node.inputVolume = add_volume()
-    application.choose(widget.ui.noiseMapSelector, "Create new Noise map")
+    widget.ui.noiseMapCheck.checked = True
     node.region, node.firstSlice, node.lastSlice = "range", FIRST, LAST
     node.batchSize, node.device = 1, "cpu"
     runs = [run(application, widget) for _ in range(options.runs)]

@@ -83,7 +83,7 @@ def main() -> None:
     source = slicer.modules.sampleDataSources["LDCT Denoise"][0]
     phantom = source.customDownloader(source)
     application.choose(ui.inputSelector, phantom.GetName())
-    application.choose(ui.noiseMapSelector, "Create new Noise map")
+    ui.noiseMapCheck.checked = True
     application.grab(panel, IMAGES / "panel-ready.png", PANEL_WIDTH)
 
     ui.previewButton.click()

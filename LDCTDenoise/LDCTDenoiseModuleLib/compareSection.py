@@ -68,7 +68,7 @@ class CompareSection(PanelSection):
         source = output.GetNodeReference(SOURCE_REFERENCE) if output is not None else None
         if source is None or source.GetImageData() is None or output.GetImageData() is None:
             return None
-        noiseMap = node.noiseMap
+        noiseMap = node.noiseMap if node.makeNoiseMap else None
         if noiseMap is not None and (noiseMap.GetNodeReference(SOURCE_REFERENCE) is not source or not noiseMap.GetImageData()):
             noiseMap = None
         return source, output, noiseMap

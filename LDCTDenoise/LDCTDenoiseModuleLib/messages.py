@@ -23,7 +23,7 @@ def messageOf(error: Exception) -> str:
 
 def _sentenceOf(error: Exception) -> str:
     if isinstance(error, JobError) and error.kind == NotHUError.__name__:
-        return _("{finding} Choose a CT in HU, or tick 'Treat as HU anyway' if it is one.").format(finding=error)
+        return _("{finding} Choose a CT in HU, or tick 'Skip the HU check' under Model if it is one.").format(finding=error)
     if not isinstance(error, LDCTDenoiseError):
         logging.error("LDCT Denoise", exc_info=error)
         return _("{kind}: {error} (Slicer's error log has the details.)").format(kind=type(error).__name__, error=error)

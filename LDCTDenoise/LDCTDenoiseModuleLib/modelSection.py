@@ -1,4 +1,4 @@
-"""Which model denoises, how many levels of it, and how strongly."""
+"""Which model denoises, and how many levels of it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from .modelText import modelText
 from .panelSection import PanelSection, fileName, saysErrors, select
 from .wrappedLabels import setText
 
-PAPER_STRENGTH = 70.0
 MODEL_SUFFIX = ".safetensors"
 
 
 class ModelSection(PanelSection):
-    """Model, levels and strength."""
+    """Model and levels."""
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
@@ -31,7 +30,6 @@ class ModelSection(PanelSection):
             self.ui.modelCombo.addItem(info.name, info.name)
         self.ui.modelCombo.addItem(_("From file..."), "")
         self.ui.modelCombo.connect("activated(int)", self.onModelChosen)
-        self.ui.paperStrengthButton.connect("clicked(bool)", self.onPaperStrength)
 
     @saysErrors
     def onModelChosen(self, *_args: Any) -> None:
@@ -44,12 +42,6 @@ class ModelSection(PanelSection):
         if chosen and self.node is not None:
             self.node.model = str(chosen)
         self.panel.update()
-
-    @saysErrors
-    def onPaperStrength(self, *_args: Any) -> None:
-        """Set the strength that the paper uses."""
-        if self.node is not None:
-            self.node.strength = PAPER_STRENGTH
 
     def update(self, node: Any) -> None:
         for index in reversed(range(self.ui.modelCombo.count)):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def modelText(info: ModelInfo) -> str:
     """Purpose, levels and training of a model."""
-    told = _("{purpose} {levels} level(s).").format(purpose=info.purpose, levels=len(info.levels))
+    told: str = _("{purpose} Levels: {levels}.").format(purpose=info.purpose, levels=len(info.levels))
     patients = info.training.get("patients")
     if patients:
-        told += " " + _("Trained on {count} patient(s): {data}.").format(count=patients["train"], data=info.training["data"])
+        told += " " + _("Patients in its training: {count} ({data}).").format(count=patients["train"], data=info.training["data"])
     return told

@@ -19,6 +19,7 @@ from .previewSection import PreviewSection
 from .regionSection import RegionSection
 from .runSection import RunSection
 from .setupSection import SetupSection
+from .strengthSection import StrengthSection
 from .wrappedLabels import WrappedLabels
 
 if TYPE_CHECKING:
@@ -48,16 +49,18 @@ class Panel(VTKObservationMixin):
         self.updating = False
         self._guiTag: Any = None
         self.input = InputSection(self)
+        self.strength = StrengthSection(self)
         self.model = ModelSection(self)
         self.region = RegionSection(self)
         self.setup = SetupSection(self)
-        self._labels = WrappedLabels([label for label in vars(ui).values() if _isWrappedLabel(label)])
+        self._wrapped = [label for label in vars(ui).values() if _isWrappedLabel(label)]
+        self._heights = WrappedLabels(self._wrapped)
         self.run = RunSection(self)
         self.preview = PreviewSection(self)
         self.compare = CompareSection(self)
         self.export = ExportSection(self)
         self._sections = (
-            self.input, self.model, self.region, self.setup, self.run, self.preview, self.compare, self.export,
+            self.input, self.strength, self.model, self.region, self.setup, self.run, self.preview, self.compare, self.export,
         )  # fmt: skip
 
     def follow(self) -> None:
@@ -67,6 +70,8 @@ class Panel(VTKObservationMixin):
         self.input.chooseFirst(node)
         self.node = node
         self._guiTag = node.connectGui(self.ui)
+        for label in self._wrapped:
+            label.visible = bool(label.text)
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onChoiceChanged)
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self.update)

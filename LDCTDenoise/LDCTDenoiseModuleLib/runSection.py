@@ -14,7 +14,7 @@ from .messages import breakable, messageOf
 from .outputNodes import showInSliceViews
 from .panelSection import PanelSection, saysErrors
 from .progressText import Progress
-from .resultTable import resultTable
+from .resultTable import ResultTable
 from .runCallbacks import RunCallbacks
 from .wrappedLabels import setText
 
@@ -26,6 +26,8 @@ class RunSection(PanelSection):
         super().__init__(panel)
         self._run: DenoiseRun | None = None
         self._progress = Progress()
+        self._results = ResultTable()
+        self._strength = 1.0
         self._stale = False
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancelButton)
@@ -53,13 +55,14 @@ class RunSection(PanelSection):
                 self.panel.settings(node),
                 RunCallbacks(self.onProgress, self.onStarted, self.onFinished, self.onFailed),
                 slices=self.panel.region.slices(node),
-                noiseMap=node.noiseMap,
+                noiseMap=(node.noiseMap or NEW) if node.makeNoiseMap else None,
                 reference=node.referenceVolume,
                 allFrames=node.allFrames,
             )
         except Exception as error:  # whatever it is, the panel must say it
             self.sayError(error)
             return
+        self._strength = node.strength / 100
         self._progress.start()
         self.ui.progressBar.setRange(0, 0)
         self.say(_("Preparing..."))
@@ -84,11 +87,14 @@ class RunSection(PanelSection):
 
     def onFinished(self, result: dict[str, Any]) -> None:
         """The result is in the scene."""
-        self._end(_("Done: {name}.").format(name=result["output"].GetName()))
+        self._end(_("Done: {name}, on {device}.").format(name=result["output"].GetName(), device=result["device"]))
         node = self.logic.getParameterNode()  # the panel's own is gone while another module is shown
         if node.outputVolume is None and node.inputVolume is result["input"] and "frames" not in result:
             node.outputVolume = result["output"]
-        setText(self.ui.resultLabel, resultTable(result))
+        if node.inputVolume is result["input"] and result["noiseMap"] is not None:
+            node.noiseMap = result["noiseMap"]
+        self._results.add(result, self._strength)
+        setText(self.ui.resultLabel, self._results.text())
         self._showDevice(result)
         showInSliceViews(result["output"])
         self.panel.compare.take(result)
@@ -117,7 +123,8 @@ class RunSection(PanelSection):
         setText(self.ui.statusLabel, breakable(text))
 
     def sceneClosed(self) -> None:
-        setText(self.ui.resultLabel, _("Figures appear here after Apply."))
+        self._results.clear()
+        setText(self.ui.resultLabel, "")
 
     def cleanup(self) -> None:
         if self._run is not None:

@@ -37,4 +37,4 @@ def setText(label: Any, text: str) -> None:
 
 def fitHeight(label: Any) -> None:
     """Make a wrapped label as high as its text needs at its width."""
-    label.setMinimumHeight(label.heightForWidth(label.width))
+    label.setMinimumHeight(max(0, label.heightForWidth(label.width)))  # -1 without a text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import os
 import re
@@ -141,9 +142,15 @@ class Panel:
 
     @property
     def table(self) -> list[list[str]]:
-        """Cells of the result table, row by row."""
+        """Cells of the result table, row by row, the newest result first below the titles."""
         rows = re.findall(r"<tr>(.*?)</tr>", self.ui.resultLabel.text)
-        return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+        cells = [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+        return [row for row in cells if row[0]]
+
+    def want_noise_map(self, node: Any = None) -> None:
+        """Tick the noise map; into a node that is there already, or a new one."""
+        self.ui.noiseMapCheck.checked = True
+        self.parameters.noiseMap = node
 
     def pick(self, selector: str, node: Any) -> None:
         """Choose a node, or None, from a selector's list with the mouse."""

@@ -28,7 +28,7 @@ def assert_works_again(panel: Panel) -> None:
     assert not exchange_folders()
     panel.pick("inputSelector", add_ct(name="Next"))
     panel.pick("outputSelector", None)
-    panel.pick("noiseMapSelector", None)
+    panel.ui.noiseMapCheck.checked = False
     panel.pick("referenceSelector", None)
     assert panel.denoise().GetName() == "Next denoised"
 
@@ -38,12 +38,13 @@ def start_with_all_volumes(panel: Panel) -> dict[str, object]:
     voxels = noisy_slices(400, 64)
     nodes = {
         "outputSelector": add_ct(name="Old output"),
-        "noiseMapSelector": add_ct(name="Old noise map"),
         "referenceSelector": add_ct(voxels, "Normal dose"),
     }
     for selector, node in nodes.items():
         panel.pick(selector, node)
-    return {**nodes, "inputSelector": panel.start_long_run()}
+    noise = add_ct(name="Old noise map")
+    panel.want_noise_map(noise)
+    return {**nodes, "noise map": noise, "inputSelector": panel.start_long_run()}
 
 
 def test_cancel_halfway_leaves_the_scene_as_it_was_and_the_worker_ready(panel: Panel) -> None:
@@ -110,7 +111,7 @@ def test_closing_the_scene_ends_the_run(panel: Panel) -> None:
     assert_works_again(panel)
 
 
-@pytest.mark.parametrize("selector", ["inputSelector", "outputSelector", "noiseMapSelector", "referenceSelector"])
+@pytest.mark.parametrize("selector", ["inputSelector", "outputSelector", "noise map", "referenceSelector"])
 def test_deleting_a_volume_of_the_run_ends_it(panel: Panel, selector: str) -> None:
     import slicer
 
@@ -131,7 +132,7 @@ def test_deleting_another_volume_does_not_disturb_the_run(panel: Panel) -> None:
     other = add_ct(name="Other")
     panel.start_long_run(10)
     slicer.mrmlScene.RemoveNode(other)
-    assert panel.wait() == "Done: Long denoised."
+    assert panel.wait() == "Done: Long denoised, on cpu."
 
 
 @posix
@@ -302,7 +303,7 @@ def test_choosing_another_input_during_a_run_does_not_mix_them_up(panel: Panel) 
     other = add_ct(name="Other")
     volume = panel.start_long_run(10)
     panel.pick("inputSelector", other)
-    assert panel.wait() == "Done: Long denoised."
+    assert panel.wait() == "Done: Long denoised, on cpu."
     assert panel.parameters.outputVolume is None
     panel.ui.compareButton.click()
     import slicer
@@ -331,5 +332,5 @@ def test_the_voxels_may_change_during_a_run_without_harm(panel: Panel) -> None:
     voxels = voxels_of(volume)
     volume.SetAndObserveImageData(vtk.vtkImageData())
     slicer.app.processEvents()
-    assert panel.wait() == "Done: Long denoised."
+    assert panel.wait() == "Done: Long denoised, on cpu."
     assert voxels_of(panel.parameters.outputVolume).shape == voxels.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_apply_makes_a_new_volume_and_tells_how_far_it_is_where_and_what_came_ou
 
     panel.wait_for(ended, "the end of the run")
     output = panel.parameters.outputVolume
-    assert panel.status == "Done: CT denoised."
+    assert panel.status == "Done: CT denoised, on cpu."
     assert output.GetName() == "CT denoised"
     np.testing.assert_array_equal(voxels_of(output), expected(tiny_model, voxels_of(volume), batch_size=1))
     assert told[0] == "Preparing..."
@@ -77,15 +78,16 @@ def test_apply_makes_a_new_volume_and_tells_how_far_it_is_where_and_what_came_ou
     assert panel.ui.progressBar.isHidden()
     assert panel.ui.applyButton.enabled
     assert panel.ui.deviceInfoLabel.text.startswith("Computed on cpu, because ")
-    rows = {row[0]: row[1:] for row in panel.table}
-    before, after = (float(cell) for cell in rows["Noise SD in soft tissue, HU"])
+    titles, row = panel.table
+    assert titles == ["Strength", "Noise, HU", "Change", "Shift, HU", "Time"]
+    before, after = (float(cell) for cell in row[1].split(" → "))
+    assert row[0] == "100 %"
     assert before == pytest.approx(20, abs=3)
-    assert float(rows["Change of noise"][1].removesuffix(" %")) == pytest.approx(100 * (after / before - 1), abs=1)
+    assert float(row[2].removesuffix(" %")) == pytest.approx(100 * (after / before - 1), abs=1)
     shift = (voxels_of(output) - voxels_of(volume)).mean()
-    assert float(rows["Mean HU shift"][1]) == pytest.approx(shift, abs=0.02)
-    assert re.fullmatch(r"\d+\.\d s", rows["Time"][1])
-    assert rows["Device"][1] == "cpu"
-    assert not any("reference" in name for name in rows)
+    assert float(row[3]) == pytest.approx(shift, abs=0.02)
+    assert re.fullmatch(r"\d+\.\d s", row[4])
+    assert "RMSE" not in panel.ui.resultLabel.text
     red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
     assert red.GetBackgroundVolumeID() == output.GetID()
 
@@ -95,11 +97,15 @@ def test_apply_again_with_the_papers_strength_levels_and_noise_map_fills_the_sam
     panel.pick("inputSelector", volume)
     first = panel.denoise()
     worker = panel.worker.client.pid
-    panel.ui.paperStrengthButton.click()
+    assert panel.ui.fullStrengthButton.checked
+    panel.ui.naturalStrengthButton.click()
     assert panel.ui.strengthSlider.value == 70
+    assert (panel.ui.naturalStrengthButton.checked, panel.ui.fullStrengthButton.checked) == (True, False)
     panel.ui.levelsSpin.value = 1
-    noise = panel.ui.noiseMapSelector.addNode()
+    panel.want_noise_map()
     second = panel.denoise()
+    noise = panel.parameters.noiseMap
+    assert [row[0] for row in panel.table[1:]] == ["70 %", "100 %"], "each result keeps its line"
     assert second is first
     assert panel.worker.client.pid == worker
     voxels = voxels_of(volume)
@@ -136,10 +142,10 @@ def test_a_reference_adds_rmse_psnr_and_ssim(panel: Panel) -> None:
     panel.pick("inputSelector", volume)
     panel.pick("referenceSelector", reference)
     panel.denoise()
+    told = html.unescape(panel.ui.resultLabel.text)
     rows = {
-        row[0].partition(" ")[0]: [float(cell) for cell in row[1:]]
-        for row in panel.table
-        if row[0][:4] in ("RMSE", "PSNR", "SSIM")
+        name: [float(re.search(rf"{name} ([\d.]+) → ([\d.]+)", told)[side]) for side in (1, 2)]  # type: ignore[index]
+        for name in ("RMSE", "PSNR", "SSIM")
     }
     assert rows["RMSE"][1] < rows["RMSE"][0] == pytest.approx(20, rel=0.1)
     assert rows["PSNR"][1] > rows["PSNR"][0] + 1
@@ -162,7 +168,7 @@ def test_what_does_not_look_like_hu_is_refused_until_it_is_to_be_treated_as_hu(p
     before = scene_now()
     panel.apply()
     assert "do not look like HU" in panel.wait()
-    assert "tick 'Treat as HU anyway'" in panel.status
+    assert "tick 'Skip the HU check'" in panel.status
     assert "--force" not in panel.status
     assert scene_now() == before
     panel.ui.forceCheck.click()
@@ -217,7 +223,7 @@ def test_a_model_file_is_chosen_in_a_file_dialog_and_a_cancelled_dialog_changes_
     panel.pick("inputSelector", volume)
     default = read_info(find_model("default"))
     assert default.purpose in panel.ui.modelInfoLabel.text
-    assert "Trained on" in panel.ui.modelInfoLabel.text
+    assert "Patients in its training" in panel.ui.modelInfoLabel.text
     panel.app.messages.answer("")
     panel.pick_text("modelCombo", "From file...")
     assert panel.parameters.model == "default"
@@ -266,7 +272,7 @@ def test_parameters_are_saved_with_the_scene_and_restored(panel: Panel, tmp_path
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Liver")
     panel.pick("inputSelector", volume)
     panel.pick("referenceSelector", reference)
-    panel.ui.noiseMapSelector.addNode()
+    panel.want_noise_map(add_ct(name="Noise map"))
     panel.ui.levelsSpin.value = 1
     panel.ui.strengthSlider.value = 55
     panel.ui.forceCheck.click()
@@ -286,8 +292,10 @@ def test_parameters_are_saved_with_the_scene_and_restored(panel: Panel, tmp_path
     assert panel.ui.modelCombo.currentText == "default"
     panel.app.load_scene(tmp_path / "scene.mrml")
     ui = panel.ui
-    nodes = (ui.inputSelector, ui.referenceSelector, ui.noiseMapSelector, ui.roiSelector)
-    assert [selector.currentNode().GetName() for selector in nodes] == ["CT", "Normal dose", "Noise map", "Liver"]
+    nodes = (ui.inputSelector, ui.referenceSelector, ui.roiSelector)
+    assert [selector.currentNode().GetName() for selector in nodes] == ["CT", "Normal dose", "Liver"]
+    assert panel.parameters.noiseMap.GetName() == "Noise map"
+    assert ui.noiseMapCheck.checked
     assert ui.outputSelector.currentNode() is None
     assert [combo.currentText for combo in (ui.regionCombo, ui.deviceCombo, ui.precisionCombo)] == [
         "Slice range",
@@ -364,12 +372,12 @@ def test_input_and_output_cannot_be_one_volume(panel: Panel) -> None:
     panel.apply()
     assert "The output is the input itself" in panel.status
     panel.pick("outputSelector", None)
-    panel.pick("noiseMapSelector", volume)
+    panel.want_noise_map(volume)
     panel.apply()
     assert "The noise map is the input itself" in panel.status
     other = add_ct(name="Other")
     panel.pick("outputSelector", other)
-    panel.pick("noiseMapSelector", other)
+    panel.want_noise_map(other)
     panel.apply()
     assert "Output and noise map are the same volume" in panel.status
     panel.app.process_events()
@@ -394,6 +402,6 @@ def test_all_frames_of_a_4d_ct_are_offered_only_for_one_and_shown_when_done(pane
     for index, frame in enumerate(frames):
         np.testing.assert_array_equal(voxels_of(sequence.GetNthDataNode(index)), expected(tiny_model, frame))
     assert panel.parameters.outputVolume is None  # the next Apply makes another sequence
-    panel.pick("noiseMapSelector", add_ct(name="Noise map"))
+    panel.want_noise_map()
     panel.apply()
     assert "one frame only" in panel.status

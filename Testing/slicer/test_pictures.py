@@ -66,7 +66,7 @@ def done_with_reference(panel: Panel) -> None:
     panel.parameters.model = "default"
     panel.pick("inputSelector", add_ct())
     panel.pick("referenceSelector", add_ct(name="Normal dose"))
-    panel.ui.noiseMapSelector.addNode()
+    panel.want_noise_map()
     panel.denoise()
 
 

@@ -248,7 +248,7 @@ def test_what_is_no_hu_is_said_and_not_shown(panel: Panel, shown: Any) -> None:
     import slicer
 
     slicer.util.arrayFromVolume(shown)[:] += 2000
-    assert "tick 'Treat as HU anyway'" in press(panel)
+    assert "tick 'Skip the HU check'" in press(panel)
     assert not panel.ui.previewButton.checked
     assert overlay() is None
 

@@ -29,7 +29,7 @@ def test_the_panel_and_the_command_line_give_the_same_voxels(panel: Panel, share
     panel.parameters.model = "default"
     panel.pick("inputSelector", volume)
     panel.pick_text("deviceCombo", "cpu")
-    panel.ui.paperStrengthButton.click()
+    panel.ui.naturalStrengthButton.click()
     panel.ui.levelsSpin.value = 1
     panel.pick_text("regionCombo", "Slice range")
     panel.ui.firstSliceSpin.value = 1

@@ -93,16 +93,24 @@ class Application:
     def run_main_loop(self, action: Callable[[], Any], quit_after_s: float) -> None:
         """Do something within the application's own event loop, and close the main window after some seconds.
 
-        Qt ends that loop and every QEventLoop within it; a loop of ``processEvents`` goes on until it ends by itself.
+        Qt ends that loop and every QEventLoop within it; a loop of ``processEvents`` goes on until it ends by itself, and
+        aboutToQuit comes only then (Qt 5.15; Qt 6 is quicker with it).
         """
+
+        def close_window() -> None:
+            self.app.blockSignals(True)
+            QtWidgets.QApplication.quit()
+            self.app.blockSignals(False)
+
         timers = []
-        for delay_s, do in ((0.0, action), (quit_after_s, QtWidgets.QApplication.quit)):
+        for delay_s, do in ((0.0, action), (quit_after_s, close_window)):
             timer = QtCore.QTimer()
             timer.setSingleShot(True)
             listen(timer, "timeout()", do)
             timer.start(round(1000 * delay_s))
             timers.append(timer)
         QtWidgets.QApplication.exec()
+        emit(self.app, "aboutToQuit")
         self.unload_modules()
 
     def quit(self) -> None:

@@ -46,16 +46,18 @@ class ResultTable:
         if not self._rows:
             return ""
         lines = [[_("Strength"), _("Noise, HU"), _("Change"), _("Shift, HU"), _("Time")]]
-        told = ""
+        references = []
         for *cells, reference in reversed(self._rows):  # the newest first
             lines.append(cells)
-            told += _line(cells) + (f"<tr><td></td><td colspan='4'>{reference}</td></tr>" if reference else "")
-        return f"<table cellspacing='0' cellpadding='2' width='100%'>{_line(lines[0])}{told}</table>"
+            references += [f"<br>{cells[0]}: {reference}"] * bool(reference)
+        table = "".join(_line(line) for line in lines)
+        return f"<table cellspacing='0' cellpadding='2'>{table}</table>{''.join(references).removeprefix('<br>')}"
 
 
 def _line(cells: list[str]) -> str:
     first, *others = cells
-    return f"<tr><td>{first}</td>" + "".join(f"<td align='right'>{cell}</td>" for cell in others) + "</tr>"
+    whole = [cell.replace(" ", "&nbsp;") for cell in others]
+    return f"<tr><td>{first}</td>" + "".join(f"<td align='right'>{cell}</td>" for cell in whole) + "</tr>"
 
 
 def _againstReference(figures: dict[str, Any]) -> str:

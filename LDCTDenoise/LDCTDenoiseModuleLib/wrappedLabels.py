@@ -23,7 +23,7 @@ class WrappedLabels(qt.QWidget):
 
     def eventFilter(self, label: Any, event: Any) -> bool:
         """Qt's own name: it is called with every event of a label."""
-        if event.type() == qt.QEvent.Resize:
+        if event.type() in (qt.QEvent.Resize, qt.QEvent.Show):
             fitHeight(label)
         return False
 
@@ -36,5 +36,6 @@ def setText(label: Any, text: str) -> None:
 
 
 def fitHeight(label: Any) -> None:
-    """Make a wrapped label as high as its text needs at its width."""
-    label.setMinimumHeight(max(0, label.heightForWidth(label.width)))  # -1 without a text
+    """Make a wrapped label as high as its text needs at its width, which is known only of a label that is shown."""
+    height = label.heightForWidth(label.width) if label.visible else 0
+    label.setMinimumHeight(max(0, height))  # -1 without a text

@@ -144,7 +144,7 @@ class Panel:
     def table(self) -> list[list[str]]:
         """Cells of the result table, row by row, the newest result first below the titles."""
         rows = re.findall(r"<tr>(.*?)</tr>", self.ui.resultLabel.text)
-        cells = [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+        cells = [[html.unescape(cell).replace("\xa0", " ") for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
         return [row for row in cells if row[0]]
 
     def want_noise_map(self, node: Any = None) -> None:

@@ -20,7 +20,9 @@ import SimpleITK as sitk
 from Testing.slicer.slicer_panel import Panel, add_ct, noisy_slices, scroll_red_view
 
 NARROW = 350
-WIDTHS = (NARROW, 420)
+WIDTHS = (NARROW, 420, 600)
+DEFAULT_HEIGHT = 620
+"""What Slicer leaves for a module's panel in a window of 1280 x 800, with the Data Probe closed."""
 
 
 @pytest.fixture
@@ -99,9 +101,15 @@ def setup_without_torch(panel: Panel) -> None:
     panel.wait_for(lambda: "not installed" in panel.ui.torchInfoLabel.text, "the report")
 
 
+def two_strengths(panel: Panel) -> None:
+    done_with_reference(panel)
+    panel.ui.naturalStrengthButton.click()
+    panel.denoise()
+
+
 def everything_open(panel: Panel) -> None:
     done_with_reference(panel)
-    for name in ("regionSection", "exportSection", "setupSection"):
+    for name in ("modelSection", "regionSection", "referenceSection", "setupSection"):
         getattr(panel.ui, name).collapsed = False
     panel.wait_for(lambda: "CUDA" in panel.ui.torchInfoLabel.text, "the report")
 
@@ -118,8 +126,8 @@ def missing_model(panel: Panel) -> None:
     panel.wait()
 
 
-STATES = (fresh, ready, running, cancelled, error, refused, done_with_reference, region_range, region_roi, preview,
-          setup_without_torch, everything_open, long_names, missing_model)  # fmt: skip
+STATES = (fresh, ready, running, cancelled, error, refused, done_with_reference, two_strengths, region_range, region_roi,
+          preview, setup_without_torch, everything_open, long_names, missing_model)  # fmt: skip
 
 
 def name_of(widget: Any) -> str:
@@ -155,7 +163,7 @@ def cut_off(widget: Any) -> str:
             if width > size.width() or height > size.height():
                 return f"{name_of(widget)}: {size.toTuple()}, needs {width} x {height}: {widget.text[:60]}"
             return ""
-        wanted = qt.QWidget.sizeHint(widget)
+        wanted = widget.sizeHint()
     elif isinstance(widget, qt.QAbstractButton) and widget.text:
         wanted = qt.QWidget.sizeHint(widget)
         if type(widget).__name__ == "ctkCollapsibleButton":
@@ -163,6 +171,13 @@ def cut_off(widget: Any) -> str:
     if size.width() < wanted.width() or size.height() < wanted.height():
         return f"{name_of(widget)}: {size.toTuple()}, needs {wanted.toTuple()}"
     return ""
+
+
+def too_low(panel: Panel) -> dict[str, tuple[int, int]]:
+    """Wrapped labels that are lower than their text needs at their width: (height, needed)."""
+    labels = {name: w for name, w in vars(panel.ui).items() if w.className() == "QLabel" and w.wordWrap and w.visible}
+    heights = {name: (label.height, label.heightForWidth(label.width)) for name, label in labels.items()}
+    return {name: (height, needed) for name, (height, needed) in heights.items() if height < needed}
 
 
 def visible_children(parent: Any) -> list[Any]:
@@ -200,13 +215,24 @@ def test_nothing_is_cut_off_or_overlaps(
         (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     state(panel)
-    for width, scale in itertools.product(WIDTHS, (1.0, 1.5)):
-        picture = panel.app.grab(panel.outer, tmp_path / f"{state.__name__}_{width}_{scale:g}.png", width, scale)
+    for dark, width, scale in itertools.product((False, True), WIDTHS, (1.0, 1.5)):
+        panel.app.set_dark(dark)
+        name = f"{state.__name__}_{width}_{scale:g}{'_dark' if dark else ''}.png"
+        picture = panel.app.grab(panel.outer, tmp_path / name, width, scale)
         assert qt.QWidget.width(panel.outer) == width, "the panel does not get that narrow"
         assert sitk.ReadImage(str(picture)).GetSize()[0] == round(width * scale)
         assert faults(panel.outer) == [], width
+        assert too_low(panel) == {}, width
     if state is setup_without_torch:
         panel.worker.client.shutdown()
+
+
+def test_with_the_defaults_nothing_has_to_be_scrolled_for(panel: Panel, tmp_path: Path) -> None:
+    import qt
+
+    ready(panel)
+    panel.app.grab(panel.outer, tmp_path / "ready.png", 420)
+    assert qt.QWidget.height(panel.outer) <= DEFAULT_HEIGHT
 
 
 def test_the_check_finds_what_is_cut_off_and_what_overlaps(panel: Panel) -> None:

@@ -67,6 +67,7 @@ class Application:
         self.installs.forget()
         self.exceptions.clear()
         self.set_testing_mode(False)
+        self.set_dark(False)
         self.set_version(*DEFAULT_VERSION)
         self.set_pytorch_extension(True)
         self._forget_overridden_cursors()
@@ -86,6 +87,10 @@ class Application:
 
     def set_pytorch_extension(self, installed: bool) -> None:
         sys.modules["PyTorchUtils"] = top_level.make_pytorch_utils() if installed else None  # type: ignore[assignment]
+
+    def set_dark(self, dark: bool) -> None:
+        """The style "Dark Slicer", about."""
+        use_palette(self.app, dark=dark)
 
     def set_testing_mode(self, testing: bool) -> None:
         vars(vars(self.app)["_options"])["_testing"] = testing

@@ -159,8 +159,19 @@ class qSlicerApplication(QtWidgets.QApplication):
     isInstalled = QtCore.Property(bool, lambda _self: True)
 
 
-def use_palette(application: qSlicerApplication) -> None:
-    """A light palette whatever the machine's theme, for the same pictures everywhere."""
+def use_palette(application: qSlicerApplication, *, dark: bool = False) -> None:
+    """A light or dark palette whatever the machine's theme, for the same pictures everywhere."""
     application.setStyle("Fusion")
-    application.styleHints().setColorScheme(QtCore.Qt.ColorScheme.Light)
-    application.setPalette(QtGui.QPalette(QtWidgets.QApplication.style().standardPalette()))
+    scheme = QtCore.Qt.ColorScheme.Dark if dark else QtCore.Qt.ColorScheme.Light
+    application.styleHints().setColorScheme(scheme)
+    palette = QtGui.QPalette(QtWidgets.QApplication.style().standardPalette())
+    if dark:
+        ground, text = QtGui.QColor(50, 50, 50), QtGui.QColor(230, 230, 230)
+        roles = QtGui.QPalette.ColorRole
+        for role in (roles.Window, roles.Base, roles.Button, roles.AlternateBase, roles.ToolTipBase):
+            palette.setColor(role, ground)
+        for role in (roles.WindowText, roles.Text, roles.ButtonText, roles.ToolTipText, roles.BrightText):
+            palette.setColor(role, text)
+        for role in (roles.WindowText, roles.Text, roles.ButtonText):
+            palette.setColor(QtGui.QPalette.ColorGroup.Disabled, role, QtGui.QColor(130, 130, 130))
+    application.setPalette(palette)

@@ -114,6 +114,11 @@ class Denoiser:
             raise InputError(f"The blend is {blend:g}; it must be from 0 (input) to 1 (denoised).")
         self._blend = blend
 
+    @property
+    def halo(self) -> int:
+        """How many pixels away a voxel can change the result."""
+        return self._halo
+
     def _prepare(self, cascade: Cascade) -> Cascade:
         """The levels that are used, as the backend computes them."""
         used = [cascade.network(index) for index in range(self.levels)]

@@ -13,6 +13,7 @@ import numpy as np
 from ..ct.hu_check import check_hu
 from ..errors import MissingTorchError
 from ..version import __version__
+from . import lesion_jobs
 from .exchange import SharedArray
 from .protocol import Message
 
@@ -93,6 +94,29 @@ class Jobs:
             "comparison": comparison,
         }
 
+    def lesion_test(self, request: Message, tell: Tell) -> Message:
+        denoiser, where = self._for_lesions(request, tell)
+        return {**where, **lesion_jobs.lesion_test(request, denoiser, self._cancelled)}
+
+    def lesion_map(self, request: Message, tell: Tell) -> Message:
+        denoiser, where = self._for_lesions(request, tell)
+        told = lesion_jobs.lesion_map(
+            request, denoiser, self._cancelled, lambda done, total: tell("progress", done=done, total=total)
+        )
+        return {**where, **told}
+
+    def _for_lesions(self, request: Message, tell: Tell) -> tuple[Denoiser, Message]:
+        require_torch()
+        from ..system.devices import why_device
+
+        if not request["force"]:
+            check_hu(SharedArray.from_message(request["volume"]).map())
+        denoiser = self._ready_denoiser(request)
+        denoiser.blend = request["blend"]
+        where = {"device": str(denoiser.device), "device_reason": why_device(request["device"], denoiser.device)}
+        tell("started", **where)
+        return denoiser, where
+
     def _ready_denoiser(self, request: Message) -> Denoiser:
         from ..inference.engine import Denoiser
         from ..models.model_info import find_model
@@ -152,6 +176,8 @@ class Jobs:
 JOBS: dict[str, Callable[[Jobs, Message, Tell], Message]] = {
     "report": Jobs.report,
     "denoise": Jobs.denoise,
+    "lesion_test": Jobs.lesion_test,
+    "lesion_map": Jobs.lesion_map,
     "phantom": Jobs.phantom,
     "simulate": Jobs.simulate,
     "export": Jobs.export,

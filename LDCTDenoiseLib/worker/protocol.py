@@ -20,6 +20,14 @@ Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of 
   Started: ``device``, ``device_reason``. Progress: ``done`` and ``total`` slices. Result: ``device``, ``device_reason``,
   ``model``, ``model_hash``, ``levels``, ``seconds`` (of the computation), ``comparison`` (of ``denoising_effect.compare``;
   null unless asked for).
+- ``lesion_test``: ``folder``, ``volume`` (array of one slice), ``slice`` (its number), ``pictures`` (array, float32: lesions, 3,
+  rows, columns), ``spacing``, ``place`` ([row, column]), ``lesions`` (list of [contrast in HU, diameter in mm]), and how to
+  denoise as in ``denoise``. Result: ``device``, ``device_reason``, ``seconds``, ``answers`` (for each lesion the figures of
+  ``measures.lesion_test``, and ``shape``: rows and columns of its pictures).
+- ``lesion_map``: ``folder``, ``volume`` (array of neighbouring slices), ``index`` (of the slice in it), ``slice`` (its number),
+  ``maps`` (array, float32: 2, rows, columns: signal kept and noise left, NaN outside the body), ``spacing``, ``lesion``
+  ([contrast, diameter]), and how to denoise. Progress: passes. Result: ``device``, ``device_reason``, ``seconds``, ``places``
+  (count), ``signal_kept`` (``median``, ``least``), ``noise_left`` (``median``, ``most``; null where it cannot be measured).
 - ``phantom``: ``folder``, ``output`` (array, int16), ``dose``. Result: ``spacing``, ``slice_mm``.
 - ``simulate``: ``folder``, ``volume``, ``output`` (arrays), ``spacing``, ``dose``, ``force``. Result: nothing more.
 - ``export``: ``folder``, ``volume`` (array, slices as the source stacks them), ``files`` (paths of the source series),

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import slicer
-import vtk
-from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -31,10 +30,7 @@ for _folder in (_HERE, _HERE.parent):
 from LDCTDenoiseModuleLib import sampleData, sliceRange
 from LDCTDenoiseModuleLib.denoisingLogic import DenoisingLogic
 from LDCTDenoiseModuleLib.panel import Panel
-from LDCTDenoiseModuleLib.sliceViews import shownSliceViews
-from LDCTDenoiseModuleLib.waiting import outcomeOf, runSteps
-
-from LDCTDenoiseLib.errors import DenoisingCancelled, LDCTDenoiseError
+from LDCTDenoiseModuleLib.selfTests import SelfTests
 
 
 class LDCTDenoise(ScriptedLoadableModule):
@@ -87,6 +83,9 @@ class LDCTDenoiseParameterNode:
     allFrames: bool = False
     followSlice: bool = False
     previewFade: Annotated[float, WithinRange(0, 100)] = 100.0
+    lesionPoint: vtkMRMLMarkupsFiducialNode
+    lesionContrast: Annotated[float, WithinRange(-1000, 1000)] = -20.0
+    lesionDiameters: str = "8"
     device: str = "auto"
     precision: str = "auto"
     batchSize: Annotated[int, WithinRange(0, 256)] = 0
@@ -161,7 +160,7 @@ class LDCTDenoiseLogic(ScriptedLoadableModuleLogic, DenoisingLogic):
         return LDCTDenoiseParameterNode(super().getParameterNode())
 
 
-class LDCTDenoiseTest(ScriptedLoadableModuleTest):
+class LDCTDenoiseTest(SelfTests, ScriptedLoadableModuleTest):
     """The self-tests: run by ctest and by Reload and Test, in Slicer and outside. Without PyTorch they are skipped."""
 
     def setUp(self):
@@ -174,70 +173,3 @@ class LDCTDenoiseTest(ScriptedLoadableModuleTest):
 
     def tearDown(self):
         slicer.mrmlScene.Clear()
-
-    def _phantom(self):
-        return runSteps(sampleData.phantomSteps(self.logic.worker, (2, 144, 144)))
-
-    def test_GeometryAndTypeAreKept(self):
-        volume = self._phantom()
-        result = self.logic.process(volume, None)
-        output = result["output"]
-        for read in (volume, output):
-            read.matrix = vtk.vtkMatrix4x4()
-            read.GetIJKToRASMatrix(read.matrix)
-        for row in range(4):
-            for column in range(4):
-                self.assertEqual(output.matrix.GetElement(row, column), volume.matrix.GetElement(row, column))
-        self.assertEqual(output.GetImageData().GetDimensions(), volume.GetImageData().GetDimensions())
-        self.assertEqual(output.GetImageData().GetScalarType(), volume.GetImageData().GetScalarType())
-        self.assertEqual(output.GetAttribute("LDCTDenoise.ModelHash"), result["model_hash"])
-
-    def test_NoiseFallsAndHUStay(self):
-        figures = self.logic.process(self._phantom(), None)["comparison"]
-        self.assertLess(figures["noise_after"], 0.7 * figures["noise_before"])
-        self.assertLess(abs(figures["mean_shift"]), 2.0)
-
-    def test_StrengthZeroChangesNothing(self):
-        volume = self._phantom()
-        output = self.logic.process(volume, None, blend=0.0)["output"]
-        difference = slicer.util.arrayFromVolume(volume) - slicer.util.arrayFromVolume(output)
-        self.assertFalse(difference.any())
-
-    def test_CancelLeavesTheSceneAsItWas(self):
-        volume = self._phantom()
-        before = slicer.mrmlScene.GetNumberOfNodes()
-        outcome = []
-        run = self.logic.startProcess(volume, None, onFinished=outcome.append, onFailed=outcome.append)
-        self.logic.cancel()
-        with self.assertRaises(DenoisingCancelled):
-            outcomeOf(run, outcome)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
-
-    def test_PreviewLeavesNoClutter(self):
-        if not shownSliceViews():
-            self.skipTest(_("No slice view is on the screen."))
-        volume = self._phantom()
-        sliceNode = shownSliceViews()[0].sliceNode
-        sliceNode.SetOrientationToAxial()
-        sliceNode.SetSliceOffset(volume.GetOrigin()[2])
-        before = slicer.mrmlScene.GetNumberOfNodes()
-        preview = self.logic.preview(volume)
-        self.assertEqual(preview.index, 0)
-        preview.cleanup()
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
-
-    def test_WhatIsNoCTIsRefused(self):
-        with self.assertRaisesRegex(LDCTDenoiseError, "Choose an input volume"):
-            self.logic.process(None, None)
-        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
-        with self.assertRaisesRegex(LDCTDenoiseError, "Empty is empty"):
-            self.logic.process(empty, None)
-        labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
-        with self.assertRaisesRegex(LDCTDenoiseError, "label map"):
-            self.logic.process(labels, None)
-        volume = self._phantom()
-        slicer.util.arrayFromVolume(volume)[:] += 2000
-        with self.assertRaisesRegex(LDCTDenoiseError, "do not look like HU"):
-            self.logic.process(volume, None)
-        with self.assertRaisesRegex(LDCTDenoiseError, "no model"):
-            self.logic.process(self._phantom(), None, model="nonsense")

@@ -58,8 +58,8 @@ def denoiseSlices(
     """
     folder = ExchangeFolder(slicer.app.temporaryPath)
     try:
-        volume = yield from _share(folder, "volume", hu)
-        shared = yield from _share(folder, "reference", reference) if reference is not None else _nothing()
+        volume = yield from share(folder, "volume", hu)
+        shared = yield from share(folder, "reference", reference) if reference is not None else _nothing()
         resultType = hu.dtype if np.issubdtype(hu.dtype, np.integer) else np.dtype(np.float32)
         output = folder.allocate("output", hu.shape, resultType)
         request = {
@@ -101,7 +101,8 @@ def noiseType(dtype: np.dtype) -> np.dtype:
     return np.result_type(dtype, np.int16) if np.issubdtype(dtype, np.integer) else dtype
 
 
-def _share(folder: ExchangeFolder, name: str, voxels: np.ndarray) -> Steps:
+def share(folder: ExchangeFolder, name: str, voxels: np.ndarray) -> Steps:
+    """Steps that put voxels into an exchange folder; they return the array there."""
     array = folder.allocate(name, voxels.shape, voxels.dtype)
     yield from copy_in_chunks(voxels, array.map("r+"))
     return array

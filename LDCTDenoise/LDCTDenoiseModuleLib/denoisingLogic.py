@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from . import dependencies, dicomExport, sampleData
 from .denoiseInWorker import Settings
 from .denoiseRun import NEW, DenoiseRun
 from .eventLoopTask import EventLoopTask
+from .lesionTest import lesionMapSteps, lesionTestSteps
 from .preview import Preview
 from .runCallbacks import RunCallbacks
 from .sampleProgress import SampleProgress
@@ -237,6 +238,76 @@ class DenoisingLogic:
         """
         dependencies.ensurePackages(dependencies.REQUIREMENTS)
         return Preview(self.worker, shown, failed)
+
+    def lesionTest(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode | str,
+        point: Sequence[float],
+        contrast: float = -20.0,
+        diameters: Sequence[float] = (8.0,),
+        model: str | Path = "default",
+        blend: float = 1.0,
+        levels: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        force: bool = False,
+    ) -> dict[str, Any]:
+        """Insert a disc into a copy of a slice and see what denoising leaves of it; no volume is changed.
+
+        Example for the Python console::
+
+            result = logic.lesionTest(slicer.util.getNode("CTChest"), (10, -20, -495), contrast=-20, diameters=(4, 8))
+            print([answer["signal_kept"] for answer in result["answers"]])
+
+        Args:
+            inputVolume: scalar volume node or its name, CT in HU.
+            point: RAS of the disc's middle in mm, as a markup gives it.
+            contrast: of the disc against what is there, HU.
+            diameters: of the discs, mm; each is inserted alone.
+
+        Returns:
+            ``slice``, ``place`` (row, column), ``device``, ``seconds`` and ``answers``: for each disc ``contrast``, ``diameter``,
+            ``signal_kept`` (1 is all), ``noise_before``, ``noise_after``, ``cnr_before``, ``cnr_after`` and ``pictures``.
+
+        Raises:
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the place or the volume does not allow it.
+        """
+        settings = Settings(str(model), levels, blend, device, precision, None, force)
+        outcome: list[Any] = []
+        task = self.startLesionTest(nodeOf(inputVolume), point, contrast, diameters, settings, outcome.append, outcome.append)
+        result: dict[str, Any] = outcomeOf(task, outcome)
+        return result
+
+    def startLesionTest(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        point: Sequence[float],
+        contrast: float,
+        diameters: Sequence[float],
+        settings: Settings,
+        onFinished: Callable[[dict[str, Any]], Any],
+        onFailed: Callable[[Exception], Any],
+    ) -> EventLoopTask:
+        """The same without waiting; the callbacks get the result or the exception."""
+        dependencies.ensurePackages(dependencies.REQUIREMENTS)
+        steps = lesionTestSteps(self.worker, inputVolume, point, contrast, diameters, settings)
+        return EventLoopTask(steps, onFinished, onFailed)
+
+    def startLesionMap(
+        self,
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        index: int,
+        contrast: float,
+        diameter: float,
+        settings: Settings,
+        onProgress: Callable[[int, int], Any],
+        onFinished: Callable[[dict[str, Any]], Any],
+        onFailed: Callable[[Exception], Any],
+    ) -> EventLoopTask:
+        """Do the lesion test at many places of a slice; the callbacks hear of progress, and of the maps or the exception."""
+        dependencies.ensurePackages(dependencies.REQUIREMENTS)
+        steps = lesionMapSteps(self.worker, inputVolume, index, contrast, diameter, settings, onProgress)
+        return EventLoopTask(steps, onFinished, onFailed)
 
     def exportToDICOM(self, outputVolume: slicer.vtkMRMLScalarVolumeNode, folder: str | Path) -> list[str]:
         """Write a result as a DICOM series derived from the one its input was loaded from, and add it to Slicer's database.

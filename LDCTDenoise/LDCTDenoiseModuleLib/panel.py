@@ -14,6 +14,7 @@ from .compareSection import CompareSection
 from .denoiseInWorker import Settings
 from .exportSection import ExportSection
 from .inputSection import InputSection
+from .lesionSection import LesionSection
 from .modelSection import ModelSection
 from .previewSection import PreviewSection
 from .regionSection import RegionSection
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .denoisingLogic import DenoisingLogic
 
 
-_NODE_PARAMETERS = ("inputVolume", "outputVolume", "noiseMap", "referenceVolume", "roi")
+_NODE_PARAMETERS = ("inputVolume", "outputVolume", "noiseMap", "referenceVolume", "roi", "lesionPoint")
 
 
 class Panel(VTKObservationMixin):
@@ -58,9 +59,11 @@ class Panel(VTKObservationMixin):
         self.run = RunSection(self)
         self.preview = PreviewSection(self)
         self.compare = CompareSection(self)
+        self.lesion = LesionSection(self)
         self.export = ExportSection(self)
         self._sections = (
-            self.input, self.strength, self.model, self.region, self.setup, self.run, self.preview, self.compare, self.export,
+            self.input, self.strength, self.model, self.region, self.setup, self.run,
+            self.preview, self.compare, self.lesion, self.export,
         )  # fmt: skip
 
     def follow(self) -> None:
@@ -91,6 +94,7 @@ class Panel(VTKObservationMixin):
     def leave(self) -> None:
         """Another module is shown."""
         self.preview.end()
+        self.lesion.leave()
         self.unfollow()
 
     def sceneClosed(self) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
@@ -16,8 +15,9 @@ from LDCTDenoiseLib.errors import InputError
 from .denoiseInWorker import denoiseSlices
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import copyDisplay
+from .sliceOverlay import SliceOverlay
 from .sliceViews import SliceView, viewOf
-from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, slicesOf
+from .volumeArrays import checkInput, pixelSpacing, sliceAxis, slicesOf
 from .windowLevelLink import WindowLevelLink
 
 if TYPE_CHECKING:
@@ -41,12 +41,9 @@ class Preview(VTKObservationMixin):
         self._failed = failed
         self._task: EventLoopTask | None = None
         self._wanted: tuple[str, int, Settings, SliceView] | None = None
-        self._node: Any = None
+        self._overlay = SliceOverlay(_("LDCT Denoise preview"))
         self._index: int | None = None
-        self._view: SliceView | None = None
-        self._previous: tuple[str | None, str | None, float] | None = None
         self._link = WindowLevelLink()
-        self.opacity = 1.0
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
 
     @property
@@ -93,20 +90,13 @@ class Preview(VTKObservationMixin):
 
     def setOpacity(self, opacity: float) -> None:
         """Fade between the input (0) and the preview (1)."""
-        self.opacity = opacity
-        if self._view is not None and self._node is not None:
-            self._view.compositeNode.SetForegroundOpacity(opacity)
+        self._overlay.setOpacity(opacity)
 
     def clear(self) -> None:
         """Take the preview away and give the view back what it showed."""
         self._wanted = None
-        self._giveViewBack()
         self._link.link()
-        if self._node is not None:
-            for node in (self._node.GetDisplayNode(), self._node):
-                if node is not None and node.GetScene() is not None:
-                    slicer.mrmlScene.RemoveNode(node)
-        self._node = None
+        self._overlay.remove()
         self._index = None
 
     def cleanup(self) -> None:
@@ -142,60 +132,9 @@ class Preview(VTKObservationMixin):
         volumeNode = slicer.mrmlScene.GetNodeByID(volumeID)
         if volumeNode is None:
             raise InputError(_("The volume was deleted during the preview."))
-        self._lay(volumeNode, denoised, axis, index, view)
-        return result
-
-    def _lay(
-        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, denoised: np.ndarray, axis: int, index: int, view: SliceView
-    ) -> None:
-        dimensions = list(volumeNode.GetImageData().GetDimensions())
-        dimensions[2 - axis] = 1
-        like = vtk.vtkImageData()
-        like.SetDimensions(dimensions)
-        image = newImage(like, denoised.dtype)
-        slicesOf(image, axis)[:] = denoised
-        matrix = vtk.vtkMatrix4x4()
-        volumeNode.GetIJKToRASMatrix(matrix)
-        origin = [0.0, 0.0, 0.0, 1.0]
-        origin[2 - axis] = index
-        place = matrix.MultiplyPoint(origin)
-        for row in range(3):
-            matrix.SetElement(row, 3, place[row])
-        if self._node is None:
-            self._node = slicer.vtkMRMLScalarVolumeNode()
-            self._node.SetName(_("LDCT Denoise preview"))
-            self._node.SetHideFromEditors(True)
-            self._node.SetSaveWithScene(False)
-            slicer.mrmlScene.AddNode(self._node)
-        self._node.SetIJKToRASMatrix(matrix)
-        self._node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-        self._node.SetAndObserveImageData(image)
-        copyDisplay(volumeNode, self._node)
-        display = self._node.GetDisplayNode()
-        if display is not None:
-            display.SetHideFromEditors(True)
-            display.SetSaveWithScene(False)
-        self._link.link(volumeNode, self._node)
+        self._overlay.lay(volumeNode, denoised, index, view)
+        copyDisplay(volumeNode, self._overlay.node)
+        self._link.link(volumeNode, self._overlay.node)
+        self._overlay.show(volumeNode)
         self._index = index
-        if self._view is not None and self._view != view:
-            self._giveViewBack()
-        composite = view.compositeNode
-        if self._previous is None:
-            self._view = view
-            self._previous = (
-                composite.GetBackgroundVolumeID(),
-                composite.GetForegroundVolumeID(),
-                composite.GetForegroundOpacity(),
-            )
-        composite.SetBackgroundVolumeID(volumeNode.GetID())  # what the fade goes to, whatever the view showed
-        composite.SetForegroundVolumeID(self._node.GetID())
-        composite.SetForegroundOpacity(self.opacity)
-
-    def _giveViewBack(self) -> None:
-        if self._view is not None and self._previous is not None:
-            backgroundID, foregroundID, opacity = self._previous
-            self._view.compositeNode.SetBackgroundVolumeID(backgroundID)
-            self._view.compositeNode.SetForegroundVolumeID(foregroundID)
-            self._view.compositeNode.SetForegroundOpacity(opacity)
-        self._view = None
-        self._previous = None
+        return result

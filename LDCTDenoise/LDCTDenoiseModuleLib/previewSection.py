@@ -78,6 +78,7 @@ class PreviewSection(PanelSection):
         node = self.node
         try:
             if self._preview is None:
+                self.panel.lesion.leave()  # a map would lie in the same view
                 self._preview = self.logic.newPreview(self._onShown, self._onFailed)
                 self._preview.setOpacity(node.previewFade / 100)
                 self._observeViews()

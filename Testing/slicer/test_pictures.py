@@ -107,6 +107,26 @@ def two_strengths(panel: Panel) -> None:
     panel.denoise()
 
 
+def lesion_tested(panel: Panel) -> None:
+    import slicer
+
+    panel.pick("inputSelector", add_ct(noisy_slices(2, 96)))
+    point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
+    panel.parameters.lesionPoint = point
+    point.AddControlPoint(-15, -10, -500)
+    panel.ui.lesionDiametersEdit.text = "8, 4"
+    panel.ui.lesionTestButton.click()
+    panel.wait_for(lambda: "in slice 0" in panel.ui.lesionInfoLabel.text, "the lesion test")
+
+
+def lesion_mapped(panel: Panel) -> None:
+    volume = add_ct(noisy_slices(2, 96))
+    panel.pick("inputSelector", volume)
+    scroll_red_view(volume, 1)
+    panel.ui.lesionMapButton.click()
+    panel.wait_for(lambda: "Signal kept" in panel.ui.lesionInfoLabel.text, "the map")
+
+
 def everything_open(panel: Panel) -> None:
     done_with_reference(panel)
     for name in ("modelSection", "regionSection", "referenceSection", "setupSection"):
@@ -127,7 +147,7 @@ def missing_model(panel: Panel) -> None:
 
 
 STATES = (fresh, ready, running, cancelled, error, refused, done_with_reference, two_strengths, region_range, region_roi,
-          preview, setup_without_torch, everything_open, long_names, missing_model)  # fmt: skip
+          preview, setup_without_torch, everything_open, long_names, missing_model, lesion_tested, lesion_mapped)  # fmt: skip
 
 
 def name_of(widget: Any) -> str:

@@ -1,0 +1,53 @@
+"""The maps of the lesion test as colours over a slice view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from .sliceOverlay import SliceOverlay
+from .sliceViews import SliceView
+
+KEPT, LEFT = "kept", "left"
+_COLOURS = {KEPT: "vtkMRMLColorTableNodeRainbow", LEFT: "vtkMRMLColorTableNodeReverseRainbow"}
+"""Red is where to be careful: little of the signal is kept, much of the noise is left."""
+_OPACITY = 0.4
+_OUTSIDE = -1.0
+
+
+class LesionMapView:
+    """Lays one of the maps over the slice that it was made of."""
+
+    def __init__(self) -> None:
+        self._overlay = SliceOverlay(_("LDCT Denoise lesion map"))
+        self._overlay.opacity = _OPACITY
+
+    @property
+    def shown(self) -> bool:
+        return self._overlay.node is not None
+
+    def show(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, maps: dict[str, Any], kind: str, index: int, view: SliceView
+    ) -> None:
+        """Show a map, ``KEPT`` or ``LEFT``, in place of another."""
+        shares = np.clip(maps[kind], 0, 1)
+        self._overlay.lay(volumeNode, np.where(np.isnan(shares), _OUTSIDE, shares).astype(np.float32), index, view)
+        node = self._overlay.node
+        if node.GetDisplayNode() is None:
+            node.CreateDefaultDisplayNodes()
+        display = node.GetScalarVolumeDisplayNode()
+        display.SetAndObserveColorNodeID(_COLOURS[kind])
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(1.0, 0.5)
+        display.SetInterpolate(False)
+        display.SetAutoThreshold(False)
+        display.SetThreshold(0.0, 1.0)
+        display.SetApplyThreshold(True)
+        self._overlay.show(volumeNode)
+
+    def remove(self) -> None:
+        """Take the map away without a trace."""
+        self._overlay.remove()

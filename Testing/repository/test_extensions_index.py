@@ -1,0 +1,71 @@
+"""What the reviewers of Slicer's Extensions Index check; the steps that need a person are in docs/publish.md."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent.parent
+NAME = "SlicerLDCTDenoise"
+SIZE_LIMIT_KB = 100 * 1024
+SLICERS_OWN = {"slicer", "qt", "ctk", "vtk", "numpy"}
+"""What Slicer brings, and has loaded anyway."""
+SOURCES = [*(REPOSITORY / "LDCTDenoise").rglob("*.py")]
+
+
+def text_of(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def test_the_repositorys_name_begins_with_slicer_everywhere() -> None:
+    entry = json.loads(text_of("LDCTDenoise.json"))
+    assert entry["scm_url"].endswith(f"/{NAME}.git")
+    for name in ("CMakeLists.txt", "README.md", "docs/slicer.md", "docs/safety.md"):
+        for found in re.findall(r"(?:github|githubusercontent)\.com/LDCTDenoise/(\w+)", text_of(name)):
+            assert found == NAME, name
+    assert "project(LDCTDenoise)" in text_of("CMakeLists.txt"), "the extension's own name stays"
+
+
+def test_the_topic_is_named_for_the_release() -> None:
+    assert "3d-slicer-extension" in text_of("docs/publish.md")
+    assert "3d-slicer-extension" in text_of("CHANGELOG.md")
+
+
+def test_licence_and_description() -> None:
+    assert "Apache License" in text_of("LICENSE")
+    description = re.search(r'EXTENSION_DESCRIPTION "([^"]+)"', text_of("CMakeLists.txt"))
+    assert description
+    assert "No known patents" in description[1]
+
+
+def test_what_is_sent_and_downloaded_is_said_in_one_paragraph() -> None:
+    (paragraph,) = [part for part in text_of("README.md").split("\n\n") if part.startswith("**What is sent and downloaded.**")]
+    for word in ("telemetry", "PyTorch", "safetensors", "pydicom", "scikit-image", "CTChest"):
+        assert word in paragraph
+
+
+def test_the_repository_with_its_history_is_small_enough() -> None:
+    told = subprocess.run(["git", "count-objects", "-v"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if told.returncode:
+        pytest.skip("not a git repository")
+    sizes = dict(line.split(": ") for line in told.stdout.splitlines())
+    assert int(sizes["size-pack"]) + int(sizes["size"]) < SIZE_LIMIT_KB
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_nothing_heavy_is_imported_at_file_scope(path: Path) -> None:
+    """What Slicer loads at its start; the rest of the library is imported in the worker (see test_import.py, too)."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        for name in names:
+            first = name.partition(".")[0]
+            allowed = SLICERS_OWN | {"LDCTDenoiseLib", "LDCTDenoiseModuleLib"} | sys.stdlib_module_names
+            assert first in allowed, f"{path.name}: {name}"

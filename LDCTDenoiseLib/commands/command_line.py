@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from ..dicom.log_privacy import silence_pydicom
 from ..errors import as_sentence
 from ..version import __version__
-from . import batch, data, demo, denoise, evaluate, export, figures, info, models, series, simulate, train
+from . import batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
 
 _DEBUG_HELP = "show the traceback of an error"
-COMMANDS = (denoise, batch, series, simulate, data, train, evaluate, export, figures, models, info, demo)
+COMMANDS = (denoise, batch, series, simulate, lesion_test, data, train, evaluate, export, figures, models, info, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

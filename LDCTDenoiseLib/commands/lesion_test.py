@@ -1,0 +1,113 @@
+"""``ldctdenoise lesion-test``: would a lesion here survive? A disc is inserted into a slice and denoised with and without."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .options import add_device, add_model, add_reading, load_denoiser
+
+if TYPE_CHECKING:
+    from ..inference.engine import Denoiser
+    from ..measures.signal_kept import Lesion
+    from ..volumes.volume_file import Volume
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("lesion-test", help="test whether a small lesion survives", description=__doc__)
+    parser.add_argument("input", type=Path, help="volume file (NRRD, NIfTI, MetaImage), DICOM folder, DICOMDIR or DICOM file")
+    parser.add_argument("--at", type=place, required=True, metavar="I,J,K|X,Y,Z",
+                        help="voxel (whole numbers: column, row, slice of the file) or mm with a decimal point (right, anterior, "
+                        "superior, as Slicer shows them); --at=-1.0,2,3 where the first is negative")  # fmt: skip
+    parser.add_argument("--contrast", type=float, default=-20.0, metavar="HU", help="of the disc (default -20)")
+    parser.add_argument(
+        "--diameter", type=float, nargs="+", default=[8.0], metavar="MM", help="of the disc (default 8), or several"
+    )
+    parser.add_argument("--map", type=Path, metavar="FILE", help="write signal kept at many places of the slice as a volume")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when DICOM holds several CT series")
+    add_reading(parser)
+    add_device(parser)
+    add_model(parser)
+    parser.set_defaults(run=run)
+
+
+def place(text: str) -> tuple[float, float, float] | tuple[int, int, int]:
+    """Three whole numbers, or three numbers of which one has a decimal point."""
+    parts = text.split(",")
+    try:
+        if len(parts) != 3:
+            raise ValueError
+        if "." in text:
+            x, y, z = (float(part) for part in parts)
+            return x, y, z
+        i, j, k = (int(part) for part in parts)
+        return i, j, k
+    except ValueError:
+        message = f"'{text}' is no place: give a voxel such as 256,200,40 or mm such as 12.0,-30.5,-410.0"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..ct.hu_check import check_hu
+    from ..measures.lesion_test import try_lesion
+    from ..measures.signal_kept import Lesion
+    from ..volumes.volume_file import check_volume_output, read_volume
+
+    if options.map is not None:
+        check_volume_output(options.map, overwrite=options.overwrite)
+    lesions = [Lesion(options.contrast, diameter / 2) for diameter in options.diameter]
+    volume = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
+    if not options.force:
+        check_hu(volume.hu)
+    where = _voxel(options.at, volume)
+    denoiser = load_denoiser(options)
+    answers = []
+    for diameter, lesion in zip(options.diameter, lesions, strict=True):
+        answer = try_lesion(denoiser, volume.hu, where, lesion, volume.spacing, halo_px=denoiser.halo)
+        figures = {name: None if math.isnan(value) else value for name, value in answer.figures.items()}
+        answers.append({"contrast": options.contrast, "diameter": diameter, **figures})
+    if options.map is not None:
+        _write_map(options.map, volume, where[0], lesions[0], denoiser)
+    if options.json:
+        told = {"slice": where[0], "row": where[1], "column": where[2], "device": str(denoiser.device), "answers": answers}
+        print(json.dumps(told, indent=2))
+        return
+    print(f"{options.contrast:+g} HU at slice {where[0]}, row {where[1]}, column {where[2]}")
+    print(f"{'diameter':>10} {'signal kept':>12} {'noise, HU':>14} {'CNR':>12}")
+    for row in answers:
+        pairs = [f"{_figure(row[f'{name}_before'])} > {_figure(row[f'{name}_after'])}" for name in ("noise", "cnr")]
+        print(f"{row['diameter']:>7g} mm {100 * row['signal_kept']:>10.0f} % {pairs[0]:>14} {pairs[1]:>12}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _voxel(at: tuple[float, float, float] | tuple[int, int, int], volume: Volume) -> tuple[int, int, int]:
+    """Slice, row and column of a place; mm are RAS."""
+    from ..errors import InputError
+
+    if isinstance(at[0], float):
+        x, y, z = at
+        try:
+            at = volume.image.TransformPhysicalPointToIndex((-x, -y, z))
+        except RuntimeError as error:
+            raise InputError(f"The place {x:g}, {y:g}, {z:g} mm cannot be found in the volume; give three numbers.") from error
+    index = [int(n) for n in at[::-1]]  # as the array's axes: slowest first
+    index.insert(0, index.pop(volume.axis))
+    return index[0], index[1], index[2]
+
+
+def _write_map(path: Path, volume: Volume, index: int, lesion: Lesion, denoiser: Denoiser) -> None:
+    """Signal kept as a volume of one slice, at the slice's place."""
+    from ..measures.lesion_test import map_lesions
+    from ..volumes.volume_file import Volume, write_volume
+
+    found = map_lesions(denoiser, volume.hu[index], lesion, volume.spacing)
+    at = [slice(None)] * 3
+    at[2 - volume.axis] = slice(index, index + 1)
+    write_volume(Volume(found.image(found.signal_kept)[None], volume.axis, volume.image[tuple(at)]), path)

@@ -24,6 +24,7 @@ class SampleProgress:
             labelText=_("Making {name}...").format(name=name), windowTitle=_("LDCT Denoise"), maximum=0
         )
         self._dialog.connect("canceled()", self._onCancelled)
+        self._dialog.show()  # a busy bar, whose maximum is 0, does not show itself
 
     def run(self, steps: Steps) -> Any:
         """Run the steps to their end; return their result or raise their error, ``DenoisingCancelled`` after Cancel."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,26 @@ def test_without_pytorch_a_sample_says_what_is_missing(
     assert sources()[name].customDownloader(sources()[name]) is None
     assert "PyTorch is not installed; press Install PyTorch" in panel.app.messages.texts("error")[0]
     assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + name.startswith("CTChest")
+
+
+def test_a_sample_that_is_being_made_can_be_cancelled(panel: Panel) -> None:
+    import qt
+    import slicer
+
+    dialogs: list[Any] = []
+
+    def cancel() -> None:
+        dialogs.extend(w for w in qt.QApplication.topLevelWidgets() if w.className() == "QProgressDialog" and w.visible)
+        dialogs[0].findChild(qt.QPushButton).click()
+
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.connect("timeout()", cancel)
+    timer.start(500)
+    source = sources()["LDCT phantom (quarter dose)"]
+    start = time.monotonic()
+    assert source.customDownloader(source) is None
+    assert time.monotonic() - start < 5
+    assert dialogs[0].windowTitle == "LDCT Denoise"
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
+    assert panel.app.messages.texts("error") == []

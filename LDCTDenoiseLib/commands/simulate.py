@@ -23,10 +23,8 @@ def run(options: argparse.Namespace) -> None:
     from ..volumes.volume_file import check_volume_output, read_volume, write_volume
 
     check_volume_output(options.output, overwrite=options.overwrite)
-    volume = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
+    scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
-        check_hu(volume.hu)
-    low = simulate_low_dose(
-        volume.hu, volume.spacing, options.dose, kernel=options.kernel, seed=options.seed, device=options.device
-    )
-    write_volume(volume.with_hu(low), options.output)
+        check_hu(scan.hu)
+    low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, device=options.device)
+    write_volume(scan.with_hu(low), options.output)

@@ -51,42 +51,50 @@ DEFAULT_SCALE = HUScale()
 def is_padding(hu: Array, padding: float | Array | None = None) -> Array:
     """Boolean mask of voxels that carry no tissue: below -1024 HU, or padding by its value in HU or its mask."""
     mask = hu < AIR_FLOOR_HU
-    if padding is not None:
-        mask = mask | (hu == padding if isinstance(padding, (int, float)) else padding)
-    return mask
+    if padding is None:
+        return mask
+    is_mask = str(getattr(padding, "dtype", "")).endswith("bool")  # of numpy or torch
+    return mask | (padding if is_mask else hu == padding)  # type: ignore[operator]
 
 
-def add_change(hu: np.ndarray, change_hu: np.ndarray, padding: float | np.ndarray | None = None) -> np.ndarray:
-    """Add a float32 change in HU to voxels, leaving padding untouched.
+def finish_hu(hu: Array, change_hu: Array, padding: float | Array | None = None) -> Array:
+    """The result of a network in HU: the input plus a change, padding untouched. The one place that does this.
 
     Adding a *change* instead of replacing the voxel keeps values outside the network's range.
     Integer types keep their type: the change is rounded to the nearest integer and the sum saturates.
     Floating types give float32.
 
     Args:
-        hu: voxels in HU, any shape, integer or floating type.
-        change_hu: float32 change in HU, same shape.
+        hu: voxels in HU, any shape, integer or floating type; a tensor's integers have at most 16 bits.
+        change_hu: float32 change in HU, same shape and kind of array.
         padding: HU of padding voxels, or their boolean mask, if the header names any.
     """
-    change_hu = np.where(is_padding(hu, padding), np.float32(0), change_hu)
+    mask = is_padding(hu, padding)
+    if not isinstance(hu, np.ndarray):
+        return _finish_tensor(hu, change_hu, mask)
+    change = np.where(mask, np.float32(0), change_hu)
     if not np.issubdtype(hu.dtype, np.integer):
-        return hu.astype(np.float32) + change_hu
+        return hu.astype(np.float32) + change
     limits = np.iinfo(hu.dtype)
     # int64 and not float32: an int32 voxel above 2**24 would lose its last digits in float32.
-    total = hu.astype(np.int64) + np.rint(change_hu).astype(np.int64)
+    total = hu.astype(np.int64) + np.rint(change).astype(np.int64)
     return np.clip(total, limits.min, limits.max).astype(hu.dtype)
 
 
-def add_change_to_tensor(hu: torch.Tensor, change_hu: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
-    """:func:`add_change` on a device, for integers of at most 16 bits.
+def _finish_tensor(hu: torch.Tensor, change_hu: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    import torch  # at first use: who asks for tensors has it
 
-    Args:
-        hu: integer voxels in HU.
-        change_hu: float32 change in HU, same shape.
-        padding: boolean mask, same shape.
-    """
-    import torch
-
+    if hu.is_floating_point():
+        return hu.float() + change_hu.masked_fill(mask, 0)
     limits = torch.iinfo(hu.dtype)
-    total = hu.int() + change_hu.round().masked_fill(padding, 0).int()
+    total = hu.int() + change_hu.round().masked_fill(mask, 0).int()
     return total.clamp(limits.min, limits.max).to(hu.dtype)
+
+
+def as_voxels(hu: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """HU in a voxel type: for integers rounded to the nearest, and saturated."""
+    if not np.issubdtype(dtype, np.integer):
+        return hu.astype(dtype)
+    limits = np.iinfo(dtype)
+    whole = np.rint(hu) if np.issubdtype(hu.dtype, np.floating) else hu
+    return np.clip(whole, limits.min, limits.max).astype(dtype)

@@ -23,7 +23,7 @@ from ..system.files import TEMPORARY_PREFIX
 from ..volumes.volume_file import read_volume, volume_suffix
 from .dose_roles import Dose, first_dose_told_by, without_dose
 from .pairs_csv import Source
-from .slice_places import SlicePlaces, match_slices, places_of_slices, places_of_volume
+from .slice_places import SlicePlaces, match_slices, places_of_scan, places_of_slices
 
 _PATIENT_OF_SET = re.compile(r"[CLN]\d{3}$")
 """Patients' names in the public sets, whose challenge files do not always tell the PatientID."""
@@ -125,7 +125,7 @@ def _volume_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> li
             found.left_out.append(f"{relative}: neither its name nor its folders tell its dose and patient.")
             continue
         try:
-            places = places_of_volume(read_volume(path))
+            places = places_of_scan(read_volume(path))
         except InputError as error:
             found.left_out.append(f"{relative}: {error}")
             continue

@@ -11,7 +11,7 @@ from ..dicom.ct_series import read_ct_series
 from ..errors import InputError
 from ..volumes.volume_file import holds_dicom, read_volume
 from .pairs_csv import Pair, Source
-from .slice_places import SlicePlaces, match_slices, places_of_slices, places_of_volume
+from .slice_places import SlicePlaces, match_slices, places_of_scan, places_of_slices
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ def _read(source: Source) -> tuple[np.ndarray, SlicePlaces]:
     if not source.path.exists():
         raise InputError(f"{source.path} does not exist; correct the CSV of pairs, or get the data.")
     if not holds_dicom(source.path):
-        volume = read_volume(source.path)
-        return volume.hu, places_of_volume(volume)
+        scan = read_volume(source.path)
+        return scan.hu, places_of_scan(scan)
     series = read_ct_series(source.path, source.series)
     if len(series.acquisitions) > 1:
         raise InputError(f"{source} holds {len(series.acquisitions)} acquisitions in one series; give one alone.")

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 
+from ..ct.scan import Scan
 from ..dicom.slices import Slice
 from ..errors import InputError
-from ..volumes.volume_file import Volume
 
 STEP_SHARE = 0.1
 """Share of the slice distance by which the places of one slice may differ: positions are often rounded."""
@@ -46,19 +45,12 @@ def places_of_slices(slices: Sequence[Slice]) -> SlicePlaces:
     return SlicePlaces(np.array([one.position for one in slices]), first.across, first.down, first.spacing, first.shape)
 
 
-def places_of_volume(volume: Volume) -> SlicePlaces:
-    """Of a volume file's slices, in the order of ``volume.hu``."""
-    slices, rows, columns = volume.hu.shape
-    image = volume.image if volume.image.GetDimension() == 3 else sitk.JoinSeries(volume.image)
-    directions = np.array(image.GetDirection()).reshape(3, 3)
-    through = 2 - volume.axis  # ITK counts from the fastest axis, the array from the slowest
-    down, across = sorted({0, 1, 2} - {through}, reverse=True)
-    start = [0, 0, 0]
-    corners = np.empty((slices, 3))
-    for index in range(slices):
-        start[through] = index
-        corners[index] = image.TransformIndexToPhysicalPoint(start)
-    return SlicePlaces(corners, directions[:, across], directions[:, down], volume.spacing, (rows, columns))
+def places_of_scan(scan: Scan) -> SlicePlaces:
+    """Of a scan on a regular grid, in the order of its slices."""
+    slices, rows, columns = scan.hu.shape
+    through, down, across = np.array(scan.geometry.directions)
+    corners = scan.geometry.origin + np.arange(slices)[:, None] * scan.geometry.spacing[0] * through
+    return SlicePlaces(corners, across, down, scan.spacing, (rows, columns))
 
 
 def match_slices(full: SlicePlaces, low: SlicePlaces) -> tuple[np.ndarray, np.ndarray]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
+from ..ct.scan import Geometry, Scan
 from ..errors import InputError
 from ..inference.engine import Denoiser
 from ..measures.image_quality import ABDOMEN, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
 from ..simulation.phantom import Phantom, make_phantom
 from ..system.extras import require_extra
 from ..system.files import replace_when_complete
-from ..volumes.volume_file import Volume, write_volume
+from ..volumes.volume_file import write_volume
 
 DOSE_FRACTION = 0.25
 SLICES = 8
@@ -46,16 +46,14 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
     denoised = denoiser(low)
     truth = np.rint(phantom.truth).astype(np.int16)
     for name, hu in (("phantom", truth), ("low_dose", low), ("denoised", denoised)):
-        write_volume(as_volume(hu, phantom), out / f"{name}.nrrd")
+        write_volume(as_scan(hu, phantom), out / f"{name}.nrrd")
     _draw(out / PICTURE, truth, low, denoised)
     return _table(truth, low, denoised) + f"\nModel {denoiser.info.name} on {denoiser.device}; files in {out}"
 
 
-def as_volume(hu: np.ndarray, phantom: Phantom) -> Volume:
+def as_scan(hu: np.ndarray, phantom: Phantom) -> Scan:
     """HU of a phantom with its geometry."""
-    image = sitk.GetImageFromArray(hu)
-    image.SetSpacing((*phantom.spacing[::-1], SLICE_MM))
-    return Volume(hu, 0, image)
+    return Scan(hu, Geometry((SLICE_MM, *phantom.spacing)))
 
 
 def _table(truth: np.ndarray, low: np.ndarray, denoised: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from ..simulation.phantom import make_phantom, other_body
 from ..training.config import TrainingConfig
 from ..training.train import train
 from ..volumes.volume_file import write_volume
-from .denoising_demo import as_volume
+from .denoising_demo import as_scan
 
 DOSE_FRACTION = 0.25
 SPLITS = ("train", "train", "train", "validate", "test")
@@ -49,7 +49,7 @@ def run_demo_training(
         truth, low = np.rint(phantom.truth).astype(np.int16), phantom.scan(DOSE_FRACTION, seed=seed, device=device)
         paths = [folder / f"body{seed}_{dose}.nrrd" for dose in ("low", "full")]
         for path, hu in zip(paths, (low, truth), strict=True):
-            write_volume(as_volume(hu, phantom), path)
+            write_volume(as_scan(hu, phantom), path)
         pairs.append(Pair(f"body{seed}", Source(paths[0]), Source(paths[1]), split))
     write_pairs(pairs, folder / "pairs.csv")
     if vgg_weights is None:

@@ -132,14 +132,14 @@ def denoise_file(
 def _denoise_volume(
     source: Path, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
-    volume = read_volume(source, axis=options.axis, series=options.series, force=options.force)
+    scan = read_volume(source, axis=options.axis, series=options.series, force=options.force)
     denoiser = _loaded(loading)
     if not options.force:
-        check_hu(volume.hu)
+        check_hu(scan.hu)
     start = time.perf_counter()
-    hu = denoiser(volume.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=volume.padding)
+    hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
     seconds = time.perf_counter() - start
-    write_volume(volume.with_hu(hu), target)
+    write_volume(scan.with_hu(hu), target)
     return DenoisedFile(options.slices or (0, len(hu)), seconds)
 
 

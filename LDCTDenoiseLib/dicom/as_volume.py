@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import SimpleITK as sitk
-
+from ..ct.scan import Geometry, Scan
 from ..errors import InputError
 from .arrange import name_of
 from .ct_series import CTSeries, read_ct_series
 
 
-def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = False) -> tuple[sitk.Image, np.ndarray | None]:
+def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = False) -> Scan:
     """Read a CT series whose slices make a volume.
 
     Args:
@@ -21,7 +19,7 @@ def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = Fal
         force: take another modality, or values that are not HU, for CT in HU.
 
     Returns:
-        The image in HU with its geometry, and a boolean mask of its padding as an array (None when the header names none).
+        The slices in the order of the acquisition.
 
     Raises:
         InputError: as :func:`read_ct_series`, and for gaps, gantry tilt and several acquisitions.
@@ -30,12 +28,12 @@ def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = Fal
     _check_grid(series)
     acquisition = series.acquisitions[0]
     first = acquisition.slices[0]
-    image = sitk.GetImageFromArray(series.hu)
-    row_spacing, column_spacing = first.spacing
-    image.SetSpacing((column_spacing, row_spacing, acquisition.step))
-    image.SetOrigin(first.position.tolist())
-    image.SetDirection(np.stack([first.across, first.down, first.normal], axis=1).ravel().tolist())
-    return image, series.padding
+    directions = tuple(tuple(one.tolist()) for one in (first.normal, first.down, first.across))
+    return Scan(
+        series.hu,
+        Geometry((acquisition.step, *first.spacing), tuple(first.position.tolist()), directions),  # type: ignore[arg-type]
+        series.padding,
+    )
 
 
 def _check_grid(series: CTSeries) -> None:

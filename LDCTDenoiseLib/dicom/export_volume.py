@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..ct.hu import as_voxels
 from ..errors import InputError
 from .ct_series import CTSeries, read_ct_series
 from .derivation import Derivation
@@ -53,10 +54,7 @@ def export_volume(
         derivation = Derivation(
             derivation.model, derivation.model_hash, derivation.levels, derivation.blend, (count - stop, count - first)
         )
-    if np.issubdtype(series.hu.dtype, np.integer):
-        limits = np.iinfo(series.hu.dtype)
-        hu = np.clip(np.rint(hu), limits.min, limits.max)
-    return write_derived_series(series, hu.astype(series.hu.dtype), folder, derivation, DicomOutput())
+    return write_derived_series(series, as_voxels(hu, series.hu.dtype), folder, derivation, DicomOutput())
 
 
 def _check_same_grid(series: CTSeries, hu: np.ndarray, places: np.ndarray, across: np.ndarray, down: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..ct.hu import add_change, add_change_to_tensor, is_padding
+from ..ct.hu import finish_hu
 from ..ct.hu_check import check_finite
 from ..errors import DenoisingCancelled, DeviceError, InputError
 from ..models.cascade import Cascade
@@ -221,7 +221,7 @@ class Denoiser:
         if np.issubdtype(result.dtype, np.integer):
             out[where] = result
         else:
-            out[where] = add_change(volume[where], result, padding[where] if isinstance(padding, np.ndarray) else padding)
+            out[where] = finish_hu(volume[where], result, padding[where] if isinstance(padding, np.ndarray) else padding)
 
     def _results(
         self,
@@ -279,8 +279,7 @@ class Denoiser:
         change = scale.to_hu_difference(prediction - unit)[:, 0] * blend
         if voxels.is_floating_point():
             return change
-        padding = is_padding(hu) | (hu == padding_hu)
-        return add_change_to_tensor(voxels, change, padding if mask is None else padding | mask)
+        return finish_hu(voxels, change, padding_hu if mask is None else mask)
 
     def _plan(self, slices: int, rows: int, columns: int) -> _Plan:
         """Batch and tile for slices of a size, from the device's free memory."""

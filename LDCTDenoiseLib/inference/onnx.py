@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..ct.hu import HUScale, is_padding
+from ..ct.hu import HUScale, finish_hu
 from ..errors import ModelError
 from ..models.cascade import Cascade
 from ..models.model_file import load_model
@@ -34,8 +34,7 @@ class HUCascade(nn.Module):
 
     def forward(self, hu: torch.Tensor) -> torch.Tensor:
         unit = self.scale.to_unit(hu)
-        change = self.scale.to_hu_difference(self.cascade(unit) - unit)
-        return hu + torch.where(is_padding(hu), torch.zeros_like(change), change)
+        return finish_hu(hu, self.scale.to_hu_difference(self.cascade(unit) - unit))
 
 
 def export_onnx(model: str | os.PathLike[str], target: Path) -> float:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..ct.hu import AIR_FLOOR_HU
+from ..ct.hu import AIR_FLOOR_HU, as_voxels
 from ..ct.hu_check import check_finite
 from ..errors import InputError
 from ..measures.noise_level import noise_sd, uniform_windows
@@ -187,11 +187,7 @@ def simulate_low_dose(
 
 def insert_noise(volume: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Volume plus noise (both HU) in the volume's type, with the scanner's floor of -1024 HU."""
-    noisy = with_scanner_floor(volume, noise)
-    if np.issubdtype(volume.dtype, np.integer):
-        limits = np.iinfo(volume.dtype)
-        noisy = np.clip(np.rint(noisy), limits.min, limits.max)
-    return noisy.astype(volume.dtype)
+    return as_voxels(with_scanner_floor(volume, noise), volume.dtype)
 
 
 def with_scanner_floor(volume: Array, noise: Array) -> Array:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
-from ..ct.orientation import axial_axis
+from ..ct.scan import Scan
 from ..errors import InputError
 from ..system.files import check_writable, replace_when_complete, unchanged
 from ..system.memory import check_memory
+from .images import image_of, scan_of
 from .payload import Payload, check_payload, find_payload
 
 VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".nii.gz", ".nii", ".mha", ".mhd")
@@ -25,35 +24,6 @@ _READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO
 
 _NIFTI_HEADER_BYTES = 352
 """Of a header in one file with its voxels: 348, and four that announce extensions."""
-
-
-@dataclass(frozen=True)
-class Volume:
-    """Axial slices with the image that they came from.
-
-    Attributes:
-        hu: (slices, rows, columns) voxels in HU, in the file's type.
-        axis: which axis of the file's array (slowest first) runs through the slices.
-        image: the image read, which holds spacing, origin and direction.
-        padding: boolean mask, as ``hu``, of what the header calls padding; None when it does not say.
-    """
-
-    hu: np.ndarray
-    axis: int
-    image: sitk.Image
-    padding: np.ndarray | None = None
-
-    @property
-    def spacing(self) -> tuple[float, float]:
-        """(rows, columns) pixel spacing in mm."""
-        by_array_axis = list(self.image.GetSpacing()[::-1])
-        if len(by_array_axis) == 3:
-            del by_array_axis[self.axis]
-        return by_array_axis[0], by_array_axis[1]
-
-    def with_hu(self, hu: np.ndarray) -> Volume:
-        """The same geometry with other voxels."""
-        return replace(self, hu=hu)
 
 
 def volume_suffix(path: str | os.PathLike[str]) -> str | None:
@@ -69,7 +39,7 @@ def holds_dicom(path: Path) -> bool:
     return path.is_dir() or (path.is_file() and volume_suffix(path) is None and is_dicom(path))
 
 
-def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None, force: bool = False) -> Volume:
+def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None, force: bool = False) -> Scan:
     """Read a volume file, or a CT series in DICOM.
 
     Args:
@@ -84,26 +54,17 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
     source = Path(path)
     if not source.exists():
         raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
-    padding = None
+    if axis not in ("auto", "0", "1", "2"):
+        raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
     if holds_dicom(source):
         from ..dicom.as_volume import read_dicom_volume
 
-        image, padding = read_dicom_volume(source, series, force=force)
+        scan = read_dicom_volume(source, series, force=force)
+    elif series is not None:
+        raise InputError(f"--series selects from a DICOM folder, and {source.name} is a file; leave it out.")
     else:
-        if series is not None:
-            raise InputError(f"--series selects from a DICOM folder, and {source.name} is a file; leave it out.")
-        image = _read_file(source)
-
-    voxels = sitk.GetArrayFromImage(image)
-    if image.GetDimension() == 2:
-        voxels = voxels[None]
-    if axis not in ("auto", "0", "1", "2"):
-        raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
-    if image.GetDimension() == 2:
-        chosen = 0
-    else:
-        chosen = axial_axis(np.array(image.GetDirection()).reshape(3, 3)) if axis == "auto" else int(axis)
-    return Volume(np.moveaxis(voxels, chosen, 0), chosen, image, None if padding is None else np.moveaxis(padding, chosen, 0))
+        scan = scan_of(_read_file(source))
+    return scan.along(None if axis == "auto" else int(axis))
 
 
 def _read_file(path: Path) -> sitk.Image:
@@ -180,18 +141,14 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     return check_writable(target, overwrite=overwrite)
 
 
-def write_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
-    """Write a volume with the geometry and the voxel type it has, whole or not at all.
+def write_volume(scan: Scan, path: str | os.PathLike[str]) -> None:
+    """Write a scan with the geometry and the voxel type it has, whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
     """
     target = Path(path)
-    voxels = np.moveaxis(volume.hu, 0, volume.axis)
-    if volume.image.GetDimension() == 2:
-        voxels = voxels[0]
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels))
-    image.CopyInformation(volume.image)
+    image = image_of(scan)
     with replace_when_complete(target, volume_suffix(target) or "") as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)

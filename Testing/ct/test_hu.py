@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, HUScale, add_change, is_padding
+from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, HUScale, finish_hu, is_padding
 
 hu_values = st.floats(-2000, 5000, width=32)
 
@@ -37,31 +37,31 @@ def test_padding_is_below_minus_1024_or_the_headers_value() -> None:
 
 def test_padding_comes_out_as_it_went_in() -> None:
     hu = np.array([-3024, -1025, 63, 40], np.int16)
-    changed = add_change(hu, np.full(4, 7.0, np.float32), padding=63)
+    changed = finish_hu(hu, np.full(4, 7.0, np.float32), padding=63)
     assert changed.tolist() == [-3024, -1025, 63, 47]
 
 
 def test_integers_are_rounded_to_the_nearest_and_not_truncated() -> None:
     hu = np.array([10, 10, -10, -10], np.int16)
-    assert add_change(hu, np.array([0.6, -0.6, 0.6, -0.6], np.float32)).tolist() == [11, 9, -9, -11]
+    assert finish_hu(hu, np.array([0.6, -0.6, 0.6, -0.6], np.float32)).tolist() == [11, 9, -9, -11]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16, np.int32])
 def test_integers_saturate_and_keep_their_type(kind: type[np.integer]) -> None:
     limits = np.iinfo(kind)
     hu = np.array([0 if limits.min == 0 else -1024 if kind is not np.int8 else -128, limits.max]).astype(kind)
-    changed = add_change(hu, np.array([-40000.0, 1e9], np.float32))
+    changed = finish_hu(hu, np.array([-40000.0, 1e9], np.float32))
     assert changed.dtype == kind
     assert changed.tolist() == [max(limits.min, int(hu[0]) - 40000), limits.max]
 
 
 def test_large_integers_keep_their_last_digit() -> None:
     hu = np.array([2**24 + 1], np.int32)
-    assert add_change(hu, np.array([1.0], np.float32)).tolist() == [2**24 + 2]
+    assert finish_hu(hu, np.array([1.0], np.float32)).tolist() == [2**24 + 2]
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_floating_types_give_float32(kind: type[np.floating]) -> None:
-    changed = add_change(np.array([1.5], kind), np.array([0.25], np.float32))
+    changed = finish_hu(np.array([1.5], kind), np.array([0.25], np.float32))
     assert changed.dtype == np.float32
     assert changed.tolist() == [1.75]

@@ -19,6 +19,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from LDCTDenoiseLib.ct.scan import Scan
 from LDCTDenoiseLib.denoising import one_file as denoise_file_module
 from LDCTDenoiseLib.denoising.batch.records import FOLDER as RECORDS
 from LDCTDenoiseLib.denoising.one_file import denoise_file
@@ -227,7 +228,7 @@ def test_a_volume_that_vanishes_after_reading_is_denoised(
     source = save_volume(tmp_path / "in.nrrd")
     read = denoise_file_module.read_volume
 
-    def read_and_remove(path: Path, **options: object) -> volume_file.Volume:
+    def read_and_remove(path: Path, **options: object) -> Scan:
         volume = read(path, **options)  # type: ignore[arg-type]
         source.unlink()
         return volume

@@ -14,6 +14,7 @@ from pydicom.uid import RLELossless, XRayRadiationDoseSRStorage
 
 from LDCTDenoiseLib.dicom.as_volume import read_dicom_volume
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.volumes.images import image_of
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.dicom.dicom_files import (
     AXIAL,
@@ -42,6 +43,11 @@ def assert_same_place(image: sitk.Image, reference: sitk.Image) -> None:
     assert image.GetDirection() == pytest.approx(reference.GetDirection(), abs=1e-5)
 
 
+def read_image(folder: Path, series: str | None = None) -> sitk.Image:
+    """The series as the image that a volume file would hold."""
+    return image_of(read_dicom_volume(folder, series))
+
+
 def refusal(folder: Path, series: str | None = None) -> str:
     """The one sentence with which the folder is refused."""
     with pytest.raises(InputError) as refused:
@@ -57,7 +63,7 @@ def refusal(folder: Path, series: str | None = None) -> str:
 def test_slices_are_sorted_by_position_and_not_by_name(tmp_path: Path) -> None:
     for name, number in (("a", 2), ("b", 0), ("c", 3), ("d", 1)):
         save(make_slice(number), tmp_path / name)
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     expected = np.stack([stored_values(number).astype(int) - 1024 for number in range(4)])
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), expected)
     assert image.GetOrigin()[2] == 0
@@ -66,7 +72,7 @@ def test_slices_are_sorted_by_position_and_not_by_name(tmp_path: Path) -> None:
 def test_every_slice_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path) -> None:
     for number in range(3):
         save(make_slice(number, {"RescaleSlope": number + 1, "RescaleIntercept": -1000 - number}), tmp_path / str(number))
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     expected = np.stack([stored_values(n).astype(int) * (n + 1) - 1000 - n for n in range(3)])
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), expected)
     assert image.GetPixelID() == sitk.sitkInt16
@@ -75,7 +81,7 @@ def test_every_slice_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path) 
 def test_a_fractional_slope_gives_float32(tmp_path: Path) -> None:
     save(make_slice(0, {"RescaleSlope": 1}), tmp_path / "0")
     save(make_slice(1, {"RescaleSlope": 0.5, "RescaleIntercept": -1000.25}), tmp_path / "1")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     assert image.GetPixelID() == sitk.sitkFloat32
     hu = sitk.GetArrayFromImage(image)
     np.testing.assert_array_equal(hu[0], stored_values(0) - 1024.0)
@@ -95,7 +101,7 @@ def test_signed_and_unsigned_values_come_out_whole_in_the_smallest_type_that_hol
     tmp_path: Path, stored: np.ndarray, kind: int
 ) -> None:
     save(make_slice(stored=stored.reshape(2, 2)), tmp_path / "0.dcm")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     assert sitk.GetArrayFromImage(image).ravel().tolist() == (stored.astype(int) - 1024).tolist()
     assert image.GetPixelID() == kind
 
@@ -124,7 +130,7 @@ def test_padding_is_found_by_its_value_or_range(
     save(dataset, tmp_path / "0.dcm")
     expected = np.zeros((1, ROWS, COLUMNS), bool)
     expected[0, 2, : len(padding)] = True
-    np.testing.assert_array_equal(read_dicom_volume(tmp_path)[1], expected)
+    np.testing.assert_array_equal(read_dicom_volume(tmp_path).padding, expected)
 
 
 def test_every_slice_has_its_own_padding(tmp_path: Path) -> None:
@@ -146,7 +152,7 @@ def test_padding_lies_along_the_axis_of_the_voxels(tmp_path: Path) -> None:
         dataset.add_new("PixelPaddingValue", "US", 110)
         save(dataset, tmp_path / f"{number}.dcm")
     volume = read_volume(tmp_path)
-    assert volume.axis == 1
+    assert volume.geometry.axis == 1
     assert volume.padding is not None
     assert volume.padding.any()
     np.testing.assert_array_equal(volume.padding, volume.hu == 110 - 1024)
@@ -158,22 +164,23 @@ def test_a_padding_value_beyond_the_stored_bits_says_that_they_are_used(tmp_path
     dataset = make_slice(stored=stored, tags={"BitsStored": 12, "HighBit": 11})
     dataset.add_new("PixelPaddingValue", "US", 63536)
     save(dataset, tmp_path / "0.dcm")
-    image, padding = read_dicom_volume(tmp_path)
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image)[0], stored.astype(int) - 1024)
+    scan = read_dicom_volume(tmp_path)
+    padding = scan.padding
+    np.testing.assert_array_equal(scan.hu[0], stored.astype(int) - 1024)
     assert padding is not None
     assert padding.sum() == 1
 
 
 def test_a_header_without_padding_value_gives_none(tmp_path: Path) -> None:
     save_series(tmp_path, [0, 1])
-    assert read_dicom_volume(tmp_path)[1] is None
+    assert read_dicom_volume(tmp_path).padding is None
 
 
 def test_compressed_pixels_are_read(tmp_path: Path) -> None:
     dataset = make_slice()
     dataset.compress(RLELossless)
     save(dataset, tmp_path / "0.dcm")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image)[0], stored_values(0).astype(int) - 1024)
 
 
@@ -199,7 +206,7 @@ def test_the_volume_lies_where_simpleitk_puts_it(tmp_path: Path, orientation: li
         position = (np.array([-100.5, 20.25, -300]) + number * STEP_MM * normal).round(5).tolist()
         tags: dict[str, object] = {"ImageOrientationPatient": orientation, "ImagePositionPatient": position}
         save(make_slice(number, tags), tmp_path / f"{9 - number}.dcm")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     reference = read_by_simpleitk(tmp_path)
     assert_same_place(image, reference)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(reference))
@@ -209,8 +216,8 @@ def test_slices_scanned_from_head_to_feet_are_the_same_volume(tmp_path: Path) ->
     save_series(tmp_path / "up", [0, 1, 2])
     for number in (0, 1, 2):
         save(make_slice(number, {"InstanceNumber": 10 - number}), tmp_path / "down" / f"{10 - number}.dcm")
-    up, _ = read_dicom_volume(tmp_path / "up")
-    down, _ = read_dicom_volume(tmp_path / "down")
+    up = read_image(tmp_path / "up")
+    down = read_image(tmp_path / "down")
     assert_same_place(down, up)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(down), sitk.GetArrayFromImage(up))
 
@@ -223,7 +230,7 @@ def test_pixel_spacing_is_rows_then_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("thickness", "expected"), [(3, 3.0), (None, 1.0)])
 def test_a_single_slice_is_as_thick_as_its_header_says(tmp_path: Path, thickness: object, expected: float) -> None:
     save(make_slice(4, {"SliceThickness": thickness}), tmp_path / "0.dcm")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     assert image.GetSize() == (COLUMNS, ROWS, 1)
     assert image.GetSpacing()[2] == expected
     assert image.GetOrigin() == (-12.5, 30.25, 4 * STEP_MM)
@@ -232,7 +239,7 @@ def test_a_single_slice_is_as_thick_as_its_header_says(tmp_path: Path, thickness
 def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
     for number, z in enumerate([0, 2.49, 5.01, 7.5]):
         save(make_slice(number, {"ImagePositionPatient": [0, 0, z]}), tmp_path / f"{number}.dcm")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     assert image.GetSpacing()[2] == pytest.approx(2.5)
 
 
@@ -265,7 +272,7 @@ def test_a_second_copy_of_an_image_is_left_out_with_a_message(tmp_path: Path, ca
     compressed = make_slice(2)
     compressed.compress(RLELossless, generate_instance_uid=False)
     save(compressed, tmp_path / "copies" / "compressed.dcm")
-    assert read_dicom_volume(tmp_path)[0].GetSize()[2] == 3
+    assert read_image(tmp_path).GetSize()[2] == 3
     assert "Left out: 2 second copies" in caplog.text
 
 
@@ -291,7 +298,7 @@ def test_a_slice_of_another_kind_is_left_out_with_a_message(
     save_series(tmp_path, [0, 1])
     save(make_slice(2, tags), tmp_path / "2.dcm")
     save(make_slice(3, stored=np.zeros((ROWS, COLUMNS + 1), np.uint16)), tmp_path / "3.dcm")
-    image, _ = read_dicom_volume(tmp_path)
+    image = read_image(tmp_path)
     assert image.GetSize()[2] == 2
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image)[1], stored_values(1).astype(int) - 1024)
     assert "Left out: 2 slice(s) of series 7" in caplog.text
@@ -330,8 +337,8 @@ def test_several_series_are_all_named_when_none_is_chosen(tmp_path: Path) -> Non
 def test_the_series_asked_for_is_read(tmp_path: Path) -> None:
     save_series(tmp_path / "one", [0, 1])
     save_series(tmp_path / "two", [0, 1, 2], {"SeriesInstanceUID": OTHER_SERIES})
-    assert read_dicom_volume(tmp_path, SERIES)[0].GetSize()[2] == 2
-    assert read_dicom_volume(tmp_path, OTHER_SERIES)[0].GetSize()[2] == 3
+    assert read_image(tmp_path, SERIES).GetSize()[2] == 2
+    assert read_image(tmp_path, OTHER_SERIES).GetSize()[2] == 3
 
 
 def test_an_unknown_series_is_refused_with_those_there_are(tmp_path: Path) -> None:
@@ -344,7 +351,7 @@ def test_an_unknown_series_is_refused_with_those_there_are(tmp_path: Path) -> No
 def test_a_localizer_is_left_out(tmp_path: Path) -> None:
     save_series(tmp_path, [0, 1])
     save(make_slice(9, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}), tmp_path / "scout.dcm")
-    assert read_dicom_volume(tmp_path)[0].GetSize()[2] == 2
+    assert read_image(tmp_path).GetSize()[2] == 2
 
 
 def test_files_that_are_no_ct_image_are_passed_over(tmp_path: Path) -> None:
@@ -355,13 +362,13 @@ def test_files_that_are_no_ct_image_are_passed_over(tmp_path: Path) -> None:
     save(make_slice(5, {"Modality": "MR", "SeriesInstanceUID": OTHER_SERIES}), tmp_path / "mr.dcm")
     report = make_slice(6, {"PixelData": None, "Rows": None, "SOPClassUID": XRayRadiationDoseSRStorage})
     save(report, tmp_path / "report.dcm")
-    assert read_dicom_volume(tmp_path)[0].GetSize()[2] == 2
+    assert read_image(tmp_path).GetSize()[2] == 2
 
 
 def test_subfolders_are_searched(tmp_path: Path) -> None:
     save(make_slice(0), tmp_path / "study" / "a" / "0.dcm")
     save(make_slice(1), tmp_path / "study" / "b" / "1.dcm")
-    assert read_dicom_volume(tmp_path)[0].GetSize()[2] == 2
+    assert read_image(tmp_path).GetSize()[2] == 2
 
 
 def test_a_folder_without_ct_is_refused(tmp_path: Path) -> None:
@@ -415,7 +422,7 @@ def test_colour_screenshots_are_passed_over(tmp_path: Path) -> None:
     save_series(tmp_path / "screenshots", [0, 1], colour)
     assert "holds no CT slice" in refusal(tmp_path)
     save_series(tmp_path / "slices", [0, 1])
-    assert read_dicom_volume(tmp_path)[0].GetSize() == (COLUMNS, ROWS, 2)
+    assert read_image(tmp_path).GetSize() == (COLUMNS, ROWS, 2)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -435,7 +442,7 @@ def test_a_file_cut_off_anywhere_is_refused_in_a_sentence(tmp_path_factory: pyte
 
 def test_a_real_series_is_read_as_simpleitk_reads_it(shared: Path) -> None:
     folder = shared / "data" / "dicom" / "Lung-PET-CT-Dx_A0002_Siemens_B40f"
-    image, _ = read_dicom_volume(folder)
+    image = read_image(folder)
     reference = read_by_simpleitk(folder)
     assert_same_place(image, reference)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(reference))
@@ -469,6 +476,6 @@ def test_one_slice_in_every_transfer_syntax_has_the_same_hu(shared: Path, tmp_pa
     if limit is None:
         assert "slice.dcm cannot be read" in refusal(tmp_path / "one")
         return
-    one, plain = (sitk.GetArrayFromImage(read_dicom_volume(tmp_path / folder)[0]) for folder in ("one", "plain"))
+    one, plain = (sitk.GetArrayFromImage(read_image(tmp_path / folder)) for folder in ("one", "plain"))
     inside = plain > -1500  # lossy pixels beside the padding ring
     assert np.abs(one.astype(float) - plain)[inside].max() <= limit

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from LDCTDenoiseLib import Denoiser, load_model
-from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, add_change
+from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, finish_hu
 from LDCTDenoiseLib.errors import DenoisingCancelled, DeviceError, InputError, ModelError
 from LDCTDenoiseLib.inference import engine as engine_module
 from LDCTDenoiseLib.inference.tiling import apply_in_tiles, tile_spans
@@ -36,7 +36,7 @@ def test_result_is_input_plus_prediction_minus_clamped_input(denoiser: Denoiser,
     unit = torch.from_numpy(DEFAULT_SCALE.to_unit(volume))[:, None]
     with torch.inference_mode():
         change = (cascade(unit) - unit)[:, 0].numpy() * 4095
-    np.testing.assert_allclose(denoiser(volume), add_change(volume, change), atol=2e-3)
+    np.testing.assert_allclose(denoiser(volume), finish_hu(volume, change), atol=2e-3)
 
 
 def test_values_outside_the_networks_range_survive(denoiser: Denoiser) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.ct.hu import add_change, add_change_to_tensor
+from LDCTDenoiseLib.ct.hu import finish_hu
 from LDCTDenoiseLib.inference import transfers as transfers_module
 from LDCTDenoiseLib.inference.transfers import compute_batches, travels_as
 
@@ -60,8 +60,8 @@ def test_batches_come_back_in_order() -> None:
 )
 @settings(deadline=None)
 def test_finishing_on_the_device_is_finishing_on_the_host(hu: np.ndarray, change: np.ndarray, padding: np.ndarray) -> None:
-    found = add_change_to_tensor(torch.from_numpy(hu), torch.from_numpy(change), torch.from_numpy((hu < -1024) | padding))
-    expected = add_change(hu, change, padding)
+    found = finish_hu(torch.from_numpy(hu), torch.from_numpy(change), torch.from_numpy((hu < -1024) | padding))
+    expected = finish_hu(hu, change, padding)
     assert found.numpy().dtype == expected.dtype
     np.testing.assert_array_equal(found.numpy(), expected)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from LDCTDenoiseLib.ct.orientation import axial_axis
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.volumes.images import image_of, scan_of
 from LDCTDenoiseLib.volumes.volume_file import (
     WRITABLE_SUFFIXES,
-    Volume,
     check_volume_output,
     read_volume,
     volume_suffix,
@@ -120,7 +120,9 @@ def test_any_oblique_geometry_survives_in_every_format(
     axis = axial_axis(matrix(image))
     voxels = sitk.GetArrayFromImage(image)
     target = tmp_path_factory.getbasetemp() / f"oblique{suffix}"
-    write_volume(Volume(np.moveaxis(voxels, axis, 0), axis, image), target)
+    scan = scan_of(image).along(None)
+    np.testing.assert_array_equal(scan.hu, np.moveaxis(voxels, axis, 0))
+    write_volume(scan, target)
     written = sitk.ReadImage(str(target))
     # NIfTI holds its geometry in float32.
     assert_same_geometry(written, image, tolerance=1e-3 if ".nii" in suffix else 1e-9)
@@ -137,8 +139,8 @@ def test_changed_voxels_land_where_they_belong(tmp_path: Path, suffix: str, dire
     write_volume(volume.with_hu(changed), tmp_path / f"out{suffix}")
     again = read_volume(tmp_path / f"out{suffix}")
     np.testing.assert_array_equal(again.hu, changed)
-    difference = sitk.GetArrayFromImage(again.image) - sitk.GetArrayFromImage(volume.image)
-    assert set(np.nonzero(difference)[volume.axis]) == {1}
+    difference = sitk.GetArrayFromImage(image_of(again)) - sitk.GetArrayFromImage(image_of(volume))
+    assert set(np.nonzero(difference)[volume.geometry.axis]) == {1}
 
 
 def test_a_format_can_be_changed_on_the_way(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_a_suffix_is_known_in_any_case(tmp_path: Path, name: str) -> None:
 def test_the_axial_axis_is_found_from_the_direction_matrix(tmp_path: Path, direction: tuple[float, ...], axis: int) -> None:
     image = make_image(direction=direction)
     volume = read_volume(save(image, tmp_path / "in.nrrd"))
-    assert volume.axis == axis
+    assert volume.geometry.axis == axis
     np.testing.assert_array_equal(volume.hu, np.moveaxis(sitk.GetArrayFromImage(image), axis, 0))
 
 
@@ -214,6 +216,22 @@ def test_spacing_is_that_of_rows_and_columns(tmp_path: Path, axis: str, spacing:
     assert read_volume(source, axis=axis).spacing == spacing
 
 
+@given(axes=st.lists(st.sampled_from([None, 0, 1, 2]), max_size=4), direction=rotations())
+def test_every_voxel_keeps_its_place_whatever_axis_the_slices_follow(
+    axes: list[int | None], direction: tuple[float, ...]
+) -> None:
+    image = make_image((2, 3, 4), spacing=(0.5, 0.75, 2.5), direction=direction)
+    scan = scan_of(image)
+    for axis in axes:
+        scan = scan.along(axis)
+    values, geometry = sitk.GetArrayFromImage(image), scan.geometry
+    for index in np.ndindex(scan.hu.shape):
+        place = geometry.origin + np.array(index) * geometry.spacing @ np.array(geometry.directions)
+        at = image.TransformPhysicalPointToIndex(place.tolist())
+        assert values[at[::-1]] == scan.hu[index]
+    assert_same_geometry(image_of(scan), image)
+
+
 # More or fewer than three axes
 
 
@@ -242,7 +260,7 @@ def test_a_volume_with_several_frames_is_refused(tmp_path: Path, suffix: str) ->
 def test_a_volume_with_a_single_frame_is_a_volume(tmp_path: Path, suffix: str, direction: tuple[float, ...]) -> None:
     image = make_image(direction=direction)
     volume = read_volume(save(sitk.JoinSeries([image]), tmp_path / f"in{suffix}"))
-    assert_same_geometry(volume.image, image, tolerance=1e-6)
+    assert_same_geometry(image_of(volume), image, tolerance=1e-6)
     write_volume(volume, tmp_path / f"out{suffix}")
     written = sitk.ReadImage(str(tmp_path / f"out{suffix}"))
     assert_same_geometry(written, image, tolerance=1e-6)
@@ -365,7 +383,7 @@ def test_writing_leaves_nothing_but_the_output(tmp_path: Path) -> None:
 def test_writing_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     image = make_image()
     with pytest.raises(InputError, match="cannot be written"):
-        write_volume(Volume(sitk.GetArrayFromImage(image), 0, image), tmp_path / "missing" / "out.nrrd")
+        write_volume(scan_of(image), tmp_path / "missing" / "out.nrrd")
 
 
 @pytest.mark.parametrize("name", ["out.unknown", "folder.nrrd"])
@@ -373,7 +391,7 @@ def test_a_failed_write_leaves_nothing_and_says_so(tmp_path: Path, name: str) ->
     (tmp_path / "folder.nrrd").mkdir()
     image = make_image()
     with pytest.raises(InputError, match=f"{name} cannot be written"):
-        write_volume(Volume(sitk.GetArrayFromImage(image), 0, image), tmp_path / name)
+        write_volume(scan_of(image), tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["folder.nrrd"]
 
 
@@ -388,6 +406,6 @@ def test_a_failed_write_keeps_the_old_output(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(sitk, "WriteImage", full_disk)
     with pytest.raises(InputError, match=r"^out.nrrd cannot be written \(No space left on device\)"):
-        write_volume(Volume(sitk.GetArrayFromImage(image), 0, image), target)
+        write_volume(scan_of(image), target)
     assert target.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["out.nrrd"]

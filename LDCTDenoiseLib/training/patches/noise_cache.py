@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...ct.hu import as_voxels
+from ...ct.scan import Scan
 from ...simulation.noise_insertion import calibrate_photons, insert_noise, ray_noise
 from ...simulation.parallel_beam import Kernel
 from ...system.devices import choose_device
-from ...volumes.volume_file import Volume
 from .array_cache import cached_arrays
 
 log = logging.getLogger(__name__)
@@ -47,16 +48,16 @@ class PreparedVolume:
         return insert_noise(self.hu[slices], math.sqrt((1 - dose_fraction) / dose_fraction) * noise)
 
 
-def prepare(volume: Volume, cache: Path, *, seed: int, device: str = "auto") -> PreparedVolume:
+def prepare(scan: Scan, cache: Path, *, seed: int, device: str = "auto") -> PreparedVolume:
     """Prepare a normal-dose volume, or reuse what an earlier call left in the cache.
 
     Args:
-        volume: normal-dose CT.
+        scan: normal-dose CT.
         cache: folder for the arrays; one sub-folder per volume, named after its content.
         seed: of the noise.
         device: where to compute.
     """
-    hu, spacing = as_int16(volume.hu), volume.spacing
+    hu, spacing = as_int16(scan.hu), scan.spacing
     digest = hashlib.sha256(hu.tobytes())
     digest.update(json.dumps([_FORMAT, hu.shape, spacing, seed]).encode())
     arrays = cached_arrays(cache / digest.hexdigest()[:16], lambda: {"hu": hu, "noise": _unit_noise(hu, spacing, seed, device)})
@@ -65,8 +66,7 @@ def prepare(volume: Volume, cache: Path, *, seed: int, device: str = "auto") -> 
 
 def as_int16(hu: np.ndarray) -> np.ndarray:
     """HU as the caches hold them: rounded, saturated, contiguous."""
-    whole = np.rint(hu) if np.issubdtype(hu.dtype, np.floating) else hu
-    return np.ascontiguousarray(np.clip(whole, -32768, 32767)).astype(np.int16)
+    return np.ascontiguousarray(as_voxels(hu, np.dtype(np.int16)))
 
 
 def _unit_noise(hu: np.ndarray, spacing: tuple[float, float], seed: int, device: str) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from .options import add_device, add_model, add_reading, load_denoiser
 
 if TYPE_CHECKING:
+    from ..ct.scan import Scan
     from ..inference.engine import Denoiser
     from ..measures.signal_kept import Lesion
-    from ..volumes.volume_file import Volume
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,18 +60,18 @@ def run(options: argparse.Namespace) -> None:
     if options.map is not None:
         check_volume_output(options.map, overwrite=options.overwrite)
     lesions = [Lesion(options.contrast, diameter / 2) for diameter in options.diameter]
-    volume = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
+    scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
-        check_hu(volume.hu)
-    where = _voxel(options.at, volume)
+        check_hu(scan.hu)
+    where = _voxel(options.at, scan)
     denoiser = load_denoiser(options)
     answers = []
     for diameter, lesion in zip(options.diameter, lesions, strict=True):
-        answer = try_lesion(denoiser, volume.hu, where, lesion, volume.spacing, halo_px=denoiser.halo)
+        answer = try_lesion(denoiser, scan.hu, where, lesion, scan.spacing, halo_px=denoiser.halo)
         figures = {name: None if math.isnan(value) else value for name, value in answer.figures.items()}
         answers.append({"contrast": options.contrast, "diameter": diameter, **figures})
     if options.map is not None:
-        _write_map(options.map, volume, where[0], lesions[0], denoiser)
+        _write_map(options.map, scan, where[0], lesions[0], denoiser)
     if options.json:
         told = {"slice": where[0], "row": where[1], "column": where[2], "device": str(denoiser.device), "answers": answers}
         print(json.dumps(told, indent=2))
@@ -87,27 +87,25 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _voxel(at: tuple[float, float, float] | tuple[int, int, int], volume: Volume) -> tuple[int, int, int]:
+def _voxel(at: tuple[float, float, float] | tuple[int, int, int], scan: Scan) -> tuple[int, int, int]:
     """Slice, row and column of a place; mm are RAS."""
     from ..errors import InputError
 
     if isinstance(at[0], float):
         x, y, z = at
         try:
-            at = volume.image.TransformPhysicalPointToIndex((-x, -y, z))
-        except RuntimeError as error:
+            return scan.geometry.index_of((-x, -y, z))
+        except (OverflowError, ValueError) as error:  # infinite, or not a number
             raise InputError(f"The place {x:g}, {y:g}, {z:g} mm cannot be found in the volume; give three numbers.") from error
-    index = [int(n) for n in at[::-1]]  # as the array's axes: slowest first
-    index.insert(0, index.pop(volume.axis))
+    index = [int(n) for n in at[::-1]]  # as the file's axes: slowest first
+    index.insert(0, index.pop(scan.geometry.axis))
     return index[0], index[1], index[2]
 
 
-def _write_map(path: Path, volume: Volume, index: int, lesion: Lesion, denoiser: Denoiser) -> None:
+def _write_map(path: Path, scan: Scan, index: int, lesion: Lesion, denoiser: Denoiser) -> None:
     """Signal kept as a volume of one slice, at the slice's place."""
     from ..measures.lesion_test import map_lesions
-    from ..volumes.volume_file import Volume, write_volume
+    from ..volumes.volume_file import write_volume
 
-    found = map_lesions(denoiser, volume.hu[index], lesion, volume.spacing)
-    at = [slice(None)] * 3
-    at[2 - volume.axis] = slice(index, index + 1)
-    write_volume(Volume(found.image(found.signal_kept)[None], volume.axis, volume.image[tuple(at)]), path)
+    found = map_lesions(denoiser, scan.hu[index], lesion, scan.spacing)
+    write_volume(scan.part(index, index + 1).with_hu(found.image(found.signal_kept)[None]), path)

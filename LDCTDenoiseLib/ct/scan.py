@@ -29,6 +29,18 @@ class Geometry:
     axis: int = 0
     planar: bool = False
 
+    def place_of(self, index: tuple[float, float, float]) -> Vector:
+        """LPS of a voxel's centre, mm; the index is (slice, row, column)."""
+        x, y, z = self.origin + np.multiply(index, self.spacing) @ np.array(self.directions)
+        return float(x), float(y), float(z)
+
+    def index_of(self, place: Vector) -> tuple[int, int, int]:
+        """(slice, row, column) of the voxel at a place in LPS, mm; it may lie outside of the scan."""
+        steps = np.array(self.directions).T * self.spacing
+        along = np.linalg.solve(steps, np.subtract(place, self.origin))
+        first, row, column = (int(n) for n in np.floor(along + 0.5))
+        return first, row, column
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -52,6 +64,11 @@ class Scan:
     def with_hu(self, hu: np.ndarray) -> Scan:
         """The same geometry with other voxels."""
         return replace(self, hu=hu)
+
+    def part(self, first: int, stop: int) -> Scan:
+        """Some of the slices, at their place; the voxels are a view."""
+        geometry = replace(self.geometry, origin=self.geometry.place_of((first, 0, 0)))
+        return Scan(self.hu[first:stop], geometry, None if self.padding is None else self.padding[first:stop])
 
     def along(self, axis: int | None) -> Scan:
         """The same scan with its slices along another axis; the voxels are a view.

@@ -48,8 +48,8 @@ def places_of_slices(slices: Sequence[Slice]) -> SlicePlaces:
 def places_of_scan(scan: Scan) -> SlicePlaces:
     """Of a scan on a regular grid, in the order of its slices."""
     slices, rows, columns = scan.hu.shape
-    through, down, across = np.array(scan.geometry.directions)
-    corners = scan.geometry.origin + np.arange(slices)[:, None] * scan.geometry.spacing[0] * through
+    _, down, across = np.array(scan.geometry.directions)
+    corners = np.array([scan.geometry.place_of((index, 0, 0)) for index in range(slices)])
     return SlicePlaces(corners, across, down, scan.spacing, (rows, columns))
 
 

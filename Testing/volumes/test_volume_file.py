@@ -226,9 +226,10 @@ def test_every_voxel_keeps_its_place_whatever_axis_the_slices_follow(
         scan = scan.along(axis)
     values, geometry = sitk.GetArrayFromImage(image), scan.geometry
     for index in np.ndindex(scan.hu.shape):
-        place = geometry.origin + np.array(index) * geometry.spacing @ np.array(geometry.directions)
-        at = image.TransformPhysicalPointToIndex(place.tolist())
+        place = geometry.place_of(index)
+        at = image.TransformPhysicalPointToIndex(place)
         assert values[at[::-1]] == scan.hu[index]
+        assert geometry.index_of(place) == index
     assert_same_geometry(image_of(scan), image)
 
 

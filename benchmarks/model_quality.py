@@ -32,7 +32,6 @@ from LDCTDenoiseLib.measures.tissue_bias import TISSUES, tissue_bias, tissue_mas
 from LDCTDenoiseLib.models.model_card import write_card
 from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import find_model
-from LDCTDenoiseLib.simulation.parallel_beam import Kernel
 from LDCTDenoiseLib.training.patches.noise_cache import prepare
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 
@@ -65,13 +64,13 @@ class TestVolume:
         self.every = every
         self.full = np.array(self.prepared.hu[::every])
 
-    def pair(self, dose: float, kernel: Kernel) -> DosePair:
+    def pair(self, dose: float, kernel: str) -> DosePair:
         low = self.prepared.low_dose(dose, kernel, slice(None, None, self.every))
         slices = tuple(range(0, len(self.prepared.hu), self.every))
         return DosePair(self.name, self.name, low, self.full, self.prepared.spacing, slices)
 
 
-def rows_of(pair: DosePair, kernel: Kernel, dose: float, methods: list[Method]) -> list[list[str]]:
+def rows_of(pair: DosePair, kernel: str, dose: float, methods: list[Method]) -> list[list[str]]:
     """A row of text for each method; the input comes first."""
     masks = tissue_masks(pair.full)
     rows: list[list[str]] = []
@@ -84,16 +83,16 @@ def rows_of(pair: DosePair, kernel: Kernel, dose: float, methods: list[Method]) 
         before = decibels if method is INPUT else before
         bias = tissue_bias(image, pair.full, masks)["soft"]
         figures = [f"{values[name]:.{decimals}f}" for name, decimals in FIGURES.items()]
-        rows.append([pair.patient, kernel.value, f"{dose:g}", method.name, f"{decibels - before:+.2f}", *figures, f"{bias:+.2f}"])
+        rows.append([pair.patient, kernel, f"{dose:g}", method.name, f"{decibels - before:+.2f}", *figures, f"{bias:+.2f}"])
         print("  ".join(rows[-1]), flush=True)
     return rows
 
 
-def phantom_table(methods: list[Method], device: str) -> dict[str, Any]:
+def phantom_table(methods: list[Method]) -> dict[str, Any]:
     """What methods do to the phantom, as shares of the input's figures."""
     rows = []
     inputs: dict[float, PhantomResult] = {}
-    for result in study_phantom([INPUT, *methods], PHANTOM_DOSES, device=device):
+    for result in study_phantom([INPUT, *methods], PHANTOM_DOSES):
         before = inputs.setdefault(result.dose, result)  # the input comes first
         power, cnr = result.noise_power, result.contrast_to_noise[FAINT_HU]
         row = {
@@ -145,10 +144,10 @@ def main() -> None:
         for levels in range(1, len(cascade.levels) + 1)
     ]
     rows = []
-    for kernel, dose in product([Kernel(name) for name in options.kernels.split(",")], DOSES):
+    for kernel, dose in product(options.kernels.split(","), DOSES):
         tuned = [tuned_method(baseline, [volume.pair(dose, kernel) for volume in tuning]) for baseline in baselines]
         for method in tuned:
-            print(f"{kernel.value}, dose {dose:g}: {method.name} with {method.note}", flush=True)
+            print(f"{kernel}, dose {dose:g}: {method.name} with {method.note}", flush=True)
         for volume in judged:
             rows += rows_of(volume.pair(dose, kernel), kernel, dose, [INPUT, *models, *tuned])
 
@@ -157,7 +156,7 @@ def main() -> None:
         print(f"dose {dose:g}, {name}: mean gain {np.mean(gains):+.2f} dB, lowest {min(gains):+.2f} dB")
 
     blended = model_method(Denoiser(options.model, options.device, blend=PAPER_BLEND), f"blend {PAPER_BLEND:g}")
-    phantom = phantom_table([*models, blended], options.device)
+    phantom = phantom_table([*models, blended])
 
     if options.write:
         path = find_model(options.model)

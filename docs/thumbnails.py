@@ -73,9 +73,9 @@ def write(hu: np.ndarray, window: tuple[float, float], path: Path) -> None:
 
 def main() -> None:
     phantom = make_phantom(1, SIZE)
-    write(phantom.scan(DOSE, device="cpu"), SOFT_TISSUE_WINDOW, ICONS / "LDCTPhantom.png")
+    write(phantom.scan(DOSE), SOFT_TISSUE_WINDOW, ICONS / "LDCTPhantom.png")
     body = chest()
-    write(left_half_noisy(body.truth, body.scan(CHEST_DOSE, device="cpu")), LUNG_WINDOW, ICONS / "LDCTChest.png")
+    write(left_half_noisy(body.truth, body.scan(CHEST_DOSE)), LUNG_WINDOW, ICONS / "LDCTChest.png")
 
 
 if __name__ == "__main__":

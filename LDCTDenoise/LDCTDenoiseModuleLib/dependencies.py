@@ -14,6 +14,7 @@ from LDCTDenoiseLib.errors import LDCTDenoiseError
 RESOURCES = Path(__file__).resolve().parent.parent / "Resources"
 REQUIREMENTS = RESOURCES / "requirements.txt"
 REFERENCE_REQUIREMENTS = RESOURCES / "requirements-reference.txt"
+SIMULATION_REQUIREMENTS = RESOURCES / "requirements-simulation.txt"
 DICOM_REQUIREMENTS = RESOURCES / "requirements-dicom.txt"
 TORCH_VERSIONS = ">=2.1"
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from .options import add_device, add_dicom_output, add_model, add_volume_options, dicom_output, load_denoiser, slice_range
+from .options import (
+    add_device,
+    add_dicom_output,
+    add_model,
+    add_volume_options,
+    dicom_output,
+    load_denoiser,
+    slice_progress,
+    slice_range,
+)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,16 +35,7 @@ def run(options: argparse.Namespace) -> None:
     how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite, dicom_output(options))
     check_output(options.input, options.output, how)
 
-    from tqdm import tqdm
-
-    # delay: no bar before the first batch, so that none stands above an error about the volume.
-    bar = tqdm(unit="slice", desc="Denoising", disable=options.quiet, file=sys.stderr, delay=1e-6)
-    with bar, ThreadPoolExecutor(1) as pool:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with slice_progress("Denoising", quiet=options.quiet) as progress, ThreadPoolExecutor(1) as pool:
         loading = pool.submit(load_denoiser, options)  # importing torch takes as long as reading a volume
         done = denoise_file(options.input, options.output, loading, how, progress=progress)
         denoiser = loading.result()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,3 +116,18 @@ def dicom_output(options: argparse.Namespace) -> DicomOutput:
     from ..dicom.write_series import Compression, DicomOutput
 
     return DicomOutput(options.series_number_offset, options.keep_private, Compression(options.compress))
+
+
+@contextmanager
+def slice_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of slices on stderr: what it gives is called with the number of slices done and their total."""
+    from tqdm import tqdm
+
+    # delay: no bar before the first slices are done, so that none stands above an error about the volume.
+    with tqdm(unit="slice", desc=title, disable=quiet, file=sys.stderr, delay=1e-6) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress

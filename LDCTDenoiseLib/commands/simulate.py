@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_device, add_volume_options, fraction
+from .options import add_volume_options, fraction, slice_progress
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("simulate", help="make a low-dose CT from a normal-dose one", description=__doc__)
     add_volume_options(parser)
-    add_device(parser)
     parser.add_argument("--dose", type=fraction, required=True, metavar="A", help="dose fraction, above 0 and at most 1")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
     parser.add_argument("--kernel", choices=["soft", "sharp"], default="soft", help="of the inserted noise (default soft)")
@@ -26,5 +25,8 @@ def run(options: argparse.Namespace) -> None:
     scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
         check_hu(scan.hu)
-    low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, device=options.device)
+    with slice_progress("Simulating", quiet=options.quiet) as progress:
+        low = simulate_low_dose(
+            scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress
+        )
     write_volume(scan.with_hu(low), options.output)

@@ -41,7 +41,7 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
     except OSError as error:
         raise InputError(f"The folder {out} cannot be made ({error.strerror}); choose another --out.") from error
     phantom = make_phantom(slices, size)
-    low = phantom.scan(DOSE_FRACTION, device=device)
+    low = phantom.scan(DOSE_FRACTION)
     denoiser = Denoiser(device=device)
     denoised = denoiser(low)
     truth = np.rint(phantom.truth).astype(np.int16)

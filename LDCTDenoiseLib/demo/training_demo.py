@@ -46,7 +46,7 @@ def run_demo_training(
     pairs = []
     for seed, split in enumerate(SPLITS):
         phantom = make_phantom(SLICES, SIZE, other_body(seed))
-        truth, low = np.rint(phantom.truth).astype(np.int16), phantom.scan(DOSE_FRACTION, seed=seed, device=device)
+        truth, low = np.rint(phantom.truth).astype(np.int16), phantom.scan(DOSE_FRACTION, seed=seed)
         paths = [folder / f"body{seed}_{dose}.nrrd" for dose in ("low", "full")]
         for path, hu in zip(paths, (low, truth), strict=True):
             write_volume(as_scan(hu, phantom), path)

@@ -134,7 +134,7 @@ def load_pair(pair: Pair, options: EvaluationOptions, *, only: int | None = None
     full = volumes.full[chosen]
     check_hu(full)
     if volumes.low is None:
-        low = simulate_low_dose(full, volumes.spacing, options.dose, kernel=options.kernel, seed=2, device=options.device)
+        low = simulate_low_dose(full, volumes.spacing, options.dose, kernel=options.kernel, seed=2)
     else:
         low = volumes.low[chosen]
     return DosePair(pair.patient, pair.full.path.name, low, full, volumes.spacing, tuple(int(n) for n in chosen))
@@ -191,9 +191,7 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
     evaluation.patients = one_row_per_patient(evaluation.patients)
     if options.phantom_scans > 1:
         log.info("Judging the phantom.")
-        evaluation.phantom += study_phantom(
-            evaluation.methods, options.phantom_doses, realisations=options.phantom_scans, device=options.device
-        )
+        evaluation.phantom += study_phantom(evaluation.methods, options.phantom_doses, realisations=options.phantom_scans)
     return evaluation
 
 

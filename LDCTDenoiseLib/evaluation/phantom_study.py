@@ -59,7 +59,6 @@ def study_phantom(
     *,
     realisations: int = REALISATIONS,
     size: int = 512,
-    device: str = "auto",
 ) -> Iterator[PhantomResult]:
     """Apply every method to scans of the phantom's first slice at each dose.
 
@@ -68,13 +67,12 @@ def study_phantom(
         doses: fractions of a usual dose.
         realisations: scans of the slice, at least 2.
         size: rows and columns of the matrix.
-        device: where to compute the noise.
     """
     slice_ = make_phantom(1, size)
     phantom = Phantom(np.repeat(slice_.truth, realisations, axis=0), slice_.spacing)
     masks = tissue_masks(phantom.truth)
     for dose in doses:
-        low = phantom.scan(dose, device=device)
+        low = phantom.scan(dose)
         noise_hu = noise_sd(low, uniform_windows(phantom.truth, phantom.spacing), phantom.spacing)
         for method in methods:
             image = method.apply(low, noise_hu)

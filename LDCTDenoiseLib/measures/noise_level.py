@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from ..errors import InputError
 
@@ -13,10 +11,6 @@ WINDOW_MM = 10.0
 """Side of the square in which noise is measured: large against the noise grain, small against organs."""
 UNIFORM_SHARE = 0.1
 """Share of the soft-tissue windows, the most uniform ones, that counts."""
-
-
-def _box_mean(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return F.avg_pool2d(images[:, None], size, stride=1)[:, 0]
 
 
 def uniform_windows(volume: np.ndarray, spacing: tuple[float, float], side_mm: float = WINDOW_MM) -> np.ndarray:
@@ -36,31 +30,28 @@ def uniform_windows(volume: np.ndarray, spacing: tuple[float, float], side_mm: f
     Raises:
         InputError: there is no soft tissue to measure in.
     """
-    images = torch.as_tensor(np.ascontiguousarray(volume, dtype=np.float32))
     height, width = window_size(spacing, side_mm)
-    if images.shape[1] < height or images.shape[2] < width:
-        raise InputError(_NO_TISSUE)
     half = (height // 2, width // 2)
-    quarters = _box_mean(images, half)
-    corners = torch.stack(
-        [
-            quarters[:, : quarters.shape[1] - half[0], : quarters.shape[2] - half[1]],
-            quarters[:, half[0] :, : quarters.shape[2] - half[1]],
-            quarters[:, : quarters.shape[1] - half[0], half[1] :],
-            quarters[:, half[0] :, half[1] :],
-        ]
-    )
-    lowest, highest = corners.amin(dim=0), corners.amax(dim=0)
-    soft = (lowest > SOFT_TISSUE_HU[0]) & (highest < SOFT_TISSUE_HU[1])
-    # One candidate every half window: neighbours that overlap more say nothing new.
-    soft_grid = torch.zeros_like(soft)
-    soft_grid[:, :: half[0], :: half[1]] = soft[:, :: half[0], :: half[1]]
-    candidates = torch.nonzero(soft_grid)
+    found, spreads = [], []
+    # One candidate every half window (neighbours that overlap more say nothing new), so that quarters are blocks of a grid.
+    for z, image in enumerate(volume):
+        blocks = _block_means(image, half)
+        corners = np.stack([blocks[:-1, :-1], blocks[1:, :-1], blocks[:-1, 1:], blocks[1:, 1:]])
+        lowest, highest = corners.min(axis=0, initial=np.inf), corners.max(axis=0, initial=-np.inf)
+        rows, columns = np.nonzero((lowest > SOFT_TISSUE_HU[0]) & (highest < SOFT_TISSUE_HU[1]))
+        found.append(np.stack([np.full_like(rows, z), rows * half[0], columns * half[1]], axis=1))
+        spreads.append((highest - lowest)[rows, columns])
+    candidates = np.concatenate(found)
     if len(candidates) == 0:
         raise InputError(_NO_TISSUE)
-    spread = (highest - lowest)[soft_grid]
     keep = max(1, int(len(candidates) * UNIFORM_SHARE))
-    return candidates[torch.argsort(spread, stable=True)[:keep]].numpy()
+    return candidates[np.argsort(np.concatenate(spreads), kind="stable")[:keep]]
+
+
+def _block_means(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    rows, columns = image.shape[0] // size[0], image.shape[1] // size[1]
+    blocks = image[: rows * size[0], : columns * size[1]].reshape(rows, size[0], columns, size[1])
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
 _NO_TISSUE = (

@@ -6,80 +6,106 @@ extra noise of a ray has the standard deviation (Yu et al., J Comput Assist Tomo
 Nucl Sci 2015;62:2226)
 
     sqrt((1-a)/a * exp(p)/N0 * (1 + (1+a)/a * Ne * exp(p)/N0)).
+
+Its two terms are independent noise, of the photons and of the electronics. A kernel is a filter of the image, so one image of
+each (:func:`ray_noise`) gives a slice at every dose (:func:`extra_noise`) with every kernel (:meth:`Kernel.shape`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TypeVar
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 
 from ..ct.hu import AIR_FLOOR_HU, as_voxels
 from ..ct.hu_check import check_finite
 from ..errors import InputError
 from ..measures.noise_level import noise_sd, uniform_windows
-from ..system.devices import choose_device
-from .parallel_beam import Kernel, ParallelBeam
+from .kernel import Kernel, find_kernel
+from .parallel_beam import ParallelBeam
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:
+    import torch
+
+    Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 MU_WATER_PER_MM = 0.0192
 """Linear attenuation of water at 70 keV."""
-SLICES_AT_ONCE = 4
+LARGEST_LINE_INTEGRAL = 20.0
+"""A metre of water, which nothing gets through; exp(p) of what is called denser is left out of the numbers."""
 CALIBRATION_SLICES = 8
+_THREADS = min(4, os.cpu_count() or 1)
 
 
 def ray_noise(
-    volume: np.ndarray,
-    spacing: tuple[float, float],
-    kernels: Sequence[Kernel],
+    image: np.ndarray,
+    beam: ParallelBeam,
     *,
     seed: int,
+    index: int,
     electronic: bool = False,
-    first_slice: int = 0,
-    device: torch.device | None = None,
+    girth: float = 1.0,
 ) -> np.ndarray:
-    """Reconstructed noise in HU of a scan with one photon per ray: scale it by 1/sqrt(photons).
+    """Noise in HU of a slice scanned with one photon per ray, reconstructed with the bare ramp.
 
-    All kernels see the same rays' noise. A slice's noise depends on the seed and on its index alone, not on the device
-    or on how many slices are done together.
+    A slice's noise depends on the seed and on its index alone.
 
     Args:
-        volume: (slices, rows, columns), HU.
-        spacing: (rows, columns) in mm.
-        kernels: reconstruction kernels.
+        image: (rows, columns), HU.
+        beam: geometry of the scan.
         seed: of the noise.
-        electronic: noise of the electronics instead (SD exp(p) and not exp(p/2)): scale it by sqrt(Ne)/photons.
-        first_slice: index of the first slice, when the volume is a part of a larger one.
-        device: where to compute.
+        index: of the slice in its volume.
+        electronic: with the noise of the electronics as a second image.
+        girth: factor on the line integrals: above 1 for a wider body, below for a thinner one.
 
     Returns:
-        (kernels, slices, rows, columns), float32.
+        (1 or 2, rows, columns), float32: the photons' noise (SD exp(p/2) of a ray), to be scaled by 1/sqrt(N0), and the
+        electronics' (SD exp(p)), to be scaled by sqrt(Ne)/N0.
     """
-    device = device or torch.device("cpu")
-    slices, rows, columns = volume.shape
-    beam = ParallelBeam(rows, columns, spacing)
-    result = np.empty((len(kernels), slices, rows, columns), np.float32)
-    for start in range(0, slices, SLICES_AT_ONCE):
-        part = torch.as_tensor(volume[start : start + SLICES_AT_ONCE].astype(np.float32)).to(device)
-        attenuation = (MU_WATER_PER_MM * (1 + part / 1000)).clamp(min=0)
-        line_integrals = beam.project(attenuation)
-        noise = torch.empty(line_integrals.shape)
-        for index in range(len(part)):
-            generator = torch.Generator().manual_seed(_slice_seed(seed, first_slice + start + index, electronic))
-            noise[index].normal_(generator=generator)
-        noise = noise.to(device) * torch.exp(line_integrals if electronic else line_integrals / 2)
-        filtered = torch.cat([beam.filter(noise, kernel) for kernel in kernels])
-        hu = beam.back_project(filtered) * (1000 / MU_WATER_PER_MM)
-        result[:, start : start + len(part)] = hu.reshape(len(kernels), len(part), rows, columns).cpu().numpy()
+    attenuation = MU_WATER_PER_MM * np.maximum(1 + image.astype(np.float32) / 1000, 0)
+    line_integrals = np.clip(beam.project(attenuation) * np.float32(girth), 0, LARGEST_LINE_INTEGRAL)
+    result = np.empty((2 if electronic else 1, *image.shape), np.float32)
+    for part, sd in zip(range(len(result)), (0.5, 1.0), strict=False):
+        noise = np.random.default_rng([seed, index, part]).standard_normal(line_integrals.shape, np.float32)
+        result[part] = beam.reconstruct(noise * np.exp(np.float32(sd) * line_integrals)) * (1000 / MU_WATER_PER_MM)
     return result
 
 
-def _slice_seed(seed: int, index: int, electronic: bool) -> int:
-    return int(np.random.SeedSequence([seed, index, int(electronic)]).generate_state(1, np.uint64)[0] >> 1)
+def extra_noise(rays: np.ndarray, dose_fraction: float, *, photons: float, electronic_noise: float = 0.0) -> np.ndarray:
+    """What a lower dose adds to the noise of a slice, in HU.
+
+    Args:
+        rays: from :func:`ray_noise`; with the electronics' noise where ``electronic_noise`` is not 0.
+        dose_fraction: share a of the full dose.
+        photons: N0, per ray at full dose.
+        electronic_noise: Ne, variance in photons^2.
+
+    Returns:
+        (rows, columns), float32.
+    """
+    share = (1 - dose_fraction) / dose_fraction
+    noise = np.float32(math.sqrt(share / photons)) * rays[0]
+    if electronic_noise > 0:
+        excess = share * (1 + dose_fraction) / dose_fraction * electronic_noise
+        noise += np.float32(math.sqrt(excess) / photons) * rays[1]
+    return noise
+
+
+def each_slice(count: int, work: Callable[[int], object], progress: Callable[[int, int], None] | None = None) -> None:
+    """Call ``work`` with every index below ``count``, on a few threads; ``progress`` hears how many of them are done."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            for done, future in enumerate(as_completed([pool.submit(work, index) for index in range(count)]), start=1):
+                future.result()
+                if progress:
+                    progress(done, count)
+        except BaseException:  # an interruption too: the rest is not worth waiting for
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def calibrate_photons(
@@ -88,7 +114,6 @@ def calibrate_photons(
     kernel: Kernel,
     *,
     electronic_noise: float = 0.0,
-    device: torch.device | None = None,
 ) -> float:
     """Photons per ray N0 with which a scan of this volume would have the noise that the image has.
 
@@ -104,16 +129,20 @@ def calibrate_photons(
     if own_variance < 0.25:  # half an HU: rounding, not quantum noise
         raise InputError("The image has no measurable noise of its own to calibrate with; give photons=... instead.")
 
-    def variance(electronic: bool) -> float:
-        # A seed of its own: the inserted noise must not be the noise that it was calibrated with.
-        noise = ray_noise(part, spacing, [kernel], seed=20_06_14738, electronic=electronic, device=device)[0]
-        return noise_sd(noise, windows, spacing) ** 2
+    beam = ParallelBeam(part.shape[1], part.shape[2], spacing)
+    noise = np.empty((2 if electronic_noise > 0 else 1, *part.shape), np.float32)
 
-    quantum = variance(electronic=False)
+    def work(index: int) -> None:
+        # A seed of its own: the inserted noise must not be the noise that it was calibrated with.
+        rays = ray_noise(part[index], beam, seed=20_06_14738, index=index, electronic=electronic_noise > 0)
+        noise[:, index] = kernel.shape(rays, spacing)
+
+    each_slice(len(part), work)
+    variances = [noise_sd(one, windows, spacing) ** 2 for one in noise]
     if electronic_noise == 0:
-        return quantum / own_variance
+        return variances[0] / own_variance
     # own = quantum/N0 + electronic*Ne/N0^2, solved for N0.
-    constant = variance(electronic=True) * electronic_noise
+    quantum, constant = variances[0], variances[1] * electronic_noise
     return (quantum + math.sqrt(quantum**2 + 4 * own_variance * constant)) / (2 * own_variance)
 
 
@@ -124,9 +153,9 @@ def simulate_low_dose(
     *,
     photons: float | None = None,
     electronic_noise: float = 0.0,
-    kernel: str = "soft",
+    kernel: str | Kernel = "soft",
     seed: int = 0,
-    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """The volume as a scan with a fraction of the dose would have shown it.
 
@@ -138,16 +167,17 @@ def simulate_low_dose(
         spacing: (rows, columns) in mm.
         dose_fraction: share of the original's dose, above 0 and at most 1.
         photons: photons per ray of the original scan (N0); None calibrates it from the image's own noise.
-        electronic_noise: variance of the electronic noise, photons^2 (Ne).
-        kernel: "soft" (Hann) or "sharp" (Ram-Lak): the spectrum of the inserted noise.
+        electronic_noise: variance of the electronic noise, photons^2 (Ne); it makes the streaks of a starved detector.
+        kernel: the spectrum of the inserted noise: "soft" (as B30f), "sharp" (as D45f), or a curve of your own.
         seed: 0 or more; the same seed gives the same noise.
-        device: "auto", "cuda", "cuda:N", "mps" or "cpu".
+        progress: called with the number of slices done and their total.
 
     Returns:
         Same shape and type as ``volume``; integer types are rounded and saturated.
 
     Raises:
         InputError: an argument is out of range, or the noise cannot be calibrated.
+        MissingExtraError: the package finufft is not installed.
     """
     if not 0 < dose_fraction <= 1:
         raise InputError(f"The dose fraction is {dose_fraction:g}; it must be above 0 and at most 1.")
@@ -160,28 +190,19 @@ def simulate_low_dose(
         raise InputError(f"electronic_noise is {electronic_noise:g}; a variance cannot be negative.")
     if seed < 0:
         raise InputError(f"The seed is {seed}; it must be 0 or more.")
-    try:
-        chosen_kernel = Kernel(kernel)
-    except ValueError:
-        raise InputError(f"There is no kernel '{kernel}'; choose soft or sharp.") from None
+    curve = find_kernel(kernel) if isinstance(kernel, str) else kernel
     if dose_fraction == 1:
         return volume.copy()
-    where = choose_device(device)
-    if photons is None:
-        photons = calibrate_photons(volume, spacing, chosen_kernel, electronic_noise=electronic_noise, device=where)
-
+    n0 = calibrate_photons(volume, spacing, curve, electronic_noise=electronic_noise) if photons is None else photons
+    beam = ParallelBeam(volume.shape[1], volume.shape[2], spacing)
     result = np.empty_like(volume)
-    for start in range(0, len(volume), SLICES_AT_ONCE):
-        part = volume[start : start + SLICES_AT_ONCE]
 
-        def rays(electronic: bool, part: np.ndarray = part, start: int = start) -> np.ndarray:
-            return ray_noise(part, spacing, [chosen_kernel], seed=seed, electronic=electronic, first_slice=start, device=where)[0]
+    def work(index: int) -> None:
+        rays = ray_noise(volume[index], beam, seed=seed, index=index, electronic=electronic_noise > 0)
+        noise = curve.shape(extra_noise(rays, dose_fraction, photons=n0, electronic_noise=electronic_noise), spacing)
+        result[index] = insert_noise(volume[index], noise)
 
-        noise = math.sqrt((1 - dose_fraction) / dose_fraction / photons) * rays(electronic=False)
-        if electronic_noise > 0:
-            excess = (1 - dose_fraction) * (1 + dose_fraction) / dose_fraction**2 * electronic_noise
-            noise += math.sqrt(excess) / photons * rays(electronic=True)
-        result[start : start + len(part)] = insert_noise(part, noise)
+    each_slice(len(volume), work, progress)
     return result
 
 

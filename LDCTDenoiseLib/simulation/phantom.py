@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from .noise_insertion import simulate_low_dose
 
 FIELD_MM = 400.0
-FULL_DOSE_PHOTONS = 2.5e5
+FULL_DOSE_PHOTONS = 7e5
 """Photons per ray that give the phantom's soft tissue a noise of 15 to 20 HU, a usual abdomen scan."""
 _FIRST_SCAN_SEED = 10**9
 """Scans draw other noise than ``simulate_low_dose``: the same noise inserted into a scan once more would add up wrongly."""
@@ -96,7 +96,7 @@ class Phantom:
     truth: np.ndarray
     spacing: tuple[float, float]
 
-    def scan(self, dose_fraction: float = 1.0, *, seed: int = 0, device: str = "auto") -> np.ndarray:
+    def scan(self, dose_fraction: float = 1.0, *, seed: int = 0) -> np.ndarray:
         """The phantom as scanned with a fraction of a usual dose: int16 HU with all of that dose's noise.
 
         Noise insertion adds what is missing from full dose down to a fraction; the truth has no noise at all. An
@@ -109,7 +109,6 @@ class Phantom:
             fraction,
             photons=FULL_DOSE_PHOTONS,
             seed=_FIRST_SCAN_SEED + seed,
-            device=device,
         )
         return np.rint(noisy).astype(np.int16)
 

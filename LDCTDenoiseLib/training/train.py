@@ -184,9 +184,7 @@ def train(
         _open_run(files, config, resume)
     with part_at_the_end():
         with processes.first_on_machine_goes_first(where):
-            cases = load_cases(
-                data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed, device=str(where)
-            )
+            cases = load_cases(data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed)
         check_validation(config, validated=bool(cases["validate"]))
         seed_everything(config.seed, workers=True)
         cascade = new_cascade(config)

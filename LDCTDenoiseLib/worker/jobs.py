@@ -134,7 +134,6 @@ class Jobs:
         return self._denoiser
 
     def phantom(self, request: Message, tell: Tell) -> Message:
-        require_torch()
         from ..simulation.phantom import make_phantom
 
         output = SharedArray.from_message(request["output"])
@@ -144,7 +143,6 @@ class Jobs:
         return {"spacing": phantom.spacing, "slice_mm": PHANTOM_SLICE_MM}
 
     def simulate(self, request: Message, tell: Tell) -> Message:
-        require_torch()
         from ..simulation import simulate_low_dose
 
         volume, output = (SharedArray.from_message(request[key]) for key in ("volume", "output"))

@@ -68,6 +68,24 @@ def test_choosing_windows_by_their_uniformity_hardly_lowers_the_noise() -> None:
     assert noise_sd(volume, uniform_windows(volume, SPACING), SPACING) == pytest.approx(15, rel=0.03)
 
 
+@pytest.mark.parametrize("spacing", [(0.8, 0.8), (0.5, 1.0), (1.3, 0.7)])
+def test_windows_are_those_with_the_most_equal_quarters(spacing: tuple[float, float]) -> None:
+    rng = np.random.default_rng(4)
+    volume = np.kron(rng.uniform(-60, 190, (2, 9, 8)), np.ones((1, 24, 24))) + noise((2, 216, 192), 12)
+    height, width = window_size(spacing)
+    half = (height // 2, width // 2)
+    spreads = {}
+    for z, row, column in np.ndindex(2, (216 - height) // half[0] + 1, (192 - width) // half[1] + 1):
+        y, x = row * half[0], column * half[1]
+        window = volume[z, y : y + height, x : x + width].astype(float)
+        means = [part.mean() for rows in np.split(window, 2) for part in np.split(rows, 2, axis=1)]
+        if min(means) > -20 and max(means) < 150:
+            spreads[z, y, x] = max(means) - min(means)
+    expected = sorted(spreads, key=lambda place: spreads[place])[: max(1, len(spreads) // 10)]
+    assert len(expected) > 3
+    np.testing.assert_array_equal(uniform_windows(volume, spacing), expected)
+
+
 def test_windows_lie_in_soft_tissue_alone() -> None:
     volume = np.full((3, 120, 120), -1000.0)
     volume[:, 10:110, 10:110] = -100  # fat

@@ -32,7 +32,7 @@ def phantom() -> Phantom:
 
 @pytest.fixture(scope="module")
 def low(phantom: Phantom) -> np.ndarray:
-    return phantom.scan(0.25, seed=11, device="cpu")
+    return phantom.scan(0.25, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def assert_no_harm(denoiser: Denoiser, volume: np.ndarray, spacing: tuple[float,
 
 
 def test_a_normal_dose_volume_is_not_harmed(denoiser: Denoiser, phantom: Phantom) -> None:
-    assert_no_harm(denoiser, phantom.scan(1.0, seed=12, device="cpu"), phantom.spacing)
+    assert_no_harm(denoiser, phantom.scan(1.0, seed=12), phantom.spacing)
 
 
 def test_an_already_denoised_volume_is_not_harmed(denoiser: Denoiser, phantom: Phantom, denoised: np.ndarray) -> None:
@@ -114,7 +114,7 @@ def test_a_real_abdomen_gains_and_keeps_its_hu(
     denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]], dose: float, kernel: str, gain: float
 ) -> None:
     full, spacing = abdomen
-    low = simulate_low_dose(full, spacing, dose, kernel=kernel, seed=5, device="cpu")
+    low = simulate_low_dose(full, spacing, dose, kernel=kernel, seed=5)
     denoised = denoiser(low)
     gained = psnr_of_arrays(denoised, full, ABDOMEN) - psnr_of_arrays(low, full, ABDOMEN)
     assert gained > gain
@@ -127,7 +127,7 @@ def test_a_real_abdomen_has_less_error_than_by_a_filter_tuned_on_it(
 ) -> None:
     """With the sharp kernel, whose noise is the easier one for filters."""
     full, spacing = abdomen
-    low = simulate_low_dose(full, spacing, dose, kernel="sharp", seed=5, device="cpu")
+    low = simulate_low_dose(full, spacing, dose, kernel="sharp", seed=5)
     pair = DosePair("abdomen", "abdomen", low, full, spacing, tuple(range(len(full))))
     filtered = tuned_method(find_baseline(name), [pair]).apply(low, pair.noise_hu)
     denoised = denoiser(low)

@@ -78,7 +78,7 @@ for name in {extras.split()!r}:
     sys.modules[name] = None
 import numpy as np
 from LDCTDenoiseLib import Denoiser, simulate_low_dose
-low = simulate_low_dose(np.zeros((1, 32, 32), np.int16), (1, 1), 0.25, photons=1e5, device="cpu")
+low = simulate_low_dose(np.zeros((1, 32, 32), np.int16), (1, 1), 0.25, photons=1e5)
 assert Denoiser(device="cpu")(low).shape == (1, 32, 32)
 from LDCTDenoiseLib.commands.command_line import main
 assert main(["models"]) == 0 and main(["info"]) == 0

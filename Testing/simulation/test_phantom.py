@@ -167,7 +167,7 @@ def test_organs_change_along_the_slices_as_truth_and_mask_agree(small: Phantom) 
 
 def test_quarter_dose_scan_has_twice_the_noise_and_no_shift(small: Phantom) -> None:
     body = small.mask(insert("muscle"), 10.0)
-    full, quarter = (small.scan(dose, seed=seed, device="cpu")[body] - small.truth[body] for dose, seed in ((1.0, 1), (0.25, 2)))
+    full, quarter = (small.scan(dose, seed=seed)[body] - small.truth[body] for dose, seed in ((1.0, 1), (0.25, 2)))
     # Some 15,000 voxels, but the noise of neighbours is not independent.
     assert quarter.std() / full.std() == pytest.approx(2.0, rel=0.05)
     assert abs(full.mean()) < 0.2
@@ -176,12 +176,12 @@ def test_quarter_dose_scan_has_twice_the_noise_and_no_shift(small: Phantom) -> N
 
 def test_full_dose_scan_has_the_noise_of_an_abdomen_scan(phantom: Phantom) -> None:
     one_slice = Phantom(phantom.truth[:1], phantom.spacing)
-    noise = one_slice.scan(device="cpu") - one_slice.truth
+    noise = one_slice.scan() - one_slice.truth
     assert 15 < noise[one_slice.mask(insert("liver"))].std() < 20
 
 
 def test_scan_is_int16_hu_as_from_a_scanner(small: Phantom) -> None:
-    scan = small.scan(0.1, device="cpu")
+    scan = small.scan(0.1)
     assert scan.dtype == np.int16
     assert scan.shape == small.truth.shape
     assert scan.min() >= -1024
@@ -189,7 +189,7 @@ def test_scan_is_int16_hu_as_from_a_scanner(small: Phantom) -> None:
 
 
 def test_the_same_seed_gives_the_same_scan(small: Phantom) -> None:
-    scans = [small.scan(0.5, seed=seed, device="cpu") for seed in (3, 3, 4)]
+    scans = [small.scan(0.5, seed=seed) for seed in (3, 3, 4)]
     np.testing.assert_array_equal(scans[0], scans[1])
     body = small.mask(insert("muscle"), 10.0)
     one, other = (scans[index][body] - small.truth[body] for index in (0, 2))

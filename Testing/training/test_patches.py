@@ -40,7 +40,7 @@ def images(patches: PatchBatches, index: int = 0) -> tuple[torch.Tensor, torch.T
 
 def write_phantom(path: Path, *, seed: int = 0, dose: float = 1.0, slices: int = 2) -> Path:
     phantom = make_phantom(slices, SIZE)
-    image = sitk.GetImageFromArray(phantom.scan(dose, seed=seed, device="cpu"))
+    image = sitk.GetImageFromArray(phantom.scan(dose, seed=seed))
     image.SetSpacing((*phantom.spacing, 5.0))
     sitk.WriteImage(image, str(path))
     return path
@@ -67,19 +67,19 @@ def write_csv(folder: Path, *rows: str) -> Path:
 
 def test_prepared_noise_is_the_simulations_noise(data: Path, cache: Path) -> None:
     volume = read_volume(data / "anna.nrrd")
-    case = NoiseInsertedCase(prepare(volume, cache, seed=5, device="cpu"))
+    case = NoiseInsertedCase(prepare(volume, cache, seed=5))
     for sharp_share, kernel in ((0.0, "soft"), (1.0, "sharp")):
         full, low = region(case, Degradation(0.1, sharp_share))
-        expected = simulate_low_dose(volume.hu.astype(np.float32), volume.spacing, 0.1, kernel=kernel, seed=5, device="cpu")
+        expected = simulate_low_dose(volume.hu.astype(np.float32), volume.spacing, 0.1, kernel=kernel, seed=5)
         np.testing.assert_array_equal(full, volume.hu)
         np.testing.assert_allclose(low, expected, rtol=2e-3, atol=0.5)  # the cache holds float16
 
 
 def test_preparing_again_reads_the_cache(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = read_volume(data / "anna.nrrd")
-    first = prepare(volume, tmp_path, seed=5, device="cpu")
+    first = prepare(volume, tmp_path, seed=5)
     monkeypatch.setattr(noise_cache, "ray_noise", None)
-    np.testing.assert_array_equal(prepare(volume, tmp_path, seed=5, device="cpu").noise, first.noise)
+    np.testing.assert_array_equal(prepare(volume, tmp_path, seed=5).noise, first.noise)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -89,13 +89,13 @@ def test_an_interrupted_preparation_leaves_nothing(data: Path, tmp_path: Path, m
 
     monkeypatch.setattr(array_cache.np, "save", full_disk)
     with pytest.raises(InputError, match="No space"):
-        prepare(read_volume(data / "anna.nrrd"), tmp_path, seed=5, device="cpu")
+        prepare(read_volume(data / "anna.nrrd"), tmp_path, seed=5)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_split_by_the_configuration(data: Path, cache: Path) -> None:
     config = DataConfig(validate=("bert",), test=("carl",))
-    cases = load_cases(data, config, ("train", "validate"), cache=cache, seed=1, device="cpu")
+    cases = load_cases(data, config, ("train", "validate"), cache=cache, seed=1)
     assert {split: len(members) for split, members in cases.items()} == {"train": 1, "validate": 1}
     expected = read_volume(data / "anna.nrrd").hu
     np.testing.assert_array_equal(region(cases["train"][0], Degradation(0.5, 0))[0], expected)
@@ -104,14 +104,14 @@ def test_a_folder_is_split_by_the_configuration(data: Path, cache: Path) -> None
 def test_test_patients_are_not_even_read(data: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "anna.nrrd").symlink_to(data / "anna.nrrd")
     (tmp_path / "secret.nrrd").write_bytes(b"not a volume")
-    load_cases(tmp_path, DataConfig(test=("secret",)), ("train", "validate"), cache=cache, seed=1, device="cpu")
+    load_cases(tmp_path, DataConfig(test=("secret",)), ("train", "validate"), cache=cache, seed=1)
 
 
 def test_csv_pairs_and_normal_dose_volumes_mix(tmp_path: Path, cache: Path) -> None:
     write_phantom(tmp_path / "full.nrrd")
     write_phantom(tmp_path / "low.nii.gz", seed=1, dose=0.25)
     pairs = write_csv(tmp_path, "anna,low.nii.gz,full.nrrd,train", "bert,,full.nrrd,validate")
-    cases = load_cases(pairs, DataConfig(), ("train", "validate"), cache=cache, seed=1, device="cpu")
+    cases = load_cases(pairs, DataConfig(), ("train", "validate"), cache=cache, seed=1)
     (pair,), (single,) = cases["train"], cases["validate"]
     assert isinstance(pair, PairedCase)
     full, low = region(pair, Degradation(0.01, 1))
@@ -134,7 +134,7 @@ def test_a_wrong_csv_is_named(data: Path, tmp_path: Path, rows: list[str], sente
     for name in ("anna", "bert"):
         (tmp_path / f"{name}.nrrd").symlink_to(data / f"{name}.nrrd")
     with pytest.raises(InputError, match=sentence):
-        load_cases(write_csv(tmp_path, *rows), DataConfig(), ("train",), cache=tmp_path / "cache", seed=1, device="cpu")
+        load_cases(write_csv(tmp_path, *rows), DataConfig(), ("train",), cache=tmp_path / "cache", seed=1)
 
 
 def test_a_pair_is_read_once_and_anew_when_its_files_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_pair_is_read_once_and_anew_when_its_files_change(tmp_path: Path, monk
     pairs = write_csv(tmp_path, "anna,low.nrrd,full.nrrd,train")
 
     def load() -> PairedCase:
-        (case,) = load_cases(pairs, DataConfig(), ("train",), cache=tmp_path / "cache", seed=1, device="cpu")["train"]
+        (case,) = load_cases(pairs, DataConfig(), ("train",), cache=tmp_path / "cache", seed=1)["train"]
         assert isinstance(case, PairedCase)
         return case
 

@@ -68,7 +68,7 @@ def measure(
     )
     evaluation = evaluate_pairs(csv, options)
     evaluation.remarks.append(
-        f"All low doses are simulated by noise insertion (dose fraction {DOSE:g}, {KERNEL.value} kernel): the reference is the "
+        f"All low doses are simulated by noise insertion (dose fraction {DOSE:g}, {KERNEL} kernel): the reference is the "
         "scan itself with its own noise, so that in flat tissue a perfect image would gain 10 log10(1/dose - 1) dB."
     )
     write_report(evaluation, out)

@@ -147,7 +147,7 @@ def _how(results: Results) -> list[str]:
         named = "; ".join(f"{split}: {', '.join(patients)}" for split, patients in results.split.items())
         lines.append(f"- patients, normal dose, split by patient: {named}")
         lines.append(
-            f"- low dose: noise inserted, dose fraction {DOSE:g}; judged with the {KERNEL.value} kernel and another seed than "
+            f"- low dose: noise inserted, dose fraction {DOSE:g}; judged with the {KERNEL} kernel and another seed than "
             "the training's. The reference is the scan itself with its own noise: in flat tissue a perfect image would gain "
             f"{10 * math.log10(1 / DOSE - 1):.1f} dB"
         )

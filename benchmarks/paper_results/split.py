@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from LDCTDenoiseLib.data.pairs_csv import Pair, Source, read_pairs, write_pairs
-from LDCTDenoiseLib.simulation.parallel_beam import Kernel
 from LDCTDenoiseLib.training.config import DataConfig
 from LDCTDenoiseLib.training.patches.cases import find_training_data
 from LDCTDenoiseLib.training.patches.noise_cache import prepare
 from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
 
 DOSE = 0.25
-KERNEL = Kernel.SOFT
+KERNEL = "soft"
 SEED = 2
 """Of the noise to judge with: the training's own is another."""
 
@@ -25,7 +24,7 @@ def write_split(data: Path, split: DataConfig, csv: Path) -> Path:
     return csv
 
 
-def write_low_doses(csv: Path, folder: Path, cache: Path, device: str) -> Path:
+def write_low_doses(csv: Path, folder: Path, cache: Path) -> Path:
     """Low doses of the validation and test patients as files, and the CSV of these pairs.
 
     Once for all evaluations and figures: to insert noise takes longer than to denoise.
@@ -36,7 +35,7 @@ def write_low_doses(csv: Path, folder: Path, cache: Path, device: str) -> Path:
         if pair.split == "train":
             continue
         volume = read_volume(pair.full.path, series=pair.full.series)
-        prepared = prepare(volume, cache, seed=SEED, device=device)
+        prepared = prepare(volume, cache, seed=SEED)
         path = folder / f"{pair.patient}_low.nrrd"
         write_volume(volume.with_hu(prepared.low_dose(DOSE, KERNEL)), path)
         pairs.append(Pair(pair.patient, Source(path), pair.full, pair.split))

@@ -87,9 +87,7 @@ class PairedCase:
         return MeasuredSample(self.prepared.full[where], self.prepared.low[where])
 
 
-def load_cases(
-    data: Path, config: DataConfig, splits: Sequence[str], *, cache: Path, seed: int, device: str = "auto"
-) -> dict[str, list[Case]]:
+def load_cases(data: Path, config: DataConfig, splits: Sequence[str], *, cache: Path, seed: int) -> dict[str, list[Case]]:
     """The cases of the given splits.
 
     Args:
@@ -99,7 +97,6 @@ def load_cases(
         splits: which to load.
         cache: folder for prepared volumes.
         seed: of the inserted noise.
-        device: where to compute the noise.
 
     Raises:
         InputError: no data, a bad CSV, a patient in two splits, or a pair that does not fit together.
@@ -111,7 +108,7 @@ def load_cases(
         if pair.low is None:
             log.info("Preparing %s.", pair.patient)
             full = read_volume(pair.full.path, series=pair.full.series)
-            cases[pair.split].append(NoiseInsertedCase(prepare(full, cache, seed=seed, device=device)))
+            cases[pair.split].append(NoiseInsertedCase(prepare(full, cache, seed=seed)))
         else:
             cases[pair.split].append(PairedCase(prepare_pair(pair, cache)))
     return cases

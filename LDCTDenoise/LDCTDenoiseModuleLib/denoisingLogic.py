@@ -389,8 +389,9 @@ class DenoisingLogic:
         """Scan the library's phantom at a quarter of a usual dose, into a new volume node, which is returned.
 
         Raises:
-            LDCTDenoiseLib.errors.LDCTDenoiseError: PyTorch is missing, or the worker failed.
+            LDCTDenoiseLib.errors.LDCTDenoiseError: a package is missing, or the worker failed.
         """
+        dependencies.ensurePackages(dependencies.SIMULATION_REQUIREMENTS)
         shown = SampleProgress(sampleData.PHANTOM)
         return shown.run(sampleData.phantomSteps(self.worker, progress=shown.tell))
 
@@ -398,9 +399,10 @@ class DenoisingLogic:
         """Insert the noise of a quarter of the dose into a normal-dose CT, into a new volume node, which is returned.
 
         Raises:
-            LDCTDenoiseLib.errors.LDCTDenoiseError: the volume is no CT in HU, PyTorch is missing, or the worker failed.
+            LDCTDenoiseLib.errors.LDCTDenoiseError: the volume is no CT in HU, a package is missing, or the worker failed.
         """
         checkInput(volume)
+        dependencies.ensurePackages(dependencies.SIMULATION_REQUIREMENTS)
         shown = SampleProgress(sampleData.CHEST)
         return shown.run(sampleData.simulateSteps(self.worker, volume, progress=shown.tell))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,9 @@ class Phantom:
     truth: np.ndarray
     spacing: tuple[float, float]
 
-    def scan(self, dose_fraction: float = 1.0, *, seed: int = 0) -> np.ndarray:
+    def scan(
+        self, dose_fraction: float = 1.0, *, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
         """The phantom as scanned with a fraction of a usual dose: int16 HU with all of that dose's noise.
 
         Noise insertion adds what is missing from full dose down to a fraction; the truth has no noise at all. An
@@ -109,6 +111,7 @@ class Phantom:
             fraction,
             photons=FULL_DOSE_PHOTONS,
             seed=_FIRST_SCAN_SEED + seed,
+            progress=progress,
         )
         return np.rint(noisy).astype(np.int16)
 

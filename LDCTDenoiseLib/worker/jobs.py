@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ct.hu_check import check_hu
-from ..errors import MissingTorchError
+from ..errors import DenoisingCancelled, MissingTorchError
 from ..version import __version__
 from . import lesion_jobs
 from .exchange import SharedArray
@@ -139,7 +139,7 @@ class Jobs:
         output = SharedArray.from_message(request["output"])
         slices, size, _ = output.shape
         phantom = make_phantom(slices, size)
-        output.map("r+")[:] = phantom.scan(request["dose"])
+        output.map("r+")[:] = phantom.scan(request["dose"], progress=self._slices_done(tell))
         return {"spacing": phantom.spacing, "slice_mm": PHANTOM_SLICE_MM}
 
     def simulate(self, request: Message, tell: Tell) -> Message:
@@ -149,8 +149,19 @@ class Jobs:
         hu = np.asarray(volume.map())
         if not request["force"]:
             check_hu(hu)
-        output.map("r+")[:] = simulate_low_dose(hu, tuple(request["spacing"]), request["dose"])
+        spacing, progress = tuple(request["spacing"]), self._slices_done(tell)
+        output.map("r+")[:] = simulate_low_dose(hu, spacing, request["dose"], progress=progress)
         return {}
+
+    def _slices_done(self, tell: Tell) -> Callable[[int, int], None]:
+        """Tells how many slices are done, and ends the job when it was cancelled."""
+
+        def progress(done: int, total: int) -> None:
+            if self._cancelled():
+                raise DenoisingCancelled("The simulation was cancelled.")
+            tell("progress", done=done, total=total)
+
+        return progress
 
     def export(self, request: Message, tell: Tell) -> Message:
         from ..dicom.derivation import Derivation

@@ -34,7 +34,6 @@ def test_the_samples_are_registered_with_thumbnails(panel: Panel) -> None:
 def test_the_phantom_loads_is_shown_and_can_be_denoised(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer
 
-    # Full size takes 20 s on one core.
     monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"], "PHANTOM_SHAPE", (2, 192, 192))
     source = sources()["LDCT phantom (quarter dose)"]
     volume = source.customDownloader(source)
@@ -69,18 +68,30 @@ def test_the_chest_gets_the_noise_of_a_quarter_of_its_dose(panel: Panel, monkeyp
     assert after.mean() == pytest.approx(before.mean(), abs=3)
 
 
+def test_the_samples_need_no_pytorch(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"], "PHANTOM_SHAPE", (1, 128, 128))
+    monkeypatch.setattr(
+        sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: add_ct(noisy_slices(2, 128)), raising=False
+    )
+    for source in sources().values():
+        assert source.customDownloader(source) is not None
+    assert panel.app.messages.texts("error") == []
+
+
 @pytest.mark.parametrize("name", ["LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"])
-def test_without_pytorch_a_sample_says_what_is_missing(
-    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_a_sample_asks_for_its_package_and_says_when_it_is_still_missing(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     import slicer
 
-    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: add_ct(), raising=False)
+    panel.app.installs.absent.add("finufft")
+    panel.app.messages.answer(False)
     before = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
     assert sources()[name].customDownloader(sources()[name]) is None
-    assert "PyTorch is not installed; press Install PyTorch" in panel.app.messages.texts("error")[0]
+    assert "slicer.util.pip_install('finufft>=2.3')" in panel.app.messages.texts("error")[0]
     assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + name.startswith("CTChest")
 
 

@@ -29,7 +29,7 @@ Requests (all with ``request`` and ``id``; ``folder`` is the exchange folder of 
   ([contrast, diameter]), and how to denoise. Progress: passes. Result: ``device``, ``device_reason``, ``seconds``, ``places``
   (count), ``signal_kept`` (``median``, ``least``), ``noise_left`` (``median``, ``most``; null where it cannot be measured).
 - ``phantom``: ``folder``, ``output`` (array, int16), ``dose``. Progress: slices. Result: ``spacing``, ``slice_mm``.
-- ``simulate``: ``folder``, ``volume``, ``output`` (arrays), ``spacing``, ``dose``, ``force``. Progress: slices. Result: nothing more.
+- ``simulate``: ``folder``, ``volume``, ``output`` (arrays), ``spacing``, ``dose``, ``force``. Progress: slices. Result: nothing.
 - ``export``: ``folder``, ``volume`` (array, slices as the source stacks them), ``files`` (paths of the source series),
   ``places`` (LPS of the first voxel of every slice), ``across``, ``down`` (LPS unit vectors along rows and columns),
   ``target`` (folder to make), ``made`` (``model``, ``model_hash``, ``levels``, ``blend``, ``slices``). Result: ``series``

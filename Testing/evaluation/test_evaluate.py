@@ -71,7 +71,7 @@ def blurred(low: np.ndarray, noise_hu: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def phantom_results() -> list[PhantomResult]:
-    return list(study_phantom([INPUT, Method("blur", blurred)], (0.5,), realisations=6, size=256, device="cpu"))
+    return list(study_phantom([INPUT, Method("blur", blurred)], (0.5,), realisations=6, size=256))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_the_phantom_tells_that_a_blur_blurs(phantom_results: list[PhantomResult
 
 def test_the_spectrum_on_the_phantom_is_free_of_its_organs() -> None:
     keep = Method("truth", lambda low, noise_hu: np.repeat(make_phantom(1, SIZE).truth, len(low), axis=0))
-    (result,) = study_phantom([keep], (0.5,), realisations=3, size=SIZE, device="cpu")
+    (result,) = study_phantom([keep], (0.5,), realisations=3, size=SIZE)
     assert result.noise_power.variance == pytest.approx(0, abs=1e-6)
 
 

@@ -26,7 +26,5 @@ def run(options: argparse.Namespace) -> None:
     if not options.force:
         check_hu(scan.hu)
     with slice_progress("Simulating", quiet=options.quiet) as progress:
-        low = simulate_low_dose(
-            scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress
-        )
+        low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
     write_volume(scan.with_hu(low), options.output)

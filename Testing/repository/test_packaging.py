@@ -91,6 +91,21 @@ for command, extra in ((["demo"], "report"), (["train", "--config", "c", "--data
     assert "pip install 'ldctdenoise[train]'" in result.stderr
 
 
+def test_simulation_needs_no_torch() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+import numpy as np
+from LDCTDenoiseLib import simulate_low_dose
+from LDCTDenoiseLib.simulation.phantom import make_phantom
+scan = make_phantom(1, 256).scan(0.5)
+low = simulate_low_dose(scan, (1.5, 1.5), 0.25)
+assert low.astype(float).std() > scan.astype(float).std()
+"""
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+
+
 def test_help_does_not_wait_for_torch() -> None:
     code = """
 import sys

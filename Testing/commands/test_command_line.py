@@ -341,7 +341,7 @@ def test_version_is_printed(run: Run) -> None:
     assert run("--version") == Outcome(0, f"ldctdenoise {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", *(module.__name__.rpartition(".")[2] for module in COMMANDS)])
+@pytest.mark.parametrize("command", ["", *(module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS)])
 def test_every_command_has_help(run: Run, command: str) -> None:
     outcome = run(*command.split(), "--help")
     assert outcome.code == 0

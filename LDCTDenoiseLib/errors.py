@@ -49,12 +49,19 @@ class DenoisingCancelled(LDCTDenoiseError):  # noqa: N818 (its name in the API)
     """The caller's ``cancel`` answered true."""
 
 
+def printable(text: str) -> str:
+    """Text in which escape sequences and characters that turn the direction of writing are seen and not obeyed."""
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape", "surrogatepass").decode() for one in text
+    )
+
+
 def as_sentence(error: Exception) -> str:
-    """Any error as one line that a person can act on."""
+    """Any error as one line that a person can act on, and that is safe to print."""
     if isinstance(error, LDCTDenoiseError):
         sentence = str(error)
     elif isinstance(error, MemoryError):
         sentence = "Not enough memory for this volume; denoise fewer slices at a time (--slices A:B)."
     else:  # the last resort
         sentence = f"Unexpected failure ({type(error).__name__}: {error}); run again with --debug."
-    return " ".join(sentence.split())
+    return printable(" ".join(sentence.split()))

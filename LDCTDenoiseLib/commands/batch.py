@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LDCTDenoiseError
+from ..errors import LDCTDenoiseError, printable
 from .options import add_device, add_dicom_output, add_model, add_reading, dicom_output, load_denoiser, positive
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
 
         def done(outcome: Outcome) -> None:
             if outcome.status is Status.FAILED and not options.quiet:
-                bar.write(f"{outcome.item.output}: {outcome.reason}", file=sys.stderr)
+                bar.write(printable(f"{outcome.item.output}: {outcome.reason}"), file=sys.stderr)
             bar.update()
 
         outcomes = batch.run(items, done)

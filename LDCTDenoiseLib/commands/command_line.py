@@ -1,17 +1,21 @@
 """The command line ``ldctdenoise``: parsing, exit codes, and errors as one sentence.
 
-Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from ..dicom.log_privacy import silence_pydicom
-from ..errors import as_sentence
+from ..errors import as_sentence, printable
+from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
 from . import batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
 
@@ -32,18 +36,41 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _PrintableLog(logging.Formatter):
+    """What quotes a stranger's file cannot give orders to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class _PrintableOutput(io.TextIOBase):
+    """A stream to print to, as :class:`_PrintableLog`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(printable(text))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = build_parser().parse_args(arguments)
     level = logging.WARNING if getattr(options, "quiet", False) else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(_PrintableLog("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[to_stderr])
     logging.getLogger(__name__.partition(".")[0]).setLevel(level)
     silence_pydicom()
     try:
-        options.run(options)
-    except KeyboardInterrupt:
+        with stops_like_ctrl_c(), contextlib.redirect_stdout(_PrintableOutput(sys.stdout)):
+            options.run(options)
+    except KeyboardInterrupt as stop:
         print("Interrupted; no partial output was left.", file=sys.stderr)
-        return 130
+        return stop.exit_code if isinstance(stop, Stopped) else 130
     except Exception as error:
         if options.debug:
             logging.getLogger(__name__).exception("Traceback, as asked by --debug:")

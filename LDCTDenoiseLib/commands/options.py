@@ -42,6 +42,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def series_number(text: str) -> int:
+    """A number that a DICOM series may have, with room for one for each acquisition."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 2**31
+    if abs(value) > 2**31 - 10_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number that a SeriesNumber can be")
+    return value
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cuda:N, mps or cpu")
 
@@ -104,7 +115,7 @@ def add_dicom_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("DICOM output")
     group.add_argument("--compress", choices=COMPRESSIONS, default="none", help="lossless compression (default: none)")
     group.add_argument(
-        "--series-number-offset", type=int, default=1000, metavar="N", help="added to the source's SeriesNumber (default 1000)"
+        "--series-number-offset", type=series_number, default=1000, metavar="N", help="added to the source's SeriesNumber (default 1000)"
     )
     group.add_argument(
         "--keep-private", action="store_true", help="keep private and unknown tags (default: drop what may identify or mislead)"

@@ -19,7 +19,7 @@ from ..dicom.arrange import arrange
 from ..dicom.ct_series import read_slices, without_copies
 from ..dicom.find_series import SeriesFiles, sort_into_series
 from ..errors import InputError
-from ..system.files import TEMPORARY_PREFIX
+from ..system.work_folder import is_work_folder
 from ..volumes.volume_file import read_volume, volume_suffix
 from .dose_roles import Dose, first_dose_told_by, without_dose
 from .pairs_csv import Source
@@ -107,7 +107,7 @@ def _files(folder: Path) -> tuple[list[Path], list[Path]]:
     volumes: list[Path] = []
     others: list[Path] = []
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or any(part.startswith(TEMPORARY_PREFIX) for part in path.parts):
+        if not path.is_file() or any(map(is_work_folder, path.parents)):
             continue
         (volumes if volume_suffix(path) else others).append(path)
     return volumes, others

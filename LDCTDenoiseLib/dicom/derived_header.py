@@ -42,6 +42,8 @@ _NO_LONGER_TRUE = (
     "MACParametersSequence",
     "DataSetTrailingPadding",
 )
+LARGEST_SERIES_NUMBER = 2**31 - 1
+"""Of DICOM's IS, either sign."""
 _SERIES_DESCRIPTION_SUFFIX = " LDCTDenoise"
 _LO_CHARACTERS, _ST_CHARACTERS, _LT_CHARACTERS = 64, 1024, 10240
 _WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
@@ -70,12 +72,18 @@ def derived_header(
     header.ContentTime = header.InstanceCreationTime = now.strftime("%H%M%S.%f")
     equipment = list(header.get("ContributingEquipmentSequence") or ())
     header.ContributingEquipmentSequence = [*equipment, equipment_item(derivation.description(index), now)]
-    header.SeriesNumber = int(header.get("SeriesNumber") or 0) + series_number_offset
+    header.SeriesNumber = _series_number(header, series_number_offset)
     if header.get("InstanceNumber") is None:
         header.InstanceNumber = index + 1
     if source.header.file_meta.get("TransferSyntaxUID") in _LOSSY and not header.get("LossyImageCompression"):
         header.LossyImageCompression = "01"
     return header
+
+
+def _series_number(header: Dataset, offset: int) -> int:
+    """The source's and the offset; the offset alone where the sum would leave the range of an IS."""
+    number = int(header.get("SeriesNumber") or 0) + offset
+    return number if abs(number) <= LARGEST_SERIES_NUMBER else offset
 
 
 def _remove(header: Dataset, *, keep_private: bool) -> None:

@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from ..errors import InputError
-from ..system.files import TEMPORARY_PREFIX
+from ..system.work_folder import is_work_folder
 from .read_file import read_header, unreadable
 
 log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ def _files(source: Path) -> Iterator[Path]:
     if source.is_dir():
         # What an interrupted run left behind is no input.
         files = (path for path in source.rglob("*") if path.is_file())
-        yield from sorted(path for path in files if not any(part.startswith(TEMPORARY_PREFIX) for part in path.parts))
+        yield from sorted(path for path in files if not any(map(is_work_folder, path.parents)))
         return
     header = read_header(source, ["SOPClassUID", "DirectoryRecordSequence"])
     if header is None or _sop_class(header) != MediaStorageDirectoryStorage:

@@ -1,15 +1,15 @@
-"""Output folders that are whole or absent: written under a temporary name beside the target, then renamed."""
+"""Output folders of derived series: whole or absent, and never in the place of what this program did not write."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
-from ..system.files import check_writable, give_usual_rights, hold, temporary_beside
+from ..system import files
+from ..system.files import check_writable, resolved
 from .derivation import is_derived
 from .read_file import read_header
 
@@ -18,16 +18,25 @@ def check_folder_output(source: Path, target: Path, *, overwrite: bool) -> None:
     """Make sure, before time is spent, that a derived series can be written to a folder.
 
     Raises:
-        InputError: it lies in the source or around it, exists with something in it, or cannot be made.
+        InputError: it lies in the source or around it, exists with something in it, or cannot be made or replaced.
     """
-    read, written = source.resolve(), target.resolve()
+    read, written = source.resolve(), resolved(target)
     if read.is_relative_to(written) or (source.is_dir() and written.is_relative_to(read)):
         raise InputError(f"The output folder {target} and the input {source} lie in each other; choose a folder beside it.")
-    if target.is_dir() and not any(target.iterdir()):
-        overwrite = True
-    check_writable(target, overwrite=overwrite)
+    # A folder is replaced as a whole, by another one of its name.
+    if os.path.ismount(written):
+        raise InputError(f"The output folder {target} is a mount point, which cannot be replaced; give a new folder in it.")
+    if Path.cwd().is_relative_to(written):
+        raise InputError(f"The output folder {target} is the current folder or around it; give a new folder in it.")
+    check_writable(target, overwrite=overwrite or _is_empty_folder(target))
     if target.exists():
         _check_replaceable(target)
+        if not os.access(written, os.W_OK | os.X_OK):
+            raise InputError(f"The output folder {target} is not writable; choose another output folder.")
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _check_replaceable(target: Path) -> None:
@@ -44,34 +53,16 @@ def _check_replaceable(target: Path) -> None:
 
 @contextmanager
 def replace_folder_when_complete(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a private temporary folder beside ``target``; rename it to ``target`` on success, remove it on any failure.
+    """Yield a private temporary folder beside ``target``; on success it becomes ``target``, on any failure it is removed.
 
     Raises:
         InputError: it cannot be made or filled, or something else lies there by then.
     """
-    with temporary_beside(target, folder=True) as temporary:
+
+    def check_old(old: Path) -> None:
+        _check_replaceable(old)
+        if not overwrite and not _is_empty_folder(old):
+            raise InputError(f"{target} was filled meanwhile; pass --overwrite to replace it, or choose another name.")
+
+    with files.replace_folder_when_complete(target, check_old) as temporary:
         yield temporary
-        give_usual_rights(temporary, 0o777)
-        if target.is_dir() and not any(target.iterdir()):
-            target.rmdir()
-        if target.exists() and overwrite:
-            _check_replaceable(target)
-            _exchange(temporary, target)
-        else:
-            temporary.rename(target)
-
-
-def _exchange(new: Path, target: Path) -> None:
-    held = hold(target)  # it is about to be named as a leftover
-    try:
-        old = new.with_name(f"{new.name}-old")
-        target.rename(old)
-        try:
-            new.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        if held is not None:
-            os.close(held)

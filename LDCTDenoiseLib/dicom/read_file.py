@@ -14,11 +14,13 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError, LDCTDenoiseError
+from ..system.files import check_regular
 from .compression_limits import check_inflated_size, check_picture_sizes
 
 
 def is_dicom(path: Path) -> bool:
     """Whether a file starts as DICOM files do: 128 bytes, then "DICM"."""
+    check_regular(path)
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -32,6 +34,7 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset | None
     Raises:
         InputError: the file is damaged or cannot be opened.
     """
+    check_regular(path)
     try:
         check_inflated_size(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags))
@@ -51,6 +54,7 @@ def read_with_pixels(path: Path) -> Dataset:
     Raises:
         InputError: the file is damaged or cannot be opened, or unpacks to more than it claims.
     """
+    check_regular(path)
     try:
         check_inflated_size(path)
         dataset = pydicom.dcmread(path)

@@ -1,153 +1,165 @@
-"""Outputs that are whole or absent: written under a temporary name beside the target, then renamed.
-
-A process that is killed outright leaves its temporary file. Every temporary file is locked by the process that writes it,
-and the system drops the locks of the dead: so the next output in the folder knows leftovers and removes them.
-"""
+"""Outputs that are whole or absent, and on the disk: written in a work folder beside the target, synced, then renamed."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
+from .durable import sync_file, sync_folder, sync_tree
+from .work_folder import WorkFolder, recover
 
-if sys.platform != "win32":
-    import fcntl
-
-TEMPORARY_PREFIX = ".ldctdenoise-"
-"""Start of the names of unfinished outputs."""
 _CLOCK_TICK_NS = 20_000_000
 """Times of files are no finer than this: Linux takes them from a clock that moves every 4 or 10 ms."""
 
 
 def check_writable(target: Path, *, overwrite: bool) -> Path:
-    """Make sure that a file can be written, before time is spent on its content.
+    """Make sure that a file or folder can be written, before time is spent on its content.
 
     Raises:
-        InputError: its folder is missing or not writable, or the file exists and ``overwrite`` is false.
+        InputError: its folder is missing or not writable, it is a device or pipe, or it exists and ``overwrite`` is false.
     """
-    folder = target.absolute().parent
+    place = resolved(target)
+    folder = place.parent
     if not folder.is_dir():
         raise InputError(f"The folder {folder} does not exist; create it first.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"The folder {folder} is not writable; choose another output folder.")
-    if target.exists() and not overwrite:
+    recover(folder)  # what an interrupted run had to end may be this very output
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise InputError(f"{target} is a device or a pipe, which cannot be replaced; choose another name.")
+    if place.exists() and not overwrite:
         raise InputError(f"{target} exists; pass --overwrite to replace it, or choose another name.")
     return target
 
 
+def resolved(target: Path) -> Path:
+    """Where an output really goes: a link is followed and not replaced.
+
+    Raises:
+        InputError: links point to each other.
+    """
+    try:
+        return target.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{target} is a link that leads nowhere; choose another output.") from error
+
+
 @contextmanager
 def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; rename it to ``target`` on success, remove it on any failure.
+    """Yield a temporary path beside ``target``; on success it becomes ``target``, on any failure it is removed.
+
+    A file that is replaced passes its rights on.
 
     Raises:
-        InputError: no file can be made there.
+        InputError: no file can be made there, or an OSError comes out of the block, which is told as one about ``target``.
     """
-    with temporary_beside(target, suffix) as temporary:
+    with _work_beside(target) as (work, place):
+        temporary = work.make_file(suffix)
+        usual = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
-        give_usual_rights(temporary, 0o666)
-        _flush(temporary)
-        temporary.replace(target)
+        temporary.chmod(usual)  # some writers make a file of their own
+        if place.is_file():
+            _pass_rights(place, temporary)
+        sync_file(temporary)
+        temporary.replace(place)
+        sync_folder(place.parent)
 
 
 @contextmanager
-def temporary_beside(target: Path, suffix: str = "", *, folder: bool = False) -> Iterator[Path]:
-    """Yield a private temporary file or folder beside ``target``; what is still there at the end is removed.
+def replace_folder_when_complete(target: Path, check_old: Callable[[Path], object]) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target``; on success it becomes ``target``, on any failure it is removed.
+
+    A folder that is replaced passes its rights on.
+
+    Args:
+        target: absent, or a folder of files without folders.
+        check_old: called with the folder that is to be deleted, if there is one; raises InputError if it must stay.
 
     Raises:
-        InputError: it cannot be made, or an OSError comes out of the block, which is told as one about ``target``.
+        InputError: as :func:`replace_when_complete`, and ``check_old``'s.
     """
-    parent = target.absolute().parent
-    remove_leftovers(parent)
-    handle = None
+    with _work_beside(target) as (work, place):
+        temporary = work.make_folder()
+        yield temporary
+        there = place.exists()
+        if there:
+            check_old(place)
+            _pass_rights_of_tree(place, temporary)
+        sync_tree(temporary)
+        if there:
+            names = [path.name for one in (place, temporary) for path in one.iterdir()]
+            old = work.replace_folder(temporary, place, names)
+            try:
+                check_old(old)  # what came into it between the look and the exchange is not ours to delete
+            except BaseException:
+                work.take_back(old, place)
+                raise
+        else:
+            temporary.rename(place)
+        sync_folder(place.parent)
+
+
+@contextmanager
+def _work_beside(target: Path) -> Iterator[tuple[WorkFolder, Path]]:
+    """A work folder for an output, and where the output really goes."""
+    place = resolved(target)
+    recover(place.parent)
     try:
-        temporary, handle = _make_and_hold(parent, suffix, folder)
+        work = WorkFolder(place.parent)
         try:
-            yield temporary
+            yield work, place
         finally:
-            with suppress(OSError):  # the parent may have been closed meanwhile; the output's failure tells so
-                _remove(temporary)
+            work.close()
     except OSError as error:
         raise InputError(f"{target} cannot be written ({error.strerror}); choose another output.") from error
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
-def give_usual_rights(path: Path, mode: int) -> None:
-    """Give a private file or folder the rights that a plain open() or mkdir() would give it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(mode & ~mask)
-
-
-def _flush(path: Path) -> None:
-    """Bring a file's content to the disk: some file systems tell only then that it did not fit."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _make_and_hold(parent: Path, suffix: str, folder: bool) -> tuple[Path, int | None]:
-    """A new temporary file or folder, locked for as long as the handle, if there is one, stays open."""
-    while True:
-        if folder:
-            path = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
-        else:
-            file, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffix, dir=parent)
-            os.close(file)
-            path = Path(name)
-        handle = hold(path)
-        if path.exists():
-            return path, handle
-        if handle is not None:
-            os.close(handle)  # another process took it for a leftover before it was locked
-
-
-def hold(path: Path) -> int | None:
-    """Lock a file or folder until the handle that is returned is closed, so that it is no leftover.
-
-    None where there are no such locks, on Windows (which renames nothing that is open); there, leftovers stay.
-    """
-    if sys.platform == "win32":
-        return None
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    with suppress(OSError):  # a file system without locks: nobody else will take it for a leftover either
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    return handle
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files and folders of processes that were killed; those in use and those of others stay."""
-    if sys.platform == "win32":
+def _pass_rights(old: Path, new: Path) -> None:
+    """Give a new file or folder the rights of the one that it replaces."""
+    if sys.platform == "win32":  # a new file there has the rights of its folder
         return
+    before = old.stat()
+    mode = stat.S_IMODE(before.st_mode)
+    with suppress(OSError):  # only root may give files away
+        os.chown(new, before.st_uid, -1)
     try:
-        found = [Path(entry.path) for entry in os.scandir(folder) if entry.name.startswith(TEMPORARY_PREFIX)]
+        os.chown(new, -1, before.st_gid)
     except OSError:
-        return  # whoever writes there next is told
-    for leftover in found:
-        with suppress(OSError):
-            handle = os.open(leftover, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(leftover)
-            finally:
-                os.close(handle)
+        mode &= ~stat.S_IRWXG  # what one group could do must not be another's right
+    new.chmod(mode)
+    for name in ("system.posix_acl_access", "system.posix_acl_default"):
+        with suppress(OSError, AttributeError):  # no such list, or a system without
+            os.setxattr(new, name, os.getxattr(old, name))
+
+
+def _pass_rights_of_tree(old: Path, new: Path) -> None:
+    """The folder's rights to the folder; and files are no looser than the old ones were."""
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in old.rglob("*") if path.is_file()]
+    allowed = 0
+    for mode in modes:
+        allowed |= mode
+    for path in new.rglob("*") if modes else ():
+        if path.is_file():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & allowed)
+    _pass_rights(old, new)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no regular file before it is opened: opening a pipe waits for ever, and a device never ends.
+
+    Raises:
+        InputError: it is there and is something else.
+    """
+    with suppress(OSError):  # whoever opens it is told
+        if not stat.S_ISREG(path.stat().st_mode):
+            kind = "a folder" if path.is_dir() else "a device or a pipe"
+            raise InputError(f"{path.name} is {kind} and no regular file; give a file.")
 
 
 @contextmanager

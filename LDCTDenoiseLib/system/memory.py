@@ -40,12 +40,56 @@ def check_memory(name: str, size: Sequence[int], voxel_bytes: int) -> None:
 
 
 def free_memory() -> int | None:
-    """Bytes that can be taken without swapping: on Linux what is available, elsewhere all there is; None if unknown."""
+    """Bytes that can be taken: on Linux what is available without swapping, elsewhere all there is; None if unknown."""
     if sys.platform == "linux":
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+                available = int(line.split()[1]) * 1024
+                return min([available, *left_in_control_groups()])
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
         return None
+
+
+def left_in_control_groups(mounted: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """Bytes that the limits of containers, services and batch systems leave to this process; empty without a limit.
+
+    Args:
+        mounted: where the system shows the control groups, of version 2, version 1, or both.
+        groups: the file that says which ones this process belongs to.
+
+    Reference: https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/memory.html
+    """
+    try:
+        lines = groups.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    left = []
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0":
+            roots, names = [mounted, mounted / "unified"], ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            roots = [mounted / "memory"]
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        for root in roots:
+            # A container may see its own group as the root, whatever the path says.
+            inner = root / path.strip("/")
+            for group in (inner, *inner.parents):
+                if group.is_relative_to(root):
+                    left += _left_in(group, *names)
+    return left
+
+
+def _left_in(group: Path, limit: str, usage: str, cache: str) -> list[int]:
+    try:
+        limited, used = int((group / limit).read_text()), int((group / usage).read_text())
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, or no limit: "max"
+        return []
+    # What was read from files and not lately used is given back before the limit hurts.
+    return [max(0, limited - used + int(statistics.get(cache, 0)))]

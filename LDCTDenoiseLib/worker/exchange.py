@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..system.owner import Owner
 
 PREFIX = "ldctdenoise-exchange-"
+_OWNER = "owner.json"
 CHUNK_BYTES = 8 * 2**20
 """What is copied at once: some milliseconds, so that a window stays alive between chunks."""
 _REMOVED_BYTES = 64 * 2**20
@@ -63,6 +66,7 @@ class ExchangeFolder:
         remove_stale(root)
         try:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))  # mkdtemp: mode 0700
+            (self.path / _OWNER).write_text(json.dumps(Owner.current().as_json()), encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"No folder can be made in {root} ({error.strerror}); free or change the temporary folder."
@@ -123,13 +127,29 @@ def copy_in_chunks(source: np.ndarray, target: np.ndarray) -> Iterator[None]:
 
 
 def remove_stale(root: Path) -> None:
-    """Remove folders that a machine which lost its power left behind more than a day ago."""
+    """Remove folders of this user whose owner is dead, or, where that is not known, in which nothing happened for a day."""
     for folder in root.glob(f"{PREFIX}*"):
         try:
+            if folder.is_symlink():
+                continue
             # The newest file and not the folder: a job that still runs writes into its files.
             newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
             mine = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
         except OSError:
             continue
-        if mine and time.time() - newest > _STALE_SECONDS:
+        if not mine:
+            continue
+        dead = _owner_is_dead(folder)
+        if dead or (dead is None and time.time() - newest > _STALE_SECONDS):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owner_is_dead(folder: Path) -> bool | None:
+    """Whether the process that made a folder has ended; None if that is not known."""
+    path = folder / _OWNER
+    try:
+        if path.is_symlink() or not path.is_file():
+            return None
+        return Owner.from_json(json.loads(path.read_text(encoding="utf-8"))).is_dead()
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import shutil
+import signal
 import sys
 import threading
 import traceback
@@ -16,6 +17,7 @@ from typing import BinaryIO
 from ..errors import LDCTDenoiseError, NotHUError
 from ..system.priority import restore_priority
 from ..system.process_tree import lead_own_group
+from ..system.signals import STOPS
 from ..version import __version__
 from .exchange import PREFIX
 from .jobs import JOBS, Jobs
@@ -68,9 +70,13 @@ class Server:
                 self._cancelled.clear()
                 self._queue.put(message)
         # Whoever asked is gone: nobody would read the result, and nobody else would remove the volumes.
+        self.end(0)
+
+    def end(self, exit_code: int) -> None:
+        """End the process, whatever it computes, without its job's volumes."""
         if self._folder is not None and self._folder.name.startswith(PREFIX):
             shutil.rmtree(self._folder, ignore_errors=True)
-        os._exit(0)
+        os._exit(exit_code)
 
     def _tell_alive(self) -> None:
         while self._busy.wait():
@@ -115,4 +121,7 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    Server(sys.stdin.buffer, events).run()
+    server = Server(sys.stdin.buffer, events)
+    for stop in STOPS:
+        signal.signal(stop, lambda number, frame: server.end(128 + number))
+    server.run()

@@ -629,8 +629,9 @@ def test_debug_shows_the_traceback_before_the_sentence(tmp_path: Path, place: in
     assert outcome.err.splitlines()[-1].startswith("ldctdenoise: ")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_ctrl_c_leaves_no_output_and_no_traceback(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize(("stop", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_stop_leaves_no_output_and_no_traceback(tiny_model: Path, tmp_path: Path, stop: str, code: int) -> None:
     source = save(tmp_path / "in.nrrd", body(slices=300, rows=96, columns=96))
     options = ("--model", tiny_model, "--device", "cpu", "--batch-size", 1)
     process = start_process("denoise", source, tmp_path / "out.nrrd", *options)
@@ -639,9 +640,9 @@ def test_ctrl_c_leaves_no_output_and_no_traceback(tiny_model: Path, tmp_path: Pa
     give_up = time.monotonic() + 60
     while "/300" not in seen and time.monotonic() < give_up and process.poll() is None:
         seen += process.stderr.read(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.Signals[stop])
     _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, seen + rest
+    assert process.returncode == code, seen + rest
     assert "Interrupted" in rest
     assert "Traceback" not in seen + rest
     assert list(contents(tmp_path)) == ["in.nrrd"]

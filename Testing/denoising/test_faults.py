@@ -28,7 +28,7 @@ from LDCTDenoiseLib.errors import InputError, as_sentence
 from LDCTDenoiseLib.inference.body_box import Region
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.models.model_info import ModelInfo, read_info
-from LDCTDenoiseLib.system.files import TEMPORARY_PREFIX
+from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX
 from LDCTDenoiseLib.volumes import volume_file
 from LDCTDenoiseLib.volumes.volume_file import WRITABLE_SUFFIXES
 from Testing.commands.test_command_line import start_process

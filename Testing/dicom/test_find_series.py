@@ -20,7 +20,7 @@ from LDCTDenoiseLib.dicom.ct_series import CTSeries, read_ct_series
 from LDCTDenoiseLib.dicom.find_series import find_series
 from LDCTDenoiseLib.dicom.slices import Slice
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.system.files import TEMPORARY_PREFIX
+from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX, WorkFolder
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_enhanced, make_slice, save, save_series, stored_values
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -174,7 +174,16 @@ def test_ct_is_chosen_among_other_modalities(tmp_path: Path) -> None:
 
 def test_an_unfinished_output_is_no_input(tmp_path: Path) -> None:
     save_series(tmp_path, [0, 1])
-    save_series(tmp_path / f"{TEMPORARY_PREFIX}abc", [0, 1], {"SeriesInstanceUID": OTHER_SERIES})
+    work = WorkFolder(tmp_path)
+    try:
+        save_series(work.make_folder(), [0, 1], {"SeriesInstanceUID": OTHER_SERIES})
+        assert len(find_series(tmp_path).series) == 1
+    finally:
+        work.close()
+
+
+def test_a_folder_of_someone_who_likes_our_names_is_an_input(tmp_path: Path) -> None:
+    save_series(tmp_path / f"{TEMPORARY_PREFIX}mine", [0, 1])
     assert len(find_series(tmp_path).series) == 1
 
 

@@ -56,7 +56,7 @@ def test_the_unfinished_folder_is_private(tmp_path: Path, source: Path, zero: De
 
     def watch(dataset: pydicom.Dataset, path: Path, compression: write_series.Compression) -> None:
         save_whole(dataset, path, compression)
-        seen.append(stat.S_IMODE(path.parent.stat().st_mode))
+        seen.append(stat.S_IMODE(path.parent.parent.stat().st_mode))
 
     monkeypatch.setattr(write_series, "_save", watch)
     denoise_file(source, tmp_path / "out", zero)

@@ -233,6 +233,16 @@ def test_it_names_its_source_the_model_and_the_strength(tmp_path: Path, tiny_mod
     assert result.ContentTime
 
 
+@pytest.mark.parametrize(
+    ("source", "offset", "derived"),
+    [(2**31 - 500, 1000, 1000), (-(2**31) + 500, -1000, -1000), (99999999999, 1000, 1000), (-3, 1000, 997)],
+)
+def test_the_series_number_stays_in_its_range(tmp_path: Path, zero: Denoiser, source: int, offset: int, derived: int) -> None:
+    save_series(tmp_path / "in", [0, 1], {"SeriesNumber": str(source)})
+    denoise_file(tmp_path / "in", tmp_path / "out", zero, FileOptions(dicom=DicomOutput(series_number_offset=offset)))
+    assert {int(pydicom.dcmread(path).SeriesNumber) for path in (tmp_path / "out").iterdir()} == {derived}
+
+
 def test_a_region_that_was_left_as_it_is_is_said(tmp_path: Path, tiny_model: Path, denoiser: Denoiser) -> None:
     save_series(tmp_path / "in", [0, 1])
     for name in ("body", "all"):

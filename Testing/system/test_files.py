@@ -13,6 +13,7 @@ import pytest
 
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.system.files import check_writable, replace_when_complete
+from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX
 from Testing.conftest import REPOSITORY
 from Testing.system.unprivileged import as_nobody, closed_folder
 
@@ -26,7 +27,7 @@ def test_the_output_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     with replace_when_complete(target, ".nrrd") as temporary:
         temporary.write_text("content")
         assert not target.exists()
-        assert temporary.parent == target.parent  # a rename across file systems would be a copy
+        assert temporary.parent.parent == target.parent  # a rename across file systems would be a copy
         assert temporary.suffix == ".nrrd"
     assert target.read_text() == "content"
     assert names(tmp_path) == ["out.nrrd"]
@@ -130,7 +131,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_output(tmp_path: Path
     for _ in range(2):
         subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, target], cwd=REPOSITORY, check=False, timeout=60)
         (left,) = names(tmp_path)  # of two killed processes the second has removed what the first left
-        assert left.startswith(".ldctdenoise-")
+        assert left.startswith(TEMPORARY_PREFIX)
     with replace_when_complete(target) as temporary:
         temporary.write_text("whole")
     assert names(tmp_path) == ["out.txt"]

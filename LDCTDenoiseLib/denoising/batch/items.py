@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...dicom.find_series import SeriesFiles, sort_into_series
 from ...errors import InputError
-from ...system.files import TEMPORARY_PREFIX
+from ...system.work_folder import is_work_folder
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
 
@@ -100,11 +100,11 @@ def _walk(source: Path, target: Path) -> _Tree:
     for folder, folders, names in os.walk(source):
         # Neither our own outputs nor what an interrupted run left behind is input.
         folders[:] = sorted(
-            name for name in folders if not name.startswith(TEMPORARY_PREFIX) and (Path(folder) / name).resolve() != target
+            name for name in folders if not is_work_folder(Path(folder, name)) and Path(folder, name).resolve() != target
         )
         for name in sorted(names):
             path = Path(folder) / name
-            if name.startswith(TEMPORARY_PREFIX) or not path.is_file():
+            if not path.is_file():
                 continue
             (tree.volumes if volume_suffix(path) else tree.others).append(path)
     return tree

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ...system.files import temporary_beside
+from ...system.files import replace_folder_when_complete
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +51,11 @@ def _read(folder: Path) -> dict[str, np.ndarray] | None:
 
 def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_beside(folder, folder=True) as temporary:
+    with replace_folder_when_complete(folder, check_old=lambda old: None) as temporary:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
         checksums = {name: _checksum(temporary / f"{name}.npy") for name in arrays}
         (temporary / _MANIFEST).write_text(json.dumps(checksums), encoding="utf-8")
-        for file in temporary.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
 
 
 def _checksum(path: Path) -> int:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,24 +41,29 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from ..denoising import one_file
     from ..denoising.batch.items import find_items
-    from ..denoising.batch.records import Records
+    from ..denoising.batch.records import alone
     from ..denoising.batch.run import Batch, Recipe, Status
     from ..denoising.one_file import FileOptions
+    from ..dicom.log_privacy import silence_pydicom
     from ..models.model_info import find_model, read_info
+    from ..system.child import Children
 
     how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
     how.dicom.check()
     items = find_items(options.source, options.target, force=options.force)
     with contextlib.ExitStack() as stack:
-        denoiser = None
+        denoiser, stop = None, threading.Event()
+        readers = stack.enter_context(contextlib.closing(Children(stop, one_file.__name__, silence_pydicom)))
         if not options.dry_run:
-            stack.enter_context(Records(options.target).alone())  # before time is spent on the model
+            stack.enter_context(alone(options.target))  # before time is spent on the model
+            readers.start(min(options.jobs, len(items)))
             denoiser = load_denoiser(options)
         info = denoiser.info if denoiser else read_info(find_model(options.model))
         levels = options.levels or len(info.levels)
         recipe = Recipe(info.tensor_hash, levels, options.blend, options.precision, options.region, how)
-        batch = Batch(options.target, recipe, denoiser, options.jobs)
+        batch = Batch(options.target, recipe, denoiser, readers, stop, options.jobs)
         bar = stack.enter_context(tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr))
 
         def done(outcome: Outcome) -> None:

@@ -115,7 +115,11 @@ def add_dicom_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("DICOM output")
     group.add_argument("--compress", choices=COMPRESSIONS, default="none", help="lossless compression (default: none)")
     group.add_argument(
-        "--series-number-offset", type=series_number, default=1000, metavar="N", help="added to the source's SeriesNumber (default 1000)"
+        "--series-number-offset",
+        type=series_number,
+        default=1000,
+        metavar="N",
+        help="added to the source's SeriesNumber (default 1000)",
     )
     group.add_argument(
         "--keep-private", action="store_true", help="keep private and unknown tags (default: drop what may identify or mislead)"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from ..ct.hu_check import check_hu
-from ..dicom.ct_series import read_ct_series
+from ..ct.scan import Scan
+from ..dicom.ct_series import CTSeries, read_ct_series
 from ..dicom.derivation import Derivation
 from ..dicom.find_series import SeriesFiles
 from ..dicom.output_folder import check_folder_output
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
 log = logging.getLogger(__name__)
 
 Source = Path | SeriesFiles
+Input = Scan | CTSeries
 Progress = Callable[[int, int], object]
 Cancel = Callable[[], bool]
 Loading = Union["Denoiser", "Future[Denoiser]"]
@@ -51,6 +53,10 @@ class FileOptions:
     force: bool = False
     overwrite: bool = False
     dicom: DicomOutput = field(default_factory=DicomOutput)
+
+
+Read = Callable[[Source, Path, FileOptions], Input]
+"""Reads a source for a target."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ def denoise_file(
     *,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    read: Read | None = None,
 ) -> DenoisedFile:
     """Denoise a volume file or a CT series in DICOM; the output is whole or absent.
 
@@ -115,6 +122,7 @@ def denoise_file(
         options: how to read and write.
         progress: called with (slices done, slices to do) after every batch.
         cancel: asked before every batch; true stops.
+        read: reads the input in the place of :func:`read_input`, in another process for instance.
 
     Raises:
         InputError: the input cannot be used or the output not be written.
@@ -124,15 +132,27 @@ def denoise_file(
     """
     source, target = source if isinstance(source, SeriesFiles) else Path(source), Path(target)
     check_output(source, target, options)
+    scan = (read or read_input)(source, target, options)
+    if isinstance(scan, CTSeries):
+        return _denoise_dicom(scan, target, denoiser, options, progress, cancel)
+    return _denoise_volume(scan, target, denoiser, options, progress, cancel)
+
+
+def read_input(source: Source, target: Path, options: FileOptions) -> Input:
+    """What is to be denoised: a CT series if the output will be one, else a scan on a regular grid.
+
+    Raises:
+        InputError: it cannot be used.
+        MissingExtraError: a decoder is not installed.
+    """
     if isinstance(source, SeriesFiles) or writes_dicom(source, target):
-        return _denoise_dicom(source, target, denoiser, options, progress, cancel)
-    return _denoise_volume(source, target, denoiser, options, progress, cancel)
+        return read_ct_series(source, options.series, force=options.force)
+    return read_volume(source, axis=options.axis, series=options.series, force=options.force)
 
 
 def _denoise_volume(
-    source: Path, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    scan: Scan, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
-    scan = read_volume(source, axis=options.axis, series=options.series, force=options.force)
     denoiser = _loaded(loading)
     if not options.force:
         check_hu(scan.hu)
@@ -144,9 +164,8 @@ def _denoise_volume(
 
 
 def _denoise_dicom(
-    source: Source, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    series: CTSeries, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
-    series = read_ct_series(source, options.series, force=options.force)
     denoiser = _loaded(loading)
     check_identity(series)
     for acquisition in series.acquisitions:

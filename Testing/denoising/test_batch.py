@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import SimpleITK as sitk
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.denoising.batch import run as batch_run
+from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, read_input
 from LDCTDenoiseLib.inference import engine
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
 from Testing.system.unprivileged import as_nobody, closed_folder
@@ -282,6 +284,33 @@ def test_a_failure_of_any_kind_is_a_sentence(run: Run, tree: Path, monkeypatch: 
     assert sorted(batch.statuses.values()) == ["denoised"] * 3 + ["failed"] * 2
 
 
+def read_or_die(source: Source, target: Path, options: FileOptions) -> Input:
+    """In the place of the reading: some files kill it, as they would kill a native library."""
+    if isinstance(source, Path) and source.name == "a.nrrd":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read_input(source, target, options)
+
+
+def test_a_native_crash_costs_one_input_and_is_not_tried_for_ever(
+    run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_run, "read_input", read_or_die)
+    for _ in range(2):
+        batch = run()
+        assert batch.statuses == {name: "failed" if name == "a.nrrd" else batch.statuses[name] for name in OUTPUTS}
+        assert set(batch.statuses.values()) <= {"failed", "denoised", "already finished"}
+        assert "The process that read it ended (SIGSEGV)" in batch.reason("a.nrrd")
+    batch = run()
+    assert "is not read again" in batch.reason("a.nrrd")
+    assert not (tmp_path / "dst" / "a.nrrd").exists()
+    monkeypatch.undo()
+    assert "is not read again" in run().reason("a.nrrd")
+    assert run("--overwrite").statuses["a.nrrd"] == "denoised"
+    monkeypatch.setattr(batch_run, "read_input", read_or_die)
+    save_volume(tree / "a.nrrd", 5)
+    assert "SIGSEGV" in run().reason("a.nrrd")  # another content is another try
+
+
 def test_warnings_stand_by_their_series(run: Run, tmp_path: Path) -> None:
     save_dicom(tmp_path / "src" / "gap", slices=5)
     (tmp_path / "src" / "gap" / "8.1-2.dcm").unlink()
@@ -347,6 +376,23 @@ def test_a_missing_output_is_done_again(run: Run, tree: Path, tmp_path: Path) ->
     assert run().statuses == {name: "denoised" if name in again else "already finished" for name in OUTPUTS}
 
 
+@pytest.mark.parametrize("left", [0, 1, 300, "zeros"])
+def test_an_output_that_lost_content_is_done_again(run: Run, tree: Path, tmp_path: Path, left: int | str) -> None:
+    run()
+    before = contents(tmp_path / "dst")
+    for file in ("a.nrrd", "deep/c.mha", "deep/er/b.nii.gz", "study/two/00002.dcm"):
+        path = tmp_path / "dst" / file
+        whole = path.read_bytes()
+        path.write_bytes(bytes(len(whole)) if isinstance(left, str) else whole[:left])
+    (tmp_path / "dst" / "study" / "one" / "00001.dcm").unlink()
+    assert run().statuses == dict.fromkeys(OUTPUTS, "denoised")
+    after = contents(tmp_path / "dst")
+    assert after.keys() == before.keys()
+    assert {name: after[name] for name in after if not name.endswith(".dcm")} == {
+        name: before[name] for name in before if not name.endswith(".dcm")
+    }
+
+
 def test_what_a_batch_did_not_write_is_not_replaced_without_overwrite(run: Run, tree: Path, tmp_path: Path) -> None:
     foreign = save_volume(tmp_path / "dst" / "a.nrrd", 7)
     before = foreign.read_bytes()
@@ -361,7 +407,7 @@ def test_an_output_that_someone_changed_is_not_replaced_without_overwrite(run: R
     run()
     changed = tmp_path / "dst" / "a.nrrd"
     save_volume(changed, 7)
-    (tmp_path / "dst" / "study" / "one" / "00002.dcm").unlink()
+    shutil.copy(tmp_path / "dst" / "study" / "one" / "00001.dcm", tmp_path / "dst" / "study" / "one" / "00002.dcm")
     before = changed.read_bytes()
     batch = run()
     assert "was changed since a batch made it" in batch.reason("a.nrrd")

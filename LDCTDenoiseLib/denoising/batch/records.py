@@ -6,22 +6,21 @@ work, without the output's hash, which says that whatever appears there is ours;
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...system.files import replace_when_complete
-
-if sys.platform != "win32":
-    import fcntl
+from ...system.durable import make_folders
+from ...system.files import check_regular, replace_when_complete
+from ...system.locks import Lock, try_lock
 
 FOLDER = ".ldctdenoise.batch"
 _BLOCK = 2**20
@@ -37,6 +36,8 @@ class Record:
         options: everything else that the voxels depend on.
         software: version of this package.
         output: sha256 of the output's content; "" while it is being made.
+        files: sha256 of each of the output's files, by name, "" for an output that is one file.
+        crashes: how often this input ended the process that read it.
     """
 
     input: str
@@ -44,6 +45,8 @@ class Record:
     options: dict[str, Any]
     software: str
     output: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    crashes: int = 0
 
     def made_as(self, other: Record) -> bool:
         """Whether both were, or will be, made from the same in the same way."""
@@ -62,6 +65,7 @@ class Standing(Enum):
     FINISHED = "finished"  # made as it would be made now, and not changed since
     OURS = "ours"  # made by a batch, of something else or with other options, or not to the end
     FOREIGN = "foreign"  # nobody knows what made it
+    DAMAGED = "damaged"  # made by a batch, and since has lost files, or the content of some
     CHANGED = "changed"  # made by a batch, and changed by someone since
 
 
@@ -70,10 +74,12 @@ class Records:
 
     Args:
         folder: the batch's output folder; need not exist before something is written.
+        is_damaged: whether a file that differs from what was written is one that nobody can read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, is_damaged: Callable[[Path], bool]) -> None:
         self._folder = folder
+        self._is_damaged = is_damaged
 
     def standing(self, output: Path, wanted: Record) -> Standing:
         """What lies where an output would go.
@@ -85,14 +91,33 @@ class Records:
         place = self._folder / output
         if not place.exists():
             return Standing.NOTHING
-        record = self._read(output)
+        record = self.read(output)
         if record is None:
             return Standing.FOREIGN
         if not record.output:
             return Standing.OURS
-        if record.output != content_hash_of_output(place):
-            return Standing.CHANGED
+        found = hashes_of_output(place)
+        if record.output != _together(found.values()):
+            return Standing.DAMAGED if self._lost_content(place, found, record) else Standing.CHANGED
         return Standing.FINISHED if record.made_as(wanted) else Standing.OURS
+
+    def _lost_content(self, place: Path, found: dict[str, str], record: Record) -> bool:
+        """Whether nothing lies there but what a batch wrote and what is left of it: making it again loses nothing."""
+        return found.keys() <= record.files.keys() and all(
+            digest == record.files[name] or self._is_damaged(place / name if name else place) for name, digest in found.items()
+        )
+
+    def remove_remains(self, output: Path) -> None:
+        """Remove from a damaged output folder what is no image any more; the rest is replaced as a whole.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        place, record = self._folder / output, self.read(output)
+        if record is not None and place.is_dir():
+            for name, digest in hashes_of_output(place).items():
+                if digest != record.files[name]:
+                    (place / name).unlink()
 
     def write(self, output: Path, record: Record) -> None:
         """Keep a record, whole or not at all.
@@ -101,12 +126,18 @@ class Records:
             InputError: it cannot be written.
         """
         path = self._path(output)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            make_folders(path.parent)
+        except OSError as error:
+            raise InputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
         with replace_when_complete(path) as temporary:
             temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
 
-    def _read(self, output: Path) -> Record | None:
+    def read(self, output: Path) -> Record | None:
+        """The record of an output; None if there is none."""
         try:
+            if not self._path(output).is_file():  # opening a pipe would wait for ever
+                return None
             return Record(**json.loads(self._path(output).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):  # missing, or not ours
             return None
@@ -114,28 +145,26 @@ class Records:
     def _path(self, output: Path) -> Path:
         return self._folder / FOLDER / output.parent / f"{output.name}.json"
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Make the folder and keep other batches out of it: two would overwrite each other's outputs.
 
-        Raises:
-            InputError: another one is at work, or the folder cannot be made.
-        """
-        path = self._folder / FOLDER / "lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a")
-        except OSError as error:
-            raise InputError(f"{self._folder} cannot be written ({error.strerror}); choose another output folder.") from error
-        with file:
-            if sys.platform != "win32":  # elsewhere it is the user's care
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InputError(f"Another batch is writing to {self._folder}; wait until it is done.") from None
-                except OSError:
-                    pass  # a file system without locks: as on Windows
-            yield
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make the folder and keep other batches out of it: two would overwrite each other's outputs.
+
+    Raises:
+        InputError: another one is at work, or the folder cannot be made.
+    """
+    path = folder / FOLDER / "lock"
+    try:
+        make_folders(path.parent)
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, f"{path} is no file")
+        file = path.open("a")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another output folder.") from error
+    with file:
+        if try_lock(file.fileno()) is Lock.HELD:
+            raise InputError(f"Another batch is writing to {folder}; wait until it is done.")
+        yield
 
 
 def content_hash(files: Iterable[Path]) -> str:
@@ -144,16 +173,28 @@ def content_hash(files: Iterable[Path]) -> str:
     Raises:
         OSError: one of them cannot be read.
     """
-    digests = sorted(_file_hash(path) for path in files)
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return _together(map(_file_hash, files))
 
 
-def content_hash_of_output(place: Path) -> str:
-    """sha256 of an output file, or of the files of an output folder."""
-    return content_hash(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else content_hash([place])
+def finished(record: Record, place: Path) -> Record:
+    """The record of an output that is made."""
+    files = hashes_of_output(place)
+    return replace(record, output=_together(files.values()), files=files, crashes=0)
+
+
+def hashes_of_output(place: Path) -> dict[str, str]:
+    """sha256 of an output file, as "", or of the files of an output folder, by name."""
+    if not place.is_dir():
+        return {"": _file_hash(place)}
+    return {path.relative_to(place).as_posix(): _file_hash(path) for path in place.rglob("*") if path.is_file()}
+
+
+def _together(digests: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def _file_hash(path: Path) -> str:
+    check_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from ...errors import InputError, as_sentence
 from ...inference.engine import Denoiser
+from ...system.child import ChildCrashedError, Children
+from ...system.durable import make_folders
 from ...version import __version__
-from ..one_file import FileOptions, denoise_file
+from ..one_file import FileOptions, Input, Source, denoise_file, read_input
 from .items import Item
-from .records import Record, Records, Standing, content_hash, content_hash_of_output, states
+from .records import Record, Records, Standing, content_hash, finished, states
+from .remains import is_damaged
 
 
 class Status(str, Enum):
@@ -91,16 +94,20 @@ class Batch:
         folder: where the outputs go.
         recipe: how they are made.
         denoiser: the loaded model; None only looks at what there is to do.
+        readers: processes in which inputs are read: a crash there costs one input.
         jobs: how many items are at work at once: one is computed, the others are read or written.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, denoiser: Denoiser | None, jobs: int = 2) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, denoiser: Denoiser | None, readers: Children, stop: threading.Event, jobs: int = 2
+    ) -> None:
         self._folder = folder
         self._recipe = recipe
         self._denoiser = denoiser
         self._jobs = jobs
-        self._records = Records(folder)
-        self._stop = threading.Event()
+        self._readers = readers
+        self._stop = stop
+        self._records = Records(folder, lambda path: bool(readers.call(is_damaged, path)))
 
     def run(self, items: list[Item], done: Callable[[Outcome], object]) -> list[Outcome]:
         """Do the items.
@@ -148,17 +155,46 @@ class Batch:
             raise InputError(_REFUSED[standing].format(item.output))
         if self._denoiser is None:
             return Status.TO_DO, 0
+        if standing is Standing.DAMAGED:
+            self._records.remove_remains(item.output)
+        record = replace(record, crashes=self._crashes(item, record))
         target = self._folder / item.output
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(target.parent)
         self._records.write(item.output, record)
         options = replace(self._recipe.file, overwrite=True)
-        result = denoise_file(item.source, target, self._denoiser, options, cancel=self._stop.is_set)
+        try:
+            result = denoise_file(item.source, target, self._denoiser, options, cancel=self._stop.is_set, read=self._read)
+        except ChildCrashedError as crash:
+            self._records.write(item.output, replace(record, crashes=record.crashes + 1))
+            raise InputError(f"{crash} {item.place.name} is damaged, or the memory is short; get the file again.") from crash
         if states(files) != before:
             raise InputError(f"The files of {item.place.name} changed meanwhile; run the batch again when they are complete.")
-        self._records.write(item.output, replace(record, output=content_hash_of_output(target)))
+        self._records.write(item.output, finished(record, target))
         return Status.DENOISED, result.slices[1] - result.slices[0]
 
+    def _read(self, source: Source, target: Path, options: FileOptions) -> Input:
+        scan: Input = self._readers.call(read_input, source, target, options)
+        return scan
 
+    def _crashes(self, item: Item, record: Record) -> int:
+        """How often reading this input has crashed.
+
+        Raises:
+            InputError: too often to try it again.
+        """
+        before = self._records.read(item.output)
+        if before is None or (before.input, before.software) != (record.input, record.software):
+            return 0
+        if before.crashes >= _TRIES and not self._recipe.file.overwrite:
+            raise InputError(
+                f"Reading {item.place.name} has ended the process that read it {before.crashes} times; it is not read again "
+                "unless it changes, or with --overwrite."
+            )
+        return before.crashes
+
+
+_TRIES = 2
+"""A crash may be for want of memory, and pass."""
 _REFUSED = {
     Standing.FOREIGN: "{} is there already, and no batch made it; pass --overwrite to replace it.",
     Standing.CHANGED: "{} was changed since a batch made it; pass --overwrite to replace it.",

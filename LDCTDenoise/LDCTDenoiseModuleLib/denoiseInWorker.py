@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
 
+from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, chunks, copy_in_chunks
+from LDCTDenoiseLib.worker.messages import Denoise, Started
 
 from .eventLoopTask import Steps
 
@@ -20,16 +22,16 @@ if TYPE_CHECKING:
 _BODY_HU = -500
 
 
-@dataclass
+@dataclass(frozen=True)
 class Settings:
-    """How to denoise; the names and meanings are the library's (``LDCTDenoiseLib.Denoiser``)."""
+    """How to denoise, as the panel or a script asks for it.
 
-    model: str = "default"
-    levels: int | None = None
-    blend: float = 1.0
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
+    Attributes:
+        options: the library's.
+        force: denoise voxels that do not look like HU.
+    """
+
+    options: DenoisingOptions = field(default_factory=DenoisingOptions)
     force: bool = False
 
 
@@ -44,9 +46,9 @@ def denoiseSlices(
     reference: np.ndarray | None = None,
     compare: bool = False,
     progress: Callable[[int, int], Any] | None = None,
-    started: Callable[[dict[str, Any]], Any] | None = None,
+    started: Callable[[Started], Any] | None = None,
 ) -> Steps:
-    """Steps that denoise (slices, rows, columns) into an array of the same shape; they return the worker's result.
+    """Steps that denoise (slices, rows, columns) into an array of the same shape; they return the worker's answer, ``Denoised``.
 
     Args:
         hu: voxels in HU, a view that stays valid.
@@ -62,22 +64,21 @@ def denoiseSlices(
         shared = yield from share(folder, "reference", reference) if reference is not None else _nothing()
         resultType = hu.dtype if np.issubdtype(hu.dtype, np.integer) else np.dtype(np.float32)
         output = folder.allocate("output", hu.shape, resultType)
-        request = {
-            "request": "denoise",
-            "folder": str(folder.path),
-            "volume": volume.as_message(),
-            "output": output.as_message(),
-            "spacing": [float(mm) for mm in spacing],
-            "slices": list(slices) if slices else None,
-            "padding_value": None,
-            "compare": compare,
-            "reference": shared.as_message() if shared else None,
-            **asdict(settings),
-        }
-        result = yield from worker.do(request, progress or (lambda done, total: None), started or (lambda message: None))
+        request = Denoise(
+            folder.path,
+            volume,
+            output,
+            spacing=(float(spacing[0]), float(spacing[1])),
+            options=settings.options,
+            slices=slices,
+            force=settings.force,
+            compare=compare,
+            reference=shared,
+        )
+        answer = yield from worker.do(request, progress or (lambda done, total: None), started or (lambda event: None))
         yield from copy_in_chunks(output.map(), denoised)
         yield from folder.remove_in_steps()
-        return result
+        return answer
     finally:
         folder.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -24,7 +25,7 @@ from .outputNodes import (
     setNoiseWindow,
 )
 from .runCallbacks import RunCallbacks
-from .runOutcome import RunOutcome
+from .runOutcome import RunOutcome, figuresOf
 from .sequences import browserOf, framesOf, sequenceOf, showSequence
 from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
 
@@ -150,7 +151,7 @@ class DenoiseRun(VTKObservationMixin):
         )
         inputNode = self._target(self._inputID)
         output, noiseMap = self._target(self._outputID), self._target(self._noiseMapID)
-        told = record(inputNode, self._settings, outcome.result, self._slices)
+        told = record(inputNode, outcome.answer.made)
         output = addVolume(denoisedName(inputNode)) if output is NEW else output
         fillOutput(output, inputNode, outcome.image, told)
         copyDisplay(inputNode, output)
@@ -159,7 +160,7 @@ class DenoiseRun(VTKObservationMixin):
             fillOutput(noiseMap, inputNode, outcome.noise, told)
             copyDisplay(inputNode, noiseMap)
             setNoiseWindow(noiseMap, outcome.noiseSD)
-        return {**outcome.result, "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
+        return {**figuresOf(outcome.answer), "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
 
     def _sequenceSteps(self) -> Steps:
         inputNode = self._target(self._inputID)
@@ -173,8 +174,8 @@ class DenoiseRun(VTKObservationMixin):
 
             outcomes.append((yield from self._compute(frame, progress)))
         inputNode = self._target(self._inputID)
-        first = outcomes[0].result
-        told = record(inputNode, self._settings, first, self._slices)
+        first = outcomes[0].answer
+        told = record(inputNode, first.made)
         volumes = []
         for frame, outcome in zip(frames, outcomes, strict=True):
             volume = slicer.vtkMRMLScalarVolumeNode()
@@ -185,9 +186,9 @@ class DenoiseRun(VTKObservationMixin):
             volume.SetAndObserveImageData(outcome.image)
             volumes.append(volume)
         output = showSequence(inputNode, volumes, denoisedName(inputNode), told)
-        seconds = sum(outcome.result["seconds"] for outcome in outcomes)
+        seconds = sum(outcome.answer.seconds for outcome in outcomes)
         nodes = {"input": inputNode, "output": output, "noiseMap": None}
-        return {**first, **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}
+        return {**figuresOf(first), **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}
 
     def _compute(self, node: slicer.vtkMRMLScalarVolumeNode, progress: Callable[[int, int], Any]) -> Steps:
         """Steps that denoise one volume node; they return its ``RunOutcome``."""
@@ -197,7 +198,7 @@ class DenoiseRun(VTKObservationMixin):
         denoised = slicesOf(image, axis)
         referenceNode = self._target(self._referenceID)
         reference = slicesOf(referenceNode.GetImageData(), axis) if referenceNode else None
-        result = yield from denoiseSlices(
+        answer = yield from denoiseSlices(
             self._worker,
             hu,
             denoised,
@@ -207,13 +208,13 @@ class DenoiseRun(VTKObservationMixin):
             reference=reference,
             compare=True,
             progress=progress,
-            started=lambda message: self._tell(self._callbacks.started, message),
+            started=lambda event: self._tell(self._callbacks.started, asdict(event)),
         )
         noise, noiseSD = None, 0.0
         if self._noiseMapID:
             noise = newImage(source, noiseType(hu.dtype))
             noiseSD = yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
-        return RunOutcome(image, noise, noiseSD, result)
+        return RunOutcome(image, noise, noiseSD, answer)
 
     def _target(self, nodeID: str | None) -> Any:
         return nodeID if nodeID in (None, NEW) else slicer.mrmlScene.GetNodeByID(nodeID)

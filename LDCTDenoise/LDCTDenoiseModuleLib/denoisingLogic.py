@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import LDCTDenoiseError
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.worker.messages import DeviceReport, Report
 
 from . import dependencies, dicomExport, sampleData
 from .denoiseInWorker import Settings
@@ -143,7 +146,9 @@ class DenoisingLogic:
         """
         inputVolume, outputVolume, reference = (nodeOf(node) for node in (inputVolume, outputVolume, reference))
         noiseMap = noiseMap if noiseMap == NEW else nodeOf(noiseMap)
-        settings = Settings(str(model), levels, blend, device, precision, batchSize, force)
+        options = DenoisingOptions(
+            model=str(model), levels=levels, blend=blend, device=device, precision=precision, batch_size=batchSize
+        )
         callbacks = RunCallbacks()
         callbacks.progress = onProgress or callbacks.progress
         callbacks.finished = onFinished or callbacks.finished
@@ -151,7 +156,7 @@ class DenoisingLogic:
         return self.startRun(
             inputVolume,
             NEW if outputVolume is None else outputVolume,
-            settings,
+            Settings(options, force),
             callbacks,
             slices=slices,
             noiseMap=noiseMap,
@@ -223,7 +228,8 @@ class DenoisingLogic:
         outcome: list[Any] = []
         preview = self.newPreview(lambda index, result: outcome.append(result), outcome.append)
         try:
-            preview.show(nodeOf(inputVolume), Settings(str(model), levels, blend, device, precision, None, force))
+            options = DenoisingOptions(model=str(model), levels=levels, blend=blend, device=device, precision=precision)
+            preview.show(nodeOf(inputVolume), Settings(options, force))
             outcomeOf(preview, outcome)
         except BaseException:
             preview.cleanup()
@@ -272,7 +278,8 @@ class DenoisingLogic:
         Raises:
             LDCTDenoiseLib.errors.LDCTDenoiseError: the place or the volume does not allow it.
         """
-        settings = Settings(str(model), levels, blend, device, precision, None, force)
+        options = DenoisingOptions(model=str(model), levels=levels, blend=blend, device=device, precision=precision)
+        settings = Settings(options, force)
         outcome: list[Any] = []
         task = self.startLesionTest(nodeOf(inputVolume), point, contrast, diameters, settings, outcome.append, outcome.append)
         result: dict[str, Any] = outcomeOf(task, outcome)
@@ -373,17 +380,16 @@ class DenoisingLogic:
             A dictionary: ``torch`` (version or None), ``torch_problem``, ``why_no_cuda``, ``devices`` (list of name and
             label), ``threads``, ``python``, ``software``.
         """
-        report: dict[str, Any] = runSteps(self._reportSteps())
-        return report
+        return asdict(runSteps(self._reportSteps()))
 
     def startDeviceReport(
         self, onFinished: Callable[[dict[str, Any]], Any], onFailed: Callable[[Exception], Any]
     ) -> EventLoopTask:
         """The same without waiting; the callbacks get the report or the exception."""
-        return EventLoopTask(self._reportSteps(), onFinished, onFailed)
+        return EventLoopTask(self._reportSteps(), lambda report: onFinished(asdict(report)), onFailed)
 
-    def _reportSteps(self) -> Generator[Any, None, dict[str, Any]]:
-        return self.worker.do({"request": "report"})
+    def _reportSteps(self) -> Generator[Any, None, DeviceReport]:
+        return self.worker.do(Report())
 
     def loadPhantom(self) -> slicer.vtkMRMLScalarVolumeNode:
         """Scan the library's phantom at a quarter of a usual dose, into a new volume node, which is returned.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
@@ -12,10 +13,12 @@ import vtk
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
+from LDCTDenoiseLib.worker.messages import Export
 
 from .eventLoopTask import Steps
-from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE
+from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE, provenanceOf
 from .volumeArrays import checkInput, sliceAxis, slicesOf
 
 if TYPE_CHECKING:
@@ -46,25 +49,24 @@ def exportSteps(worker: Worker, volumeNode: slicer.vtkMRMLScalarVolumeNode, fold
     try:
         volume = exchange.allocate("volume", voxels.shape, voxels.dtype)
         yield from copy_in_chunks(voxels, volume.map("r+"))
-        request = {
-            "request": "export",
-            "folder": str(exchange.path),
-            "volume": volume.as_message(),
-            "files": [str(file) for file in files],
-            "places": places.tolist(),
-            "across": across.tolist(),
-            "down": down.tolist(),
-            "target": str(folder),
-            "made": made,
-        }
-        result = yield from worker.do(request)
+        request = Export(
+            exchange.path,
+            volume,
+            files=tuple(files),
+            places=tuple(map(tuple, places.tolist())),
+            across=tuple(across.tolist()),
+            down=tuple(down.tolist()),
+            target=folder,
+            made=made,
+        )
+        answer = yield from worker.do(request)
     finally:
         exchange.remove()
     if fromDatabase:
         from DICOMLib import DICOMUtils
 
         DICOMUtils.importDicom(str(folder))
-    return result["series"]
+    return list(answer.series)
 
 
 def newFolder(parent: str | Path) -> Path:
@@ -73,22 +75,15 @@ def newFolder(parent: str | Path) -> Path:
     return next(Path(parent) / name for name in names if not (Path(parent) / name).exists())
 
 
-def _made(node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
-    read = {name: node.GetAttribute(ATTRIBUTE + name) for name in ("Model", "ModelHash", "Levels", "Strength", "Slices")}
-    if None in read.values():
+def _made(node: slicer.vtkMRMLScalarVolumeNode) -> Provenance:
+    made = provenanceOf(node)
+    if made is None:
         raise InputError(
             _("{name} is not a result of this module; press Apply, then export its output.").format(name=node.GetName())
         )
-    first, stop = read["Slices"].split(":")
     if sliceAxis(node) != _SLICES_FIRST:  # denoised across the stack: every image has changed
-        first, stop = 0, node.GetImageData().GetDimensions()[2]
-    return {
-        "model": read["Model"],
-        "model_hash": read["ModelHash"],
-        "levels": int(read["Levels"]),
-        "blend": float(read["Strength"]),
-        "slices": [int(first), int(stop)],
-    }
+        made = replace(made, slices=(0, node.GetImageData().GetDimensions()[2]))
+    return made
 
 
 def sourceFiles(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[list[Path], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder
+from LDCTDenoiseLib.worker.messages import LesionAnswers, LesionMap, LesionMaps, LesionTest
 
 from .denoiseInWorker import Settings, share
 from .eventLoopTask import Steps
@@ -81,22 +82,22 @@ def lesionTestSteps(
     try:
         volume = yield from share(folder, "volume", hu)
         pictures = folder.allocate("pictures", (len(diameters), PICTURES, *hu.shape[1:]), np.dtype(np.float32))
-        request = {
-            "request": "lesion_test",
-            "folder": str(folder.path),
-            "volume": volume.as_message(),
-            "pictures": pictures.as_message(),
-            "spacing": [float(mm) for mm in spacing],
-            "slice": index,
-            "place": [row, column],
-            "lesions": [[float(contrast), float(diameter)] for diameter in diameters],
-            **asdict(settings),
-        }
-        result = yield from worker.do(request)
-        for number, answer in enumerate(result["answers"]):
+        request = LesionTest(
+            folder.path,
+            volume,
+            pictures,
+            spacing=(float(spacing[0]), float(spacing[1])),
+            slice=index,
+            place=(row, column),
+            lesions=tuple((float(contrast), float(diameter)) for diameter in diameters),
+            options=settings.options,
+            force=settings.force,
+        )
+        found = yield from worker.do(request)
+        for number, answer in enumerate(found.answers):
             rows, columns = answer.pop("shape")
             answer["pictures"] = np.array(pictures.map()[number, :, :rows, :columns])
-        return {**result, "slice": index, "place": (row, column)}
+        return {**_told(found), "answers": list(found.answers), "slice": index, "place": (row, column)}
     finally:
         folder.remove()
 
@@ -124,19 +125,25 @@ def lesionMapSteps(
     try:
         volume = yield from share(folder, "volume", hu)
         maps = folder.allocate("maps", (2, *hu.shape[1:]), np.dtype(np.float32))
-        request = {
-            "request": "lesion_map",
-            "folder": str(folder.path),
-            "volume": volume.as_message(),
-            "maps": maps.as_message(),
-            "spacing": [float(mm) for mm in pixelSpacing(volumeNode)],
-            "index": index - first,
-            "slice": index,
-            "lesion": [float(contrast), float(diameter)],
-            **asdict(settings),
-        }
-        result = yield from worker.do(request, progress)
+        rows, columns = pixelSpacing(volumeNode)
+        request = LesionMap(
+            folder.path,
+            volume,
+            maps,
+            spacing=(float(rows), float(columns)),
+            index=index - first,
+            slice=index,
+            lesion=(float(contrast), float(diameter)),
+            options=settings.options,
+            force=settings.force,
+        )
+        found = yield from worker.do(request, progress)
         kept, left = np.array(maps.map()[:1]), np.array(maps.map()[1:])
-        return {**result, "kept": kept, "left": left if result["noise_left"] else None}
+        return {**_told(found), "kept": kept, "left": left if found.noise_left else None}
     finally:
         folder.remove()
+
+
+def _told(found: LesionAnswers | LesionMaps) -> dict[str, Any]:
+    """The worker's answer as scripts get it."""
+    return {one.name: getattr(found, one.name) for one in fields(found)}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from LDCTDenoiseLib.version import __version__
-
-if TYPE_CHECKING:
-    from .denoiseInWorker import Settings
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"
@@ -64,23 +63,34 @@ def tell(node: slicer.vtkMRMLScalarVolumeNode, record: Mapping[str, Any]) -> Non
         node.SetAttribute(ATTRIBUTE + name, None if value is None else str(value))
 
 
-def record(
-    inputNode: slicer.vtkMRMLScalarVolumeNode, settings: Settings, result: dict[str, Any], slices: tuple[int, int]
-) -> dict[str, Any]:
+def record(inputNode: slicer.vtkMRMLScalarVolumeNode, made: Provenance) -> dict[str, Any]:
     """What is told about a result: everything needed to make it again. None takes away what an earlier result told."""
+    further = made.further_options()
     return {
-        "Model": result["model"],
-        "ModelHash": result["model_hash"],
-        "Strength": settings.blend,
-        "Levels": result["levels"],
-        "Device": result["device"],
-        "Precision": settings.precision,
-        "SoftwareVersion": __version__,
+        "Model": made.model,
+        "ModelHash": made.model_hash,
+        "Strength": made.options.blend,
+        "Levels": made.levels,
+        "Device": made.device,
+        "Precision": made.options.precision,
+        "Options": json.dumps(further) if further else None,
+        "SoftwareVersion": made.software,
         "SourceName": inputNode.GetName(),
-        "Slices": "{}:{}".format(*slices),
+        "Slices": "{}:{}".format(*made.slices),
         # Kept for the export to DICOM, which needs the source's files even when its node is gone.
         "SourceInstanceUIDs": inputNode.GetAttribute(INSTANCE_UIDS),
     }
+
+
+def provenanceOf(node: slicer.vtkMRMLScalarVolumeNode) -> Provenance | None:
+    """What :func:`record` tells about a result; None when the node is no result."""
+    read = {name: node.GetAttribute(ATTRIBUTE + name) for name in ("Model", "ModelHash", "Levels", "Strength", "Slices")}
+    if None in read.values():
+        return None
+    further = json.loads(node.GetAttribute(ATTRIBUTE + "Options") or "{}")
+    first, stop = read["Slices"].split(":")
+    options = DenoisingOptions(levels=int(read["Levels"]), blend=float(read["Strength"]), **further)
+    return Provenance(read["Model"], read["ModelHash"], options, (int(first), int(stop)))
 
 
 def copyGeometry(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:

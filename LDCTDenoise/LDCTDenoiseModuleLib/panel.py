@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
+
+from LDCTDenoiseLib.models.options import DenoisingOptions
 
 from .compareSection import CompareSection
 from .denoiseInWorker import Settings
@@ -139,16 +142,18 @@ class Panel(VTKObservationMixin):
             self.updating = before
 
     def settings(self, node: Any) -> Settings:
-        """How to denoise, as the panel is set."""
-        return Settings(
-            model=node.model,
-            levels=node.levels or None,
-            blend=node.strength / 100,
-            device=node.device,
-            precision=node.precision,
-            batch_size=node.batchSize or None,
-            force=node.force,
-        )
+        """How to denoise, as the panel is set.
+
+        An option of the library is the parameter of its name, in camel case; 0 stands for None.
+        """
+        told: dict[str, Any] = {"blend": node.strength / 100}
+        for option in fields(DenoisingOptions):
+            first, *others = option.name.split("_")
+            name = first + "".join(other.capitalize() for other in others)
+            if hasattr(node, name) and name != "region":  # of the panel: a range of slices, not a part of them
+                value = getattr(node, name)
+                told[option.name] = None if option.default is None and not value else value
+        return Settings(DenoisingOptions(**told), node.force)
 
 
 def _isWrappedLabel(widget: Any) -> bool:

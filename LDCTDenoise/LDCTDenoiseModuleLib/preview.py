@@ -15,6 +15,7 @@ from LDCTDenoiseLib.errors import InputError
 from .denoiseInWorker import denoiseSlices
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import copyDisplay
+from .runOutcome import figuresOf
 from .sliceOverlay import SliceOverlay
 from .sliceViews import SliceView, viewOf
 from .volumeArrays import checkInput, pixelSpacing, sliceAxis, slicesOf
@@ -126,7 +127,8 @@ class Preview(VTKObservationMixin):
         axis = sliceAxis(volumeNode)
         hu = np.array(slicesOf(volumeNode.GetImageData(), axis)[index : index + 1])
         denoised = np.empty_like(hu)
-        result = yield from denoiseSlices(self._worker, hu, denoised, pixelSpacing(volumeNode), settings)
+        answer = yield from denoiseSlices(self._worker, hu, denoised, pixelSpacing(volumeNode), settings)
+        result = figuresOf(answer)
         if self._wanted is None:
             return result
         volumeNode = slicer.mrmlScene.GetNodeByID(volumeID)

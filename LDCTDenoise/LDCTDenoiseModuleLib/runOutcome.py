@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import vtk
 
+from LDCTDenoiseLib.worker.messages import Denoised
 
-@dataclass
+
+@dataclass(frozen=True)
 class RunOutcome:
-    """Voxels of one volume, not yet in the scene."""
+    """Voxels of one volume, not yet in the scene, and what the worker tells of them."""
 
     image: vtk.vtkImageData
     noise: vtk.vtkImageData | None
     noiseSD: float
-    result: dict = field(default_factory=dict)
+    answer: Denoised
+
+
+def figuresOf(answer: Denoised) -> dict[str, Any]:
+    """The worker's answer as scripts get it."""
+    made = answer.made
+    return {
+        "device": made.device,
+        "device_reason": answer.device_reason,
+        "model": made.model,
+        "model_hash": made.model_hash,
+        "levels": made.levels,
+        "seconds": answer.seconds,
+        "comparison": answer.comparison,
+    }

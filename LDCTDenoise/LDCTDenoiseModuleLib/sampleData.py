@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import DenoisingCancelled, LDCTDenoiseError
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, copy_in_chunks
+from LDCTDenoiseLib.worker.messages import Phantom, Simulate
 
 from .eventLoopTask import Steps
 from .messages import messageOf
@@ -97,8 +98,7 @@ def phantomSteps(worker: Worker, shape: tuple[int, int, int] | None = None, prog
     folder = ExchangeFolder(slicer.app.temporaryPath)
     try:
         output = folder.allocate("output", shape, np.dtype(np.int16))
-        request = {"request": "phantom", "folder": str(folder.path), "output": output.as_message(), "dose": DOSE}
-        result = yield from worker.do(request, progress)
+        scan = yield from worker.do(Phantom(folder.path, output, DOSE), progress)
         image = vtk.vtkImageData()
         image.SetDimensions(shape[::-1])
         image.AllocateScalars(vtk.VTK_SHORT, 1)
@@ -106,10 +106,10 @@ def phantomSteps(worker: Worker, shape: tuple[int, int, int] | None = None, prog
     finally:
         folder.remove()
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(_("LDCT phantom")))
-    rows, columns = result["spacing"]
+    rows, columns = scan.spacing
     # Columns run to the patient's left and rows to the back, as a scanner gives them.
     node.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
-    node.SetSpacing(columns, rows, result["slice_mm"])
+    node.SetSpacing(columns, rows, scan.slice_mm)
     node.SetOrigin(columns * (shape[2] - 1) / 2, rows * (shape[1] - 1) / 2, 0)
     node.SetAndObserveImageData(image)
     node.CreateDefaultDisplayNodes()
@@ -130,15 +130,8 @@ def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: 
         volume = folder.allocate("volume", hu.shape, hu.dtype)
         yield from copy_in_chunks(hu, volume.map("r+"))
         output = folder.allocate("output", hu.shape, hu.dtype)
-        request = {
-            "request": "simulate",
-            "folder": str(folder.path),
-            "volume": volume.as_message(),
-            "output": output.as_message(),
-            "spacing": [float(mm) for mm in pixelSpacing(source)],
-            "dose": dose,
-            "force": False,
-        }
+        rows, columns = pixelSpacing(source)
+        request = Simulate(folder.path, volume, output, (float(rows), float(columns)), dose)
         yield from worker.do(request, progress)
         yield from copy_in_chunks(output.map(), slicesOf(image, axis))
     finally:

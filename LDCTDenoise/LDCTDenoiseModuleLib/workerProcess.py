@@ -9,6 +9,7 @@ import slicer
 
 from LDCTDenoiseLib.errors import DenoisingCancelled, LDCTDenoiseError
 from LDCTDenoiseLib.worker.client import Job, WorkerClient
+from LDCTDenoiseLib.worker.messages import Request, Started
 
 from .eventLoopTask import WAIT, Steps
 from .processTransport import QProcessTransport
@@ -31,11 +32,11 @@ class Worker:
 
     def do(
         self,
-        request: dict[str, Any],
+        request: Request,
         progress: Callable[[int, int], Any] = lambda done, total: None,
-        started: Callable[[dict[str, Any]], Any] = lambda message: None,
+        started: Callable[[Started], Any] = lambda event: None,
     ) -> Steps:
-        """Steps that do one job; they return what the result says.
+        """Steps that do one job; they return the answer, of the type ``request.answer``.
 
         Raises:
             DenoisingCancelled: it was cancelled, even if the worker was faster.
@@ -44,7 +45,7 @@ class Worker:
         while self.client.busy:  # a preview, which ends soon
             self.client.tick()
             yield WAIT
-        outcome: list[dict[str, Any]] = []
+        outcome: list[Any] = []
         failure: list[LDCTDenoiseError] = []
         cancelled: DenoisingCancelled | None = None
         self.client.submit(Job(request, outcome.append, failure.append, progress, started))
@@ -63,7 +64,7 @@ class Worker:
             raise failure[0]
         if cancelled is not None:
             raise cancelled
-        return {key: value for key, value in outcome[0].items() if key not in ("event", "id")}
+        return outcome[0]
 
     def shutdown(self, *_: Any) -> None:
         """End the process with everything that it started."""

@@ -8,11 +8,21 @@ import json
 import sys
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LDCTDenoiseError, printable
-from .options import add_device, add_dicom_output, add_model, add_reading, dicom_output, load_denoiser, positive
+from .options import (
+    add_device,
+    add_dicom_output,
+    add_model,
+    add_reading,
+    denoising_options,
+    dicom_output,
+    load_denoiser,
+    positive,
+)
 
 if TYPE_CHECKING:
     from ..denoising.batch.run import Outcome
@@ -48,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from ..denoising.one_file import FileOptions
     from ..dicom.log_privacy import silence_pydicom
     from ..models.model_info import find_model, read_info
+    from ..models.provenance import Provenance
     from ..system.child import Children
 
     how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
@@ -61,8 +72,9 @@ def run(options: argparse.Namespace) -> None:
             readers.start(min(options.jobs, len(items)))
             denoiser = load_denoiser(options)
         info = denoiser.info if denoiser else read_info(find_model(options.model))
-        levels = options.levels or len(info.levels)
-        recipe = Recipe(info.tensor_hash, levels, options.blend, options.precision, options.region, how)
+        asked = denoising_options(options)
+        used = replace(asked, levels=asked.levels or len(info.levels))
+        recipe = Recipe(Provenance(info.name, info.tensor_hash, used, (0, 0)), how)
         batch = Batch(options.target, recipe, denoiser, readers, stop, options.jobs)
         bar = stack.enter_context(tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 from .options import (
     add_device,
@@ -30,29 +29,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..denoising.one_file import FileOptions, check_output, denoise_file
+    from ..denoising.one_file import FileOptions, ToLoad, denoise_file
 
     how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite, dicom_output(options))
-    check_output(options.input, options.output, how)
-
-    with slice_progress("Denoising", quiet=options.quiet) as progress, ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(load_denoiser, options)  # importing torch takes as long as reading a volume
-        done = denoise_file(options.input, options.output, loading, how, progress=progress)
-        denoiser = loading.result()
+    with slice_progress("Denoising", quiet=options.quiet) as progress:
+        done = denoise_file(options.input, options.output, ToLoad(lambda: load_denoiser(options)), how, progress=progress)
     if options.json:
-        first, last = done.slices
+        made = done.made
         summary: dict[str, object] = {
             "input": str(options.input),
             "output": str(options.output),
-            "model": denoiser.info.name,
-            "model_hash": denoiser.info.tensor_hash,
-            "device": str(denoiser.device),
-            "backend": denoiser.backend.value,
-            "slices": [first, last],
-            "levels": denoiser.levels,
-            "blend": denoiser.blend,
+            "model": made.model,
+            "model_hash": made.model_hash,
+            "device": made.device,
+            "backend": made.backend,
+            "slices": list(made.slices),
+            "levels": made.levels,
+            "blend": made.options.blend,
             "seconds": round(done.seconds, 3),
-            "slices_per_second": round((last - first) / done.seconds, 3),
+            "slices_per_second": round(done.slices / done.seconds, 3),
         }
         if done.series:
             summary["series"] = done.series

@@ -6,8 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ..models.options import DenoisingOptions
 
 if TYPE_CHECKING:
     from ..dicom.write_series import DicomOutput
@@ -54,7 +57,7 @@ def series_number(text: str) -> int:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto (default), cuda, cuda:N, mps or cpu")
+    _add_options(parser, "device")
 
 
 def add_volume_options(parser: argparse.ArgumentParser, *, output: str = "volume file to write") -> None:
@@ -76,38 +79,28 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model, and how it is applied."""
-    parser.add_argument("--model", default="default", metavar="NAME|FILE", help="a shipped model or a model file")
-    parser.add_argument("--precision", choices=["auto", "float32", "float16", "bfloat16"], default="auto")
-    parser.add_argument("--levels", type=positive, metavar="N", help="use the first N levels of the cascade (default: all)")
-    parser.add_argument(
-        "--blend", type=fraction, default=1.0, metavar="0..1", help="weight of the denoised image (default 1; the paper: 0.7)"
-    )
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="slices at once (default: by free memory)")
-    parser.add_argument(
-        "--backend", choices=["auto", "torch", "openvino"], default="auto", help="on the CPU (default: openvino if installed)"
-    )
-    parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU (default: one for each core)")
-    parser.add_argument(
-        "--region", choices=["all", "body"], default="all", help="body: leave what lies around its bounding box as it is (faster)"
-    )
+    """Which model, and how it is applied: all of ``DenoisingOptions`` but the device."""
+    _add_options(parser, *(one.name for one in fields(DenoisingOptions) if one.name != "device"))
+
+
+def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    parse: dict[str, Callable[[str], Any]] = {"str": str, "int | None": positive, "float": fraction}
+    for one in fields(DenoisingOptions):
+        if one.name in names:
+            flag = f"--{one.name.replace('_', '-')}"
+            parser.add_argument(flag, default=one.default, type=parse[str(one.type)], **one.metadata["argument"])
+
+
+def denoising_options(options: argparse.Namespace) -> DenoisingOptions:
+    """The options of :func:`add_device` and :func:`add_model`, parsed."""
+    return DenoisingOptions(**{one.name: getattr(options, one.name) for one in fields(DenoisingOptions)})
 
 
 def load_denoiser(options: argparse.Namespace) -> Denoiser:
-    """The options of :func:`add_device` and :func:`add_model` as a loaded model."""
+    """The same as a loaded model."""
     from ..inference.engine import Denoiser
 
-    return Denoiser(
-        options.model,
-        options.device,
-        options.precision,
-        options.batch_size,
-        options.levels,
-        options.blend,
-        options.backend,
-        options.threads,
-        options.region,
-    )
+    return Denoiser.from_options(denoising_options(options))
 
 
 def add_dicom_output(parser: argparse.ArgumentParser) -> None:

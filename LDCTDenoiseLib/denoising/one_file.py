@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from ..ct.hu_check import check_hu
 from ..ct.scan import Scan
 from ..dicom.ct_series import CTSeries, read_ct_series
-from ..dicom.derivation import Derivation
 from ..dicom.find_series import SeriesFiles
 from ..dicom.output_folder import check_folder_output
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
 from ..errors import InputError
+from ..models.provenance import Provenance
 from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
 if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
@@ -30,8 +31,17 @@ Source = Path | SeriesFiles
 Input = Scan | CTSeries
 Progress = Callable[[int, int], object]
 Cancel = Callable[[], bool]
-Loading = Union["Denoiser", "Future[Denoiser]"]
-"""A loaded model, or one that is being loaded while the input is read."""
+
+
+@dataclass(frozen=True)
+class ToLoad:
+    """A model that is loaded while the input is read: importing torch takes as long as reading a volume.
+
+    Attributes:
+        load: gives the model; called in a thread of its own.
+    """
+
+    load: Callable[[], Denoiser]
 
 
 @dataclass(frozen=True)
@@ -64,14 +74,19 @@ class DenoisedFile:
     """What was done.
 
     Attributes:
-        slices: the half-open range that was denoised.
+        made: what made the output.
         seconds: spent on denoising, without reading and writing.
         series: SeriesInstanceUIDs that were written; none for a volume file.
     """
 
-    slices: tuple[int, int]
+    made: Provenance
     seconds: float
     series: tuple[str, ...] = ()
+
+    @property
+    def slices(self) -> int:
+        """How many were denoised."""
+        return self.made.slices[1] - self.made.slices[0]
 
 
 def writes_dicom(source: Source, target: Path) -> bool:
@@ -106,7 +121,7 @@ def check_output(source: Source, target: Path, options: FileOptions) -> None:
 def denoise_file(
     source: str | os.PathLike[str] | SeriesFiles,
     target: str | os.PathLike[str],
-    denoiser: Loading,
+    denoiser: Denoiser | ToLoad,
     options: FileOptions = FileOptions(),
     *,
     progress: Progress | None = None,
@@ -118,7 +133,7 @@ def denoise_file(
     Args:
         source: a volume file, a folder of DICOM files, a DICOMDIR, a DICOM file, or a series that was found before.
         target: a volume file, or for DICOM also a folder.
-        denoiser: a loaded model, or one that is being loaded.
+        denoiser: a loaded model, or one to load when it is known that the output can be written.
         options: how to read and write.
         progress: called with (slices done, slices to do) after every batch.
         cancel: asked before every batch; true stops.
@@ -132,10 +147,21 @@ def denoise_file(
     """
     source, target = source if isinstance(source, SeriesFiles) else Path(source), Path(target)
     check_output(source, target, options)
-    scan = (read or read_input)(source, target, options)
-    if isinstance(scan, CTSeries):
-        return _denoise_dicom(scan, target, denoiser, options, progress, cancel)
-    return _denoise_volume(scan, target, denoiser, options, progress, cancel)
+    with _loading(denoiser) as loaded:
+        scan = (read or read_input)(source, target, options)
+        if isinstance(scan, CTSeries):
+            return _denoise_dicom(scan, target, loaded(), options, progress, cancel)
+        return _denoise_volume(scan, target, loaded(), options, progress, cancel)
+
+
+@contextmanager
+def _loading(denoiser: Denoiser | ToLoad) -> Iterator[Callable[[], Denoiser]]:
+    """Load a model meanwhile; what is yielded waits for it."""
+    if isinstance(denoiser, ToLoad):
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(denoiser.load).result
+    else:
+        yield lambda: denoiser
 
 
 def read_input(source: Source, target: Path, options: FileOptions) -> Input:
@@ -151,22 +177,20 @@ def read_input(source: Source, target: Path, options: FileOptions) -> Input:
 
 
 def _denoise_volume(
-    scan: Scan, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    scan: Scan, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
-    denoiser = _loaded(loading)
     if not options.force:
         check_hu(scan.hu)
     start = time.perf_counter()
     hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
     seconds = time.perf_counter() - start
     write_volume(scan.with_hu(hu), target)
-    return DenoisedFile(options.slices or (0, len(hu)), seconds)
+    return DenoisedFile(denoiser.provenance(options.slices or (0, len(hu))), seconds)
 
 
 def _denoise_dicom(
-    series: CTSeries, target: Path, loading: Loading, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    series: CTSeries, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
-    denoiser = _loaded(loading)
     check_identity(series)
     for acquisition in series.acquisitions:
         if acquisition.gap:
@@ -178,12 +202,6 @@ def _denoise_dicom(
     start = time.perf_counter()
     hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
     seconds = time.perf_counter() - start
-    slices = options.slices or (0, len(hu))
-    info = denoiser.info
-    derivation = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, slices, denoiser.region.value)
-    written = write_derived_series(series, hu, target, derivation, options.dicom, overwrite=options.overwrite, cancel=cancel)
-    return DenoisedFile(slices, seconds, tuple(written))
-
-
-def _loaded(loading: Loading) -> Denoiser:
-    return loading.result() if isinstance(loading, Future) else loading
+    made = denoiser.provenance(options.slices or (0, len(hu)))
+    written = write_derived_series(series, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
+    return DenoisedFile(made, seconds, tuple(written))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
 
 from pydicom.dataset import Dataset
 
+from ..models.provenance import Provenance
 from ..version import __version__
 
 SOFTWARE = "LDCTDenoise"
@@ -19,39 +19,19 @@ _PROCESSING_EQUIPMENT = ("109102", "Processing Equipment")
 _SOURCE_IMAGE = ("121322", "Source image for image processing operation")
 
 
-@dataclass(frozen=True)
-class Derivation:
-    """What made a derived series.
+def recipe(made: Provenance) -> str:
+    """What made a result, in one line of text, as it stands in the files."""
+    further = "".join(f", {name} {value}" for name, value in made.further_options().items())
+    return (
+        f"{SOFTWARE} {made.software}, model {made.model[:64]}, sha256 {made.model_hash}, {made.levels} level(s), "
+        f"blend {made.options.blend:g}{further}"
+    )
 
-    Attributes:
-        model: its name.
-        model_hash: sha256 of its tensors.
-        levels: of the cascade that were used.
-        blend: weight of the denoised image, 0 to 1.
-        slices: half-open range that was denoised, in the order of the output; the others are copies.
-        region: what of the slices was denoised: "all", or "body", around which they are copies.
-    """
 
-    model: str
-    model_hash: str
-    levels: int
-    blend: float
-    slices: tuple[int, int]
-    region: str = "all"
-
-    @property
-    def recipe(self) -> str:
-        """One line of text, as it stands in the files."""
-        region = "" if self.region == "all" else f", region {self.region}"
-        return (
-            f"{SOFTWARE} {__version__}, model {self.model[:64]}, sha256 {self.model_hash}, {self.levels} level(s), "
-            f"blend {self.blend:g}{region}"
-        )
-
-    def description(self, index: int) -> str:
-        """Of one slice of the output."""
-        denoised = self.slices[0] <= index < self.slices[1]
-        return f"{'Denoised' if denoised else 'Copied without a change'} by {self.recipe}. {RESEARCH_NOTE}"
+def description(made: Provenance, index: int) -> str:
+    """Of one slice of the output."""
+    denoised = made.slices[0] <= index < made.slices[1]
+    return f"{'Denoised' if denoised else 'Copied without a change'} by {recipe(made)}. {RESEARCH_NOTE}"
 
 
 def derived_uid(*parts: object) -> str:

@@ -15,10 +15,11 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from ..models.provenance import Provenance
 from .derivation import (
     RESEARCH_NOTE,
-    Derivation,
     derivation_code,
+    description,
     equipment_item,
     reference_item,
     source_image_item,
@@ -49,15 +50,13 @@ _LO_CHARACTERS, _ST_CHARACTERS, _LT_CHARACTERS = 64, 1024, 10240
 _WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
-def derived_header(
-    source: Slice, index: int, derivation: Derivation, *, series_number_offset: int, keep_private: bool
-) -> Dataset:
+def derived_header(source: Slice, index: int, made: Provenance, *, series_number_offset: int, keep_private: bool) -> Dataset:
     """All of a derived slice but its UIDs and pixels.
 
     Args:
         source: the slice that it is made from. Not changed.
         index: of the slice in the output, from 0.
-        derivation: what was done.
+        made: what was done.
         series_number_offset: added to the source's SeriesNumber.
         keep_private: keep private and unknown tags.
     """
@@ -65,13 +64,14 @@ def derived_header(
     _remove(header, keep_private=keep_private)
     if source.header.original_encoding[1] is False:  # big endian
         _swap_words(header)
-    _describe(header, source, derivation.description(index))
+    told = description(made, index)
+    _describe(header, source, told)
     _refer(header, source)
     now = _now(header)
     header.ContentDate = header.InstanceCreationDate = now.strftime("%Y%m%d")
     header.ContentTime = header.InstanceCreationTime = now.strftime("%H%M%S.%f")
     equipment = list(header.get("ContributingEquipmentSequence") or ())
-    header.ContributingEquipmentSequence = [*equipment, equipment_item(derivation.description(index), now)]
+    header.ContributingEquipmentSequence = [*equipment, equipment_item(told, now)]
     header.SeriesNumber = _series_number(header, series_number_offset)
     if header.get("InstanceNumber") is None:
         header.InstanceNumber = index + 1

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..ct.hu import as_voxels
 from ..errors import InputError
+from ..models.provenance import Provenance
 from .ct_series import CTSeries, read_ct_series
-from .derivation import Derivation
 from .find_series import SeriesFiles
 from .write_series import DicomOutput, write_derived_series
 
@@ -24,7 +25,7 @@ def export_volume(
     across: np.ndarray,
     down: np.ndarray,
     folder: Path,
-    derivation: Derivation,
+    made: Provenance,
 ) -> list[str]:
     """Write one file per slice, each with the geometry of its source and not that of the volume.
 
@@ -34,7 +35,7 @@ def export_volume(
         places: (slices, 3) of the centres of the slices' first voxels, LPS, mm.
         across, down: (3,) unit vectors along a row and along a column, LPS.
         folder: made; it must not hold anything.
-        derivation: what was done; its slices count as in ``hu``.
+        made: what was done; its slices count as in ``hu``.
 
     Returns:
         The new SeriesInstanceUIDs.
@@ -50,11 +51,9 @@ def export_volume(
     if not upwards:
         count = len(hu)
         hu = hu[::-1]
-        first, stop = derivation.slices
-        derivation = Derivation(
-            derivation.model, derivation.model_hash, derivation.levels, derivation.blend, (count - stop, count - first)
-        )
-    return write_derived_series(series, as_voxels(hu, series.hu.dtype), folder, derivation, DicomOutput())
+        first, stop = made.slices
+        made = replace(made, slices=(count - stop, count - first))
+    return write_derived_series(series, as_voxels(hu, series.hu.dtype), folder, made, DicomOutput())
 
 
 def _check_same_grid(series: CTSeries, hu: np.ndarray, places: np.ndarray, across: np.ndarray, down: np.ndarray) -> bool:

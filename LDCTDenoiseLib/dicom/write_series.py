@@ -14,8 +14,9 @@ from pydicom.pixels import get_encoder
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from ..errors import DenoisingCancelled, InputError, MissingExtraError
+from ..models.provenance import Provenance
 from .ct_series import CTSeries
-from .derivation import Derivation, derived_uid
+from .derivation import derived_uid, recipe
 from .derived_header import derived_header
 from .derived_pixels import set_pixels
 from .output_folder import replace_folder_when_complete
@@ -88,7 +89,7 @@ def write_derived_series(
     series: CTSeries,
     hu: np.ndarray,
     folder: Path,
-    derivation: Derivation,
+    made: Provenance,
     output: DicomOutput = DicomOutput(),
     *,
     overwrite: bool = False,
@@ -96,13 +97,13 @@ def write_derived_series(
 ) -> list[str]:
     """Write one single-frame file per slice; each acquisition becomes a series.
 
-    The UIDs follow from the source's, the result and the derivation: the same run again gives the same.
+    The UIDs follow from the source's, the result and what made it: the same run again gives the same.
 
     Args:
         series: the source.
         hu: (slices, rows, columns), in the order of ``series.hu``.
         folder: made, or replaced if ``overwrite`` and it holds nothing but a derived series.
-        derivation: what was done.
+        made: what was done.
         output: how to write.
         overwrite: replace a derived series.
         cancel: asked before every slice; true stops.
@@ -118,7 +119,7 @@ def write_derived_series(
     check_identity(series)
     output.check()
     digest = hashlib.blake2b(np.ascontiguousarray(hu).data, digest_size=16).hexdigest()
-    made_by = (digest, derivation.recipe, derivation.slices, output.series_number_offset, output.keep_private)
+    made_by = (digest, recipe(made), made.slices, output.series_number_offset, output.keep_private)
     new_series = []
     with replace_folder_when_complete(folder, overwrite=overwrite) as temporary:
         index = 0
@@ -131,7 +132,7 @@ def write_derived_series(
                     header = derived_header(
                         one,
                         index,
-                        derivation,
+                        made,
                         series_number_offset=output.series_number_offset + number,
                         keep_private=output.keep_private,
                     )

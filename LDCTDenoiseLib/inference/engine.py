@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from ..ct.hu_check import check_finite
 from ..errors import DenoisingCancelled, DeviceError, InputError
 from ..models.cascade import Cascade
 from ..models.model_file import load_model
+from ..models.options import DenoisingOptions
+from ..models.provenance import Provenance
 from ..system.devices import choose_device
 from .backends import build, choose_backend, choose_precision
 from .body_box import Box, Region, box_to_denoise
@@ -81,6 +84,17 @@ class Denoiser:
         threads: int | None = None,
         region: str = "all",
     ) -> None:
+        self._options = DenoisingOptions(
+            model=os.fspath(model),
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            levels=levels,
+            blend=blend,
+            backend=backend,
+            threads=threads,
+            region=region,
+        )
         self.blend = blend
         if batch_size is not None and batch_size < 1:
             raise InputError(f"The batch size is {batch_size}; it must be at least 1.")
@@ -102,6 +116,25 @@ class Denoiser:
         me = weakref.proxy(self)  # no cycle: a denoiser that is dropped gives its memory back at once
         self._replayed = Replayed(lambda *arguments: me._compute(*arguments))
         self._computing = threading.Lock()
+
+    @classmethod
+    def from_options(cls, options: DenoisingOptions) -> Denoiser:
+        """A denoiser as the options say."""
+        return cls(**{one.name: getattr(options, one.name) for one in fields(options)})
+
+    @property
+    def options(self) -> DenoisingOptions:
+        """As asked for, but with the levels that are used and the blend of now."""
+        return replace(self._options, levels=self.levels, blend=self.blend)
+
+    def provenance(self, slices: tuple[int, int]) -> Provenance:
+        """What makes the next result.
+
+        Args:
+            slices: half-open range that is denoised.
+        """
+        device, backend = str(self.device), self.backend.value
+        return Provenance(self.info.name, self.info.tensor_hash, self.options, slices, device, backend)
 
     @property
     def blend(self) -> float:

@@ -10,11 +10,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import DenoisingCancelled, LDCTDenoiseError, WorkerError
 from ..system.process_tree import kill_tree
-from .protocol import PROTOCOL_VERSION, LineDecoder, Message, ProtocolError, encode
+from .messages import Cancel, Failed, Hello, Progress, Request, Started
+from .protocol import PROTOCOL_VERSION, RESULT, LineDecoder, Message, ProtocolError, read_answer, read_event, request_line
 
 LOG_LINES = 500
 _LINES_IN_MESSAGE = 5
@@ -38,18 +39,18 @@ class Job:
     """A request and who wants to hear of it. Exactly one of ``finished`` and ``failed`` is called, once.
 
     Attributes:
-        request: the message, without ``id``.
-        finished: called with the result message.
+        request: what to do.
+        finished: called with the answer, of the type ``request.answer``.
         failed: called with the error: ``DenoisingCancelled``, ``WorkerError`` or ``JobError``.
         progress: called with (done, total).
-        started: called with the message that names the device.
+        started: called when the device is known.
     """
 
-    request: Message
-    finished: Callable[[Message], object]
+    request: Request
+    finished: Callable[[Any], object]
     failed: Callable[[LDCTDenoiseError], object]
     progress: Callable[[int, int], object] = lambda done, total: None
-    started: Callable[[Message], object] = lambda message: None
+    started: Callable[[Started], object] = lambda event: None
     id: int = 0
     cancelled_at: float | None = field(default=None)
 
@@ -127,13 +128,13 @@ class WorkerClient:
             self._transport = self._make_transport()
             self._transport.start(self)
         if self._transport is not None:  # a failed start has been reported by now
-            self._transport.write(encode({**job.request, "id": job.id}))
+            self._transport.write(request_line(job.request, job.id))
 
     def cancel(self) -> None:
         """Ask the worker to stop its job; :meth:`tick` kills it when it does not stop in time."""
         if self._job is not None and self._transport is not None and self._job.cancelled_at is None:
             self._job.cancelled_at = self._clock()
-            self._transport.write(encode({"request": "cancel"}))
+            self._transport.write(request_line(Cancel()))
 
     def shutdown(self) -> None:
         """End the worker with everything it started; a running job fails as cancelled."""
@@ -158,12 +159,10 @@ class WorkerClient:
         """Bytes from the worker's stdout."""
         self._heard = self._clock()
         try:
-            messages = self._decoder.feed(data)
+            for message in self._decoder.feed(data):
+                self._on_message(message)
         except ProtocolError as error:
             self._break(f"The computation's process said something that is not part of its protocol ({error}).")
-            return
-        for message in messages:
-            self._on_message(message)
 
     def on_log(self, data: bytes) -> None:
         """Bytes from the worker's stderr."""
@@ -176,27 +175,31 @@ class WorkerClient:
         self._break(f"The computation's process ended unexpectedly ({description}).")
 
     def _on_message(self, message: Message) -> None:
-        event, job = message.get("event"), self._job
-        if event == "hello":
-            if message.get("protocol") != PROTOCOL_VERSION:
-                self._break(
-                    f"The computation's process speaks protocol {message.get('protocol')} and this module "
-                    f"{PROTOCOL_VERSION}; install the extension again."
-                )
-                return
-            self._pid = message["pid"]
-        elif job is not None and message.get("id") == job.id:
-            if event == "started":
-                job.started(message)
-            elif event == "progress":
-                job.progress(message["done"], message["total"])
-            elif event == "result":
+        kind, job = message.get("event"), self._job
+        if kind == Hello.event and message.get("version") != PROTOCOL_VERSION:
+            version = message.get("version", message.get("protocol"))
+            self._break(
+                f"The computation's process speaks protocol {version} and this module {PROTOCOL_VERSION}; "
+                "install the extension again."
+            )
+            return
+        if kind == RESULT:
+            if job is not None and message.get("id") == job.id:
+                answer = read_answer(message, job.request)
                 self._job = None
-                job.finished(message)
-            elif event == "error":
-                kind, text = str(message.get("kind")), str(message.get("message"))
-                cancelled = kind == DenoisingCancelled.__name__
-                self._fail(DenoisingCancelled(text) if cancelled else JobError(kind, text))
+                job.finished(answer)
+            return
+        event = read_event(message)
+        if isinstance(event, Hello):
+            self._pid = event.pid
+        elif job is not None and message.get("id") == job.id:
+            if isinstance(event, Started):
+                job.started(event)
+            elif isinstance(event, Progress):
+                job.progress(event.done, event.total)
+            elif isinstance(event, Failed):
+                cancelled = event.kind == DenoisingCancelled.__name__
+                self._fail(DenoisingCancelled(event.message) if cancelled else JobError(event.kind, event.message))
 
     def _break(self, sentence: str) -> None:
         self._kill()

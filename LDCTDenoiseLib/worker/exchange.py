@@ -43,13 +43,6 @@ class SharedArray:
         """The array itself, "r" to read or "r+" to write."""
         return np.memmap(self.path, self.dtype, mode, shape=self.shape)  # type: ignore[call-overload]
 
-    def as_message(self) -> dict[str, object]:
-        return {"path": str(self.path), "dtype": self.dtype.str, "shape": list(self.shape)}
-
-    @classmethod
-    def from_message(cls, message: dict) -> SharedArray:
-        return cls(Path(message["path"]), np.dtype(message["dtype"]), tuple(message["shape"]))
-
 
 class ExchangeFolder:
     """A folder that only this user can read, for the volumes of one job.

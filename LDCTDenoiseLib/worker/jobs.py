@@ -1,12 +1,12 @@
-"""What a worker does on request; the messages are described in ``protocol.py``."""
+"""What a worker does on request; the messages are those of ``messages.py``."""
 
 from __future__ import annotations
 
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +14,32 @@ from ..ct.hu_check import check_hu
 from ..errors import DenoisingCancelled, MissingTorchError
 from ..version import __version__
 from . import lesion_jobs
-from .exchange import SharedArray
-from .protocol import Message
+from .messages import (
+    Answer,
+    Denoise,
+    Denoised,
+    DeviceReport,
+    Done,
+    Event,
+    Export,
+    Exported,
+    LesionAnswers,
+    LesionMap,
+    LesionMaps,
+    LesionTest,
+    Phantom,
+    PhantomScan,
+    Progress,
+    Report,
+    Simulate,
+    Started,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from ..inference.engine import Denoiser
 
-Tell = Callable[..., None]
-"""Sends an event about the running job: its name and, as keywords, what it says."""
+Tell = Callable[[Event], object]
+"""Sends an event about the running job."""
 OLDEST_TORCH = (2, 1)
 PHANTOM_SLICE_MM = 5.0
 
@@ -38,120 +56,91 @@ class Jobs:
         self._key: tuple[object, ...] = ()
         self._denoiser: Denoiser | None = None
 
-    def report(self, request: Message, tell: Tell) -> Message:
-        version, problem = _torch_version(), _torch_problem()
-        answer: Message = {
-            "software": __version__,
-            "python": platform.python_version(),
-            "torch": version,
-            "torch_problem": problem,
-            "why_no_cuda": "",
-            "devices": [],
-            "threads": 0,
-        }
-        if not problem:
-            import torch
+    def report(self, request: Report, tell: Tell) -> DeviceReport:
+        problem = _torch_problem()
+        found = DeviceReport(__version__, platform.python_version(), _torch_version(), problem)
+        if problem:
+            return found
+        import torch
 
-            from ..system.devices import list_devices, why_no_cuda
+        from ..system.devices import list_devices, why_no_cuda
 
-            answer |= {"why_no_cuda": why_no_cuda(), "devices": list_devices(), "threads": torch.get_num_threads()}
-        return answer
+        return replace(found, why_no_cuda=why_no_cuda(), devices=tuple(list_devices()), threads=torch.get_num_threads())
 
-    def denoise(self, request: Message, tell: Tell) -> Message:
+    def denoise(self, request: Denoise, tell: Tell) -> Denoised:
         require_torch()
         from ..measures.denoising_effect import compare
-        from ..system.devices import why_device
 
-        volume, output = (SharedArray.from_message(request[key]) for key in ("volume", "output"))
-        hu, denoised = volume.map(), output.map("r+")
-        if not request["force"]:
-            check_hu(hu)
-        denoiser = self._ready_denoiser(request)
-        denoiser.blend = request["blend"]
-        slices = tuple(request["slices"]) if request["slices"] else (0, len(hu))
-        where = {"device": str(denoiser.device), "device_reason": why_device(request["device"], denoiser.device)}
-        tell("started", **where)
+        hu, denoised = request.volume.map(), request.output.map("r+")
+        denoiser, started = self._ready_denoiser(request, tell)
+        slices = request.slices or (0, len(hu))
         start = time.perf_counter()
         denoiser(
             hu,
             slices=slices,
-            progress=lambda done, total: tell("progress", done=done, total=total),
+            progress=lambda done, total: tell(Progress(done, total)),
             cancel=self._cancelled,
-            padding_value=request["padding_value"],
+            padding_value=request.padding_value,
             out=denoised,
         )
         seconds = time.perf_counter() - start
         comparison = None
-        if request["compare"]:
-            reference = SharedArray.from_message(request["reference"]).map() if request["reference"] else None
-            comparison = compare(hu, denoised, request["spacing"], slices=slices, reference=reference)
-        return {
-            **where,
-            "model": denoiser.info.name,
-            "model_hash": denoiser.info.tensor_hash,
-            "levels": denoiser.levels,
-            "seconds": seconds,
-            "comparison": comparison,
-        }
+        if request.compare:
+            reference = request.reference.map() if request.reference else None
+            comparison = compare(hu, denoised, request.spacing, slices=slices, reference=reference)
+        return Denoised(denoiser.provenance(slices), started.device_reason, seconds, comparison)
 
-    def lesion_test(self, request: Message, tell: Tell) -> Message:
-        denoiser, where = self._for_lesions(request, tell)
-        return {**where, **lesion_jobs.lesion_test(request, denoiser, self._cancelled)}
-
-    def lesion_map(self, request: Message, tell: Tell) -> Message:
-        denoiser, where = self._for_lesions(request, tell)
-        told = lesion_jobs.lesion_map(
-            request, denoiser, self._cancelled, lambda done, total: tell("progress", done=done, total=total)
-        )
-        return {**where, **told}
-
-    def _for_lesions(self, request: Message, tell: Tell) -> tuple[Denoiser, Message]:
+    def lesion_test(self, request: LesionTest, tell: Tell) -> LesionAnswers:
         require_torch()
-        from ..system.devices import why_device
+        return lesion_jobs.lesion_test(request, *self._ready_denoiser(request, tell), self._cancelled)
 
-        if not request["force"]:
-            check_hu(SharedArray.from_message(request["volume"]).map())
-        denoiser = self._ready_denoiser(request)
-        denoiser.blend = request["blend"]
-        where = {"device": str(denoiser.device), "device_reason": why_device(request["device"], denoiser.device)}
-        tell("started", **where)
-        return denoiser, where
+    def lesion_map(self, request: LesionMap, tell: Tell) -> LesionMaps:
+        require_torch()
+        denoiser, started = self._ready_denoiser(request, tell)
+        return lesion_jobs.lesion_map(
+            request, denoiser, started, self._cancelled, lambda done, total: tell(Progress(done, total))
+        )
 
-    def _ready_denoiser(self, request: Message) -> Denoiser:
+    def _ready_denoiser(self, request: Denoise | LesionTest | LesionMap, tell: Tell) -> tuple[Denoiser, Started]:
+        """The denoiser that a request asks for, after a look at its volume."""
         from ..inference.engine import Denoiser
         from ..models.model_info import find_model
+        from ..system.devices import why_device
 
-        model = find_model(request["model"])
+        if not request.force:
+            check_hu(request.volume.map())
+        options = request.options
+        model = find_model(options.model)
         status = model.stat()
-        arguments: dict[str, Any] = {key: request[key] for key in ("device", "precision", "batch_size", "levels")}
-        arguments |= {key: request[key] for key in ("backend", "threads", "region") if key in request}
-        # A model file that was replaced on disk is another model.
-        key = (model, status.st_mtime_ns, status.st_size, *arguments.items())
+        # A model file that was replaced on disk is another model. The blend can be changed between volumes.
+        key = (model, status.st_mtime_ns, status.st_size, replace(options, blend=1.0))
         if self._denoiser is None or key != self._key:
             self._denoiser = None  # frees its memory before the next one asks for some
-            self._denoiser = Denoiser(request["model"], **arguments)
+            self._denoiser = Denoiser.from_options(options)
             self._key = key
-        return self._denoiser
+        self._denoiser.blend = options.blend
+        device = self._denoiser.device
+        started = Started(str(device), why_device(options.device, device))
+        tell(started)
+        return self._denoiser, started
 
-    def phantom(self, request: Message, tell: Tell) -> Message:
+    def phantom(self, request: Phantom, tell: Tell) -> PhantomScan:
         from ..simulation.phantom import make_phantom
 
-        output = SharedArray.from_message(request["output"])
-        slices, size, _ = output.shape
+        slices, size, _ = request.output.shape
         phantom = make_phantom(slices, size)
-        output.map("r+")[:] = phantom.scan(request["dose"], progress=self._slices_done(tell))
-        return {"spacing": phantom.spacing, "slice_mm": PHANTOM_SLICE_MM}
+        request.output.map("r+")[:] = phantom.scan(request.dose, progress=self._slices_done(tell))
+        return PhantomScan(phantom.spacing, PHANTOM_SLICE_MM)
 
-    def simulate(self, request: Message, tell: Tell) -> Message:
+    def simulate(self, request: Simulate, tell: Tell) -> Done:
         from ..simulation import simulate_low_dose
 
-        volume, output = (SharedArray.from_message(request[key]) for key in ("volume", "output"))
-        hu = np.asarray(volume.map())
-        if not request["force"]:
+        hu = np.asarray(request.volume.map())
+        if not request.force:
             check_hu(hu)
-        spacing, progress = tuple(request["spacing"]), self._slices_done(tell)
-        output.map("r+")[:] = simulate_low_dose(hu, spacing, request["dose"], progress=progress)
-        return {}
+        progress = self._slices_done(tell)
+        request.output.map("r+")[:] = simulate_low_dose(hu, request.spacing, request.dose, progress=progress)
+        return Done()
 
     def _slices_done(self, tell: Tell) -> Callable[[int, int], None]:
         """Tells how many slices are done, and ends the job when it was cancelled."""
@@ -159,37 +148,35 @@ class Jobs:
         def progress(done: int, total: int) -> None:
             if self._cancelled():
                 raise DenoisingCancelled("The simulation was cancelled.")
-            tell("progress", done=done, total=total)
+            tell(Progress(done, total))
 
         return progress
 
-    def export(self, request: Message, tell: Tell) -> Message:
-        from ..dicom.derivation import Derivation
+    def export(self, request: Export, tell: Tell) -> Exported:
         from ..dicom.export_volume import export_volume
         from ..dicom.log_privacy import silence_pydicom
 
         silence_pydicom()  # its warnings quote the patient's header, and the log may end in a bug report
-        made = request["made"]
         series = export_volume(
-            [Path(file) for file in request["files"]],
-            np.asarray(SharedArray.from_message(request["volume"]).map()),
-            np.array(request["places"], float),
-            np.array(request["across"], float),
-            np.array(request["down"], float),
-            Path(request["target"]),
-            Derivation(made["model"], made["model_hash"], made["levels"], made["blend"], tuple(made["slices"])),
+            request.files,
+            np.asarray(request.volume.map()),
+            np.array(request.places),
+            np.array(request.across),
+            np.array(request.down),
+            request.target,
+            request.made,
         )
-        return {"series": series}
+        return Exported(tuple(series))
 
 
-JOBS: dict[str, Callable[[Jobs, Message, Tell], Message]] = {
-    "report": Jobs.report,
-    "denoise": Jobs.denoise,
-    "lesion_test": Jobs.lesion_test,
-    "lesion_map": Jobs.lesion_map,
-    "phantom": Jobs.phantom,
-    "simulate": Jobs.simulate,
-    "export": Jobs.export,
+JOBS: dict[type, Callable[..., Answer]] = {
+    Report: Jobs.report,
+    Denoise: Jobs.denoise,
+    LesionTest: Jobs.lesion_test,
+    LesionMap: Jobs.lesion_map,
+    Phantom: Jobs.phantom,
+    Simulate: Jobs.simulate,
+    Export: Jobs.export,
 }
 
 

@@ -1,38 +1,40 @@
-"""The lesion test on request of a client; the messages are described in ``protocol.py``."""
+"""The lesion test on request of a client; the messages are those of ``messages.py``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .exchange import SharedArray
-from .protocol import Message
+from . import messages
+from .messages import LesionAnswers, LesionMaps, Started
 
 if TYPE_CHECKING:
     from ..inference.engine import Denoiser
 
 
-def lesion_test(request: Message, denoiser: Denoiser, cancelled: Callable[[], bool]) -> Message:
+def lesion_test(
+    request: messages.LesionTest, denoiser: Denoiser, started: Started, cancelled: Callable[[], bool]
+) -> LesionAnswers:
     """Answer ``lesion_test``: each disc at the place, its pictures into the exchange folder."""
     from ..measures.lesion_test import try_lesion
     from ..measures.signal_kept import Lesion
 
-    voxels, index = np.asarray(SharedArray.from_message(request["volume"]).map()), request["slice"]
+    voxels, index = np.asarray(request.volume.map()), request.slice
     scan = np.broadcast_to(voxels, (index + 1, *voxels.shape[1:]))  # the slice at its own number, which errors name
-    pictures = SharedArray.from_message(request["pictures"]).map("r+")
-    row, column = request["place"]
+    pictures = request.pictures.map("r+")
+    row, column = request.place
     start = time.perf_counter()
     answers = []
-    for number, (contrast, diameter) in enumerate(request["lesions"]):
+    for number, (contrast, diameter) in enumerate(request.lesions):
         answer = try_lesion(
             lambda hu: denoiser(hu, cancel=cancelled),
             scan,
             (index, row, column),
             Lesion(contrast, diameter / 2),
-            tuple(request["spacing"]),
+            request.spacing,
             halo_px=denoiser.halo,
         )
         shown = (answer.input_with_lesion, answer.result_with_lesion, answer.difference)
@@ -40,27 +42,31 @@ def lesion_test(request: Message, denoiser: Denoiser, cancelled: Callable[[], bo
         pictures[number, :, :rows, :columns] = shown
         figures = {name: None if np.isnan(value) else value for name, value in answer.figures.items()}
         answers.append({"contrast": contrast, "diameter": diameter, "shape": [rows, columns], **figures})
-    return {"answers": answers, "seconds": time.perf_counter() - start}
+    return LesionAnswers(started.device, started.device_reason, time.perf_counter() - start, tuple(answers))
 
 
 def lesion_map(
-    request: Message, denoiser: Denoiser, cancelled: Callable[[], bool], progress: Callable[[int, int], object]
-) -> Message:
+    request: messages.LesionMap,
+    denoiser: Denoiser,
+    started: Started,
+    cancelled: Callable[[], bool],
+    progress: Callable[[int, int], object],
+) -> LesionMaps:
     """Answer ``lesion_map``: signal kept and noise left at places of a slice, as two maps in the exchange folder."""
     from ..errors import InputError
     from ..measures.lesion_test import map_lesions
     from ..measures.signal_kept import Lesion
     from ..simulation.own_noise import own_noise
 
-    scan = np.asarray(SharedArray.from_message(request["volume"]).map())
-    maps = SharedArray.from_message(request["maps"]).map("r+")
-    spacing = tuple(request["spacing"])
-    index = request["index"]
-    contrast, diameter = request["lesion"]
+    scan = np.asarray(request.volume.map())
+    maps = request.maps.map("r+")
+    spacing = request.spacing
+    index = request.index
+    contrast, diameter = request.lesion
     start = time.perf_counter()
     noise: np.ndarray | None
     try:
-        noise = own_noise(scan, index, spacing, seed=request["slice"])
+        noise = own_noise(scan, index, spacing, seed=request.slice)
     except InputError:  # no uniform tissue to measure it in: the signal alone is told
         noise = None
     found = map_lesions(
@@ -72,14 +78,14 @@ def lesion_map(
         progress=progress,
     )
     maps[0] = found.image(found.signal_kept)
-    answer: dict[str, Any] = {
-        "places": len(found.places),
-        "signal_kept": {"median": float(np.median(found.signal_kept)), "least": float(found.signal_kept.min())},
-        "noise_left": None,
-        "seconds": 0.0,
-    }
-    if found.noise_left is not None:
-        maps[1] = found.image(found.noise_left)
-        answer["noise_left"] = {"median": float(np.median(found.noise_left)), "most": float(found.noise_left.max())}
-    answer["seconds"] = time.perf_counter() - start
-    return answer
+    kept, left = found.signal_kept, found.noise_left
+    if left is not None:
+        maps[1] = found.image(left)
+    return LesionMaps(
+        started.device,
+        started.device_reason,
+        time.perf_counter() - start,
+        len(found.places),
+        {"median": float(np.median(kept)), "least": float(kept.min())},
+        None if left is None else {"median": float(np.median(left)), "most": float(left.max())},
+    )

@@ -21,7 +21,8 @@ from ..system.signals import STOPS
 from ..version import __version__
 from .exchange import PREFIX
 from .jobs import JOBS, Jobs
-from .protocol import ALIVE_SECONDS, PROTOCOL_VERSION, Message, ProtocolError, decode, encode
+from .messages import Alive, Cancel, Failed, Hello
+from .protocol import ALIVE_SECONDS, Message, ProtocolError, answer_line, decode, event_line, read_request
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,16 @@ class Server:
 
     def run(self) -> None:
         """Never returns: the end of the input ends the process."""
-        self._send({"event": "hello", "protocol": PROTOCOL_VERSION, "software": __version__, "pid": os.getpid()})
+        self._send(event_line(Hello(__version__, os.getpid())))
         threading.Thread(target=self._read, daemon=True).start()
         threading.Thread(target=self._tell_alive, daemon=True).start()
         jobs = Jobs(self._cancelled.is_set)
         while True:
             self._serve(jobs, self._queue.get())
 
-    def _send(self, message: Message) -> None:
+    def _send(self, line: bytes) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):  # the end of the input says the same, and is handled
-            self._events.write(encode(message))
+            self._events.write(line)
             self._events.flush()
 
     def _read(self) -> None:
@@ -64,7 +65,7 @@ class Server:
             except ProtocolError as error:
                 log.error("Request not understood: %s", error)
                 continue
-            if message.get("request") == "cancel":
+            if message.get("request") == Cancel.request:
                 self._cancelled.set()
             else:
                 self._cancelled.clear()
@@ -80,27 +81,25 @@ class Server:
 
     def _tell_alive(self) -> None:
         while self._busy.wait():
-            self._send({"event": "alive"})
+            self._send(event_line(Alive()))
             threading.Event().wait(ALIVE_SECONDS)
 
-    def _serve(self, jobs: Jobs, request: Message) -> None:
-        number = request.get("id")
-        self._folder = Path(request["folder"]) if "folder" in request else None
+    def _serve(self, jobs: Jobs, message: Message) -> None:
+        number = message.get("id")
         self._busy.set()
         try:
-            job = JOBS.get(str(request.get("request")))
-            if job is None:
-                raise ProtocolError(f"there is no request {request.get('request')!r}")
-            answer = job(jobs, request, lambda event, **told: self._send({"event": event, "id": number, **told}))
-            event = {"event": "result", "id": number, **answer}
+            request = read_request(message)
+            self._folder = getattr(request, "folder", None)
+            answer = JOBS[type(request)](jobs, request, lambda event: self._send(event_line(event, number)))
+            line = answer_line(answer, number)
         except Exception as error:  # whatever it is, the other side must hear of it
             if not isinstance(error, LDCTDenoiseError):  # those are told to the user, and no fault of the program
                 traceback.print_exc()
-            event = {"event": "error", "id": number, "kind": type(error).__name__, "message": _sentence(error)}
+            line = event_line(Failed(type(error).__name__, "", _sentence(error)), number)
         finally:
             self._busy.clear()
             self._folder = None
-        self._send(event)
+        self._send(line)
 
 
 def _sentence(error: Exception) -> str:

@@ -25,9 +25,10 @@ from LDCTDenoiseLib.denoising.batch.records import FOLDER as RECORDS
 from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom import ct_series
 from LDCTDenoiseLib.errors import InputError, as_sentence
-from LDCTDenoiseLib.inference.body_box import Region
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.models.model_info import ModelInfo, read_info
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX
 from LDCTDenoiseLib.volumes import volume_file
 from LDCTDenoiseLib.volumes.volume_file import WRITABLE_SUFFIXES
@@ -121,11 +122,12 @@ def test_a_disk_that_fills_up_ends_a_batch_series_by_series(tiny_model: Path, tm
 class CopyingDenoiser:
     """In the place of a denoiser, whose threads would not survive the fork that makes an ordinary user."""
 
-    levels, blend, region = 1, 1.0, Region.ALL
-
     def __init__(self, info: ModelInfo, meanwhile: Callable[[], object]) -> None:
         self.info = info
         self._meanwhile = meanwhile
+
+    def provenance(self, slices: tuple[int, int]) -> Provenance:
+        return Provenance(self.info.name, self.info.tensor_hash, DenoisingOptions(levels=1), slices)
 
     def __call__(self, volume: np.ndarray, **options: object) -> np.ndarray:
         self._meanwhile()

@@ -19,10 +19,11 @@ from pydicom.pixels import apply_rescale
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
-from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.find_series import find_series
 from LDCTDenoiseLib.dicom.write_series import write_derived_series
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 from Testing.conftest import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -178,7 +179,9 @@ def test_every_transfer_syntax_is_read_and_written_with_every_hu_right(shared: P
         pytest.importorskip("pylibjpeg", reason="needs the extra: pip install 'ldctdenoise[dicom]'")
     source = shared / "data" / "awkward" / SYNTAXES / f"CTImage.dcm_{syntax}.dcm"
     series = read_ct_series(source)
-    write_derived_series(series, series.hu, tmp_path / "out", Derivation("none", "0" * 64, 1, 0.0, (0, 1)))
+    write_derived_series(
+        series, series.hu, tmp_path / "out", Provenance("none", "0" * 64, DenoisingOptions(levels=1, blend=0.0), (0, 1))
+    )
     assert_derived_exactly([source], tmp_path / "out")
 
 

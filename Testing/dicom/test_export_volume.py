@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.export_volume import export_volume
 from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.dicom.dicom_files import COLUMNS, ROWS, STEP_MM, make_slice, save, save_series
 
 COUNT = 5
 ACROSS, DOWN = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])
-MADE = Derivation("tiny", "ab" * 32, 2, 0.7, (1, 3))
+MADE = Provenance("tiny", "ab" * 32, DenoisingOptions(levels=2, blend=0.7), (1, 3))
 
 
 @pytest.fixture

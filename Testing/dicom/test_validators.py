@@ -13,8 +13,9 @@ import SimpleITK as sitk
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
-from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.write_series import Compression, DicomOutput, write_derived_series
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 from Testing.dicom.dicom_files import SERIES, STEP_MM, make_enhanced, make_slice, save
 
 COMPLETE: dict[str, object] = {
@@ -135,7 +136,9 @@ def test_dciodvfy_finds_nothing_new_in_real_images(shared: Path, tmp_path: Path,
         pytest.importorskip("pylibjpeg", reason="needs the extra: pip install 'ldctdenoise[dicom]'")
     source = shared / "data" / name
     series = read_ct_series(source, force=True)
-    write_derived_series(series, series.hu, tmp_path / "out", Derivation("none", "0" * 64, 1, 0.0, (0, 1)))
+    write_derived_series(
+        series, series.hu, tmp_path / "out", Provenance("none", "0" * 64, DenoisingOptions(levels=1, blend=0.0), (0, 1))
+    )
     before = errors(findings(source))
     for path in (tmp_path / "out").iterdir():
         assert errors(findings(path)) <= before

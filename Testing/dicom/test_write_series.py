@@ -513,5 +513,5 @@ def test_what_was_done_names_the_new_series(tmp_path: Path, zero: Denoiser) -> N
     save_series(tmp_path / "in", [0, 1])
     done = denoise_file(tmp_path / "in", tmp_path / "out", zero)
     assert isinstance(done, DenoisedFile)
-    assert done.slices == (0, 2)
+    assert done.made.slices == (0, 2)
     assert done.series == (written(tmp_path / "out")[0].SeriesInstanceUID,)

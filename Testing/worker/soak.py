@@ -19,7 +19,6 @@ from statistics import median
 import numpy as np
 
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
-from LDCTDenoiseLib.dicom.derivation import Derivation
 from LDCTDenoiseLib.dicom.write_series import write_derived_series
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder
 from Testing.dicom.dicom_files import make_slice, save
@@ -62,14 +61,13 @@ def denoise_series(session: WorkerSession, folder: Path) -> None:
     exchange = ExchangeFolder(folder)
     try:
         request = denoise_request(exchange, series.hu, "default", compare=True)
-        result = session.run(request)
+        answer = session.run(request)
         denoised = output_of(request)
     finally:
         exchange.remove()
     if not np.abs(denoised.astype(int) - series.hu).any():
         raise RuntimeError("the worker changed nothing")
-    derivation = Derivation(result["model"], result["model_hash"], result["levels"], 1.0, (0, len(denoised)))
-    write_derived_series(series, denoised, folder / "out", derivation)
+    write_derived_series(series, denoised, folder / "out", answer.made)
 
 
 def soak(minutes: float) -> list[dict[str, Sample]]:

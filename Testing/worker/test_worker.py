@@ -17,10 +17,34 @@ import pytest
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.errors import DenoisingCancelled, InputError, WorkerError
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.worker.client import Job, JobError
-from LDCTDenoiseLib.worker.exchange import PREFIX, ExchangeFolder
-from LDCTDenoiseLib.worker.protocol import LineDecoder, ProtocolError, encode
-from Testing.worker.worker_process import WorkerSession, denoise_request, output_of, share
+from LDCTDenoiseLib.worker.exchange import PREFIX, ExchangeFolder, SharedArray
+from LDCTDenoiseLib.worker.messages import (
+    Cancel,
+    Denoise,
+    Export,
+    LesionMap,
+    LesionTest,
+    Phantom,
+    Progress,
+    Report,
+    Request,
+    Simulate,
+    Started,
+)
+from LDCTDenoiseLib.worker.protocol import (
+    REQUESTS,
+    LineDecoder,
+    ProtocolError,
+    decode,
+    event_line,
+    read_event,
+    read_request,
+    request_line,
+)
+from Testing.worker.worker_process import SPACING, WorkerSession, denoise_request, output_of, share
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -64,12 +88,14 @@ def wait_until(condition, what: str, seconds: float = 20.0) -> None:
 
 def test_the_worker_gives_the_engines_result(session: WorkerSession, folder: ExchangeFolder, tiny_model: Path) -> None:
     voxels, seen = noisy(), []
-    request = denoise_request(folder, voxels, tiny_model, blend=0.7, levels=1, slices=[1, 3], batch_size=1)
+    request = denoise_request(folder, voxels, tiny_model, blend=0.7, levels=1, slices=(1, 3), batch_size=1)
     result = session.run(request, lambda done, total: seen.append((done, total)))
     expected = Denoiser(tiny_model, "cpu", levels=1, blend=0.7)(voxels, slices=(1, 3))
     np.testing.assert_array_equal(output_of(request), expected)
     assert seen == [(1, 2), (2, 2)]
-    assert (result["device"], result["levels"], result["model"], len(result["model_hash"])) == ("cpu", 1, "tiny", 64)
+    made = result.made
+    assert (made.device, made.levels, made.model, len(made.model_hash)) == ("cpu", 1, "tiny", 64)
+    assert (made.options.blend, made.slices) == (0.7, (1, 3))
 
 
 def test_backend_threads_and_region_may_be_asked_for(session: WorkerSession, folder: ExchangeFolder, tiny_model: Path) -> None:
@@ -103,9 +129,9 @@ def test_the_comparison_tells_noise_shift_and_quality(session: WorkerSession, fo
     truth = np.full((2, 96, 96), 40, np.int16)
     truth[:, :16] = -1000
     low = (truth + rng.normal(0, 20, truth.shape)).round().astype(np.int16)
-    reference = share(folder, "reference", truth).as_message()
+    reference = share(folder, "reference", truth)
     result = session.run(denoise_request(folder, low, Path("default"), compare=True, reference=reference))
-    figures = result["comparison"]
+    figures = result.comparison
     assert figures["noise_before"] == pytest.approx(20, rel=0.15)
     assert figures["noise_after"] < 0.6 * figures["noise_before"]
     assert abs(figures["mean_shift"]) < 1
@@ -116,21 +142,20 @@ def test_the_comparison_tells_noise_shift_and_quality(session: WorkerSession, fo
 
 def test_the_phantom_is_scanned_and_a_volume_made_noisier(session: WorkerSession, folder: ExchangeFolder) -> None:
     output = folder.allocate("output", (2, 64, 64), np.int16)
-    result = session.run({"request": "phantom", "folder": str(folder.path), "output": output.as_message(), "dose": 0.25})
+    result = session.run(Phantom(folder.path, output, 0.25))
     scan = np.array(output.map())
-    assert result["spacing"] == [400 / 64] * 2
+    assert result.spacing == (400 / 64, 400 / 64)
     assert -1100 < np.median(scan[:, :4]) < -900
     volume = share(folder, "volume", scan)
-    request = {"request": "simulate", "volume": volume.as_message(), "output": output.as_message()}
-    session.run(request | {"spacing": [0.7, 0.7], "dose": 0.5, "force": False, "folder": str(folder.path)})
+    session.run(Simulate(folder.path, volume, output, (0.7, 0.7), 0.5))
     assert not np.array_equal(output.map(), scan)
 
 
 def test_the_report_names_packages_and_devices(session: WorkerSession) -> None:
-    report = session.run({"request": "report"})
-    assert report["torch_problem"] == ""
-    assert report["devices"][-1]["name"] == "cpu"
-    assert bool(report["why_no_cuda"]) == (not any(device["name"].startswith("cuda") for device in report["devices"]))
+    report = session.run(Report())
+    assert report.torch_problem == ""
+    assert report.devices[-1]["name"] == "cpu"
+    assert bool(report.why_no_cuda) == (not any(device["name"].startswith("cuda") for device in report.devices))
 
 
 @pytest.mark.parametrize(
@@ -150,9 +175,9 @@ def test_without_a_good_torch_the_worker_says_so(
     code = f"import sys; sys.path.insert(0, {str(tmp_path / 'fake')!r}); import LDCTDenoiseLib.worker.serve as s; s.main()"
     session = WorkerSession([sys.executable, "-c", code])
     try:
-        report = session.run({"request": "report"})
-        assert problem in report["torch_problem"]
-        assert report["devices"] == []
+        report = session.run(Report())
+        assert problem in report.torch_problem
+        assert report.devices == ()
         with pytest.raises(JobError, match=problem) as caught:
             session.run(denoise_request(folder, noisy(), tiny_model))
         assert caught.value.kind == "MissingTorchError"
@@ -166,15 +191,14 @@ def test_without_a_good_torch_the_worker_says_so(
         ({"model": "nonsense"}, "ModelError", "There is no model 'nonsense'"),
         ({"device": "cuda:77"}, "DeviceError", "CUDA|cuda:77"),
         ({"levels": 9}, "InputError", "2 level"),
-        ({"slices": [2, 9]}, "InputError", "0:3"),
-        ({"request": "dance"}, "ProtocolError", "no request 'dance'"),
+        ({"slices": (2, 9)}, "InputError", "0:3"),
     ],
 )
 def test_a_job_that_cannot_be_done_is_answered_and_the_worker_lives_on(
     session: WorkerSession, folder: ExchangeFolder, tiny_model: Path, changes: dict, kind: str, words: str
 ) -> None:
     with pytest.raises(JobError, match=words) as caught:
-        session.run(denoise_request(folder, noisy(), tiny_model) | changes)
+        session.run(denoise_request(folder, noisy(), **{"model": tiny_model} | changes))
     assert caught.value.kind == kind
     session.run(denoise_request(folder, noisy(), tiny_model))
     assert len(session.transports) == 1
@@ -202,10 +226,10 @@ def test_a_replaced_model_file_is_loaded_anew(
     first = session.run(denoise_request(folder, noisy(), model))
     other = random_cascade(seed=5)
     save_model(other, ModelInfo("model", other.levels), model)
-    assert session.run(denoise_request(folder, noisy(), model))["model_hash"] != first["model_hash"]
+    assert session.run(denoise_request(folder, noisy(), model)).made.model_hash != first.made.model_hash
 
 
-def start(session: WorkerSession, request: dict) -> tuple[list, list]:
+def start(session: WorkerSession, request: Denoise) -> tuple[list, list]:
     """Submit and wait for the first progress: (progress, outcome)."""
     seen: list = []
     outcome: list = []
@@ -229,7 +253,7 @@ def finish(session: WorkerSession, outcome: list, seconds: float = 20) -> object
     return outcome[0]
 
 
-def long_request(folder: ExchangeFolder, model: Path, slices: int = 400) -> dict:
+def long_request(folder: ExchangeFolder, model: Path, slices: int = 400) -> Denoise:
     return denoise_request(folder, noisy(slices, 128), model, batch_size=1)
 
 
@@ -278,14 +302,14 @@ def test_the_message_quotes_the_process_that_died_and_no_earlier_one(
     with pytest.raises(JobError, match="'abacus' is not a device"):
         session.run(denoise_request(folder, noisy(), tiny_model, device="abacus"))
     assert not any("Traceback" in line for line in session.client.log), "a message for the user is no fault of the program"
-    with pytest.raises(JobError, match="KeyError"):
-        session.run({"request": "phantom"})
+    with pytest.raises(JobError, match="FileNotFoundError"):
+        session.run(Phantom(folder.path, SharedArray(folder.path / "nothing", np.dtype(np.int16), (1, 64, 64)), 0.5))
     assert any("Traceback" in line for line in session.client.log)
     session.client.shutdown()
     _, outcome = start(session, long_request(folder, tiny_model))
     os.kill(session.client.pid, signal.SIGKILL)
     message = str(finish(session, outcome))
-    assert "KeyError" not in message
+    assert "FileNotFoundError" not in message
     assert "last lines of its log:\nDevice: cpu" in message
 
 
@@ -311,23 +335,25 @@ def test_a_hanging_worker_is_noticed_and_killed(folder: ExchangeFolder, tiny_mod
 def test_a_worker_that_talks_nonsense_gives_one_clear_message(code: str, words: str) -> None:
     session = WorkerSession([sys.executable, "-c", f"{code}\nimport time; time.sleep(20)"])
     with pytest.raises(WorkerError, match=words):
-        session.run({"request": "report"})
+        session.run(Report())
     assert session.transports[0].process.poll() is not None
 
 
 def test_what_libraries_print_does_not_break_the_protocol(tmp_path: Path) -> None:
     code = """
 import LDCTDenoiseLib.worker.serve as serve
+from LDCTDenoiseLib.worker.messages import Report
 def report(jobs, request, tell):
     print("a library says hello", flush=True)
-    return {}
-serve.JOBS["report"] = report
+    return serve_report(jobs, request, tell)
+serve_report = serve.JOBS[Report]
+serve.JOBS[Report] = report
 serve.main()
 """
     session = WorkerSession([sys.executable, "-c", code])
     try:
-        assert session.run({"request": "report"})["event"] == "result"
-        session.run({"request": "report"})
+        assert session.run(Report()).software
+        session.run(Report())
         assert "a library says hello" in session.client.log
     finally:
         session.client.shutdown()
@@ -371,13 +397,13 @@ def test_shutdown_ends_the_worker_and_its_job(session: WorkerSession, folder: Ex
 def test_one_job_at_a_time(session: WorkerSession, folder: ExchangeFolder, tiny_model: Path) -> None:
     start(session, long_request(folder, tiny_model))
     with pytest.raises(WorkerError, match="running already"):
-        session.client.submit(Job({"request": "report"}, print, print))
+        session.client.submit(Job(Report(), print, print))
 
 
 def test_a_worker_that_cannot_start_is_reported(tmp_path: Path) -> None:
     session = WorkerSession([sys.executable, str(tmp_path / "missing.py")])
     with pytest.raises(WorkerError, match=r"missing\.py"):
-        session.run({"request": "report"})
+        session.run(Report())
 
 
 @posix
@@ -407,12 +433,12 @@ def test_only_old_folders_of_dead_jobs_are_swept(tmp_path: Path) -> None:
 
 
 def test_messages_survive_a_pipe_that_cuts_them_anywhere() -> None:
-    messages = [{"event": "progress", "done": n, "path": "Bäuche/läufig"} for n in range(5)]
-    stream = io.BytesIO(b"".join(encode(message) for message in messages))
+    events = [Progress(n, 5) for n in range(5)] + [Started("cpu", "Bäuche/läufig")]
+    stream = io.BytesIO(b"".join(event_line(event, 1) for event in events))
     decoder, received = LineDecoder(), []
     while data := stream.read(7):
         received += decoder.feed(data)
-    assert received == messages
+    assert [read_event(message) for message in received] == events
     with pytest.raises(ProtocolError, match="not a message"):
         decoder.feed(json.dumps([1]).encode() + b"\n")
 
@@ -426,16 +452,82 @@ def test_nothing_of_the_patient_gets_into_the_log_of_an_export(
 
     file = next(save_planted(tmp_path / "source", [0]).iterdir())
     volume = share(folder, "volume", dcmread(file).pixel_array.astype(np.int16)[None] - 1024)
-    request = {
-        "request": "export",
-        "folder": str(folder.path),
-        "volume": volume.as_message(),
-        "files": [str(file)],
-        "places": [[-12.5, 30.25, 0]],
-        "across": [1, 0, 0],
-        "down": [0, 1, 0],
-        "target": str(tmp_path / "out"),
-        "made": {"model": "tiny", "model_hash": "ab" * 32, "levels": 1, "blend": 1.0, "slices": [0, 1]},
-    }
-    assert len(session.run(request)["series"]) == 1
+    made = Provenance("tiny", "ab" * 32, DenoisingOptions(levels=1), (0, 1))
+    place = ((-12.5, 30.25, 0.0),)
+    request = Export(folder.path, volume, (file,), place, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), tmp_path / "out", made)
+    assert len(session.run(request).series) == 1
     assert not any(MARKER in line for line in session.client.log)
+
+
+def requests(folder: Path) -> list[Request]:
+    array = SharedArray(folder / "volume", np.dtype(np.int16), (2, 3, 4))
+    options = DenoisingOptions(levels=2, blend=0.5, threads=None)
+    made = Provenance("tiny", "ab", options, (0, 2))
+    return [
+        Report(),
+        Denoise(folder, array, array, SPACING, options, (0, 2), -2000.0, True, True, array),
+        LesionTest(folder, array, array, SPACING, 7, (1, 2), ((-20.0, 8.0), (-20.0, 4.0)), options),
+        LesionMap(folder, array, array, SPACING, 1, 7, (-20.0, 8.0), options, True),
+        Phantom(folder, array, 0.25),
+        Simulate(folder, array, array, SPACING, 0.25),
+        Export(folder, array, (folder / "a",), ((0.0, 0.0, 1.0),), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), folder / "out", made),
+        Cancel(),
+    ]
+
+
+def test_every_request_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = requests(tmp_path)
+    assert {type(one) for one in written} == set(REQUESTS.values())
+    assert [read_request(decode(request_line(one, 1))) for one in written] == written
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"request": "dance"}, "There is no request 'dance'"),
+        ({"version": 1}, "speaks protocol 1 and this one 2"),
+        ({"version": None}, "speaks protocol None"),
+        ({"zoom": 3}, "Denoise has no field 'zoom'"),
+        ({"options": {"zoom": 3}}, "DenoisingOptions has no field 'zoom'"),
+        ({"spacing": [1.0]}, "The field 'spacing' of a message cannot be"),
+        ({"compare": 1}, "The field 'compare' of a message cannot be 1"),
+        ({"volume": None}, "The field 'volume' of a message cannot be None"),
+    ],
+)
+def test_a_message_of_another_version_is_refused_in_a_sentence(tmp_path: Path, changes: dict, words: str) -> None:
+    line = request_line(requests(tmp_path)[1], 1)
+    with pytest.raises(ProtocolError, match=words) as refused:
+        read_request(decode(line) | changes)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_field_that_is_lacking_is_named(tmp_path: Path) -> None:
+    message = decode(request_line(requests(tmp_path)[1], 1))
+    del message["spacing"]
+    with pytest.raises(ProtocolError, match="Denoise lacks the field 'spacing'"):
+        read_request(message)
+
+
+def test_what_the_worker_does_not_understand_is_an_error_event(session: WorkerSession) -> None:
+    heard: list[bytes] = []
+    on_output = session.client.on_output
+    session.client.on_output = lambda data: (heard.append(data), on_output(data))  # type: ignore[method-assign]
+    session.run(Report())
+    session.transports[0].write(b'{"version":2,"request":"dance","id":7}\n')
+    session.run(Report())
+    events = [json.loads(line) for line in b"".join(heard).splitlines()]
+    failed = next(event for event in events if event["id"] == 7)
+    assert (failed["event"], failed["kind"], failed["message"]) == ("error", "ProtocolError", "There is no request 'dance'.")
+
+
+def test_a_worker_of_another_version_is_refused_by_the_client() -> None:
+    code = """
+import os, sys
+print('{"version":2,"event":"hello","id":null,"software":"x","pid":%d}' % os.getpid(), flush=True)
+sys.stdin.readline()
+print('{"version":2,"event":"started","id":1,"device":"cpu","device_reason":"x","colour":"red"}', flush=True)
+sys.stdin.readline()
+"""
+    session = WorkerSession([sys.executable, "-c", code])
+    with pytest.raises(WorkerError, match="Started has no field 'colour'"):
+        session.run(Report())

@@ -8,18 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 
 from LDCTDenoiseLib.errors import LDCTDenoiseError
+from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.worker.client import Job, WorkerClient
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, SharedArray, copy_in_chunks
-from LDCTDenoiseLib.worker.protocol import Message
+from LDCTDenoiseLib.worker.messages import Answer, Denoise, Request
 from Testing.conftest import REPOSITORY
 
-SPACING = [0.7, 0.7]
+SPACING = (0.7, 0.7)
 
 
 class SubprocessTransport:
@@ -91,9 +94,9 @@ class WorkerSession:
             self.transports[-1].pump()
         self.client.tick()
 
-    def run(self, request: Message, progress: Callable[[int, int], object] = lambda done, total: None) -> Message:
-        """Do a job and return its result, or raise its error."""
-        outcome: list[Message | LDCTDenoiseError] = []
+    def run(self, request: Request, progress: Callable[[int, int], object] = lambda done, total: None) -> Any:
+        """Do a job and return its answer, or raise its error."""
+        outcome: list[Answer | LDCTDenoiseError] = []
         self.client.submit(Job(request, outcome.append, outcome.append, progress))
         deadline = time.monotonic() + 120
         while not outcome:
@@ -112,30 +115,23 @@ def share(folder: ExchangeFolder, name: str, voxels: np.ndarray) -> SharedArray:
     return array
 
 
-def denoise_request(folder: ExchangeFolder, voxels: np.ndarray, model: str | Path, **changes: object) -> dict:
-    """A request to denoise on the CPU, its volume and room for its output in the exchange folder."""
-    volume = share(folder, "volume", voxels)
-    output = folder.allocate("output", voxels.shape, np.int16 if voxels.dtype == np.int16 else np.float32)
-    request = {
-        "request": "denoise",
-        "folder": str(folder.path),
-        "volume": volume.as_message(),
-        "output": output.as_message(),
-        "spacing": SPACING,
-        "model": str(model),
-        "levels": None,
-        "blend": 1.0,
-        "device": "cpu",
-        "precision": "auto",
-        "batch_size": None,
-        "slices": None,
-        "padding_value": None,
-        "force": False,
-        "compare": False,
-        "reference": None,
-    }
-    return request | changes
+def denoise_request(folder: ExchangeFolder, voxels: np.ndarray, model: str | Path, **changes: Any) -> Denoise:
+    """A request to denoise on the CPU, its volume and room for its output in the exchange folder.
+
+    Args:
+        changes: options, and fields of the request.
+    """
+    names = {one.name for one in fields(DenoisingOptions)} & set(changes)
+    options = DenoisingOptions(model=str(model), device="cpu")
+    return Denoise(
+        folder.path,
+        share(folder, "volume", voxels),
+        folder.allocate("output", voxels.shape, np.int16 if voxels.dtype == np.int16 else np.float32),
+        SPACING,
+        replace(options, **{name: changes.pop(name) for name in names}),
+        **changes,
+    )
 
 
-def output_of(request: dict) -> np.ndarray:
-    return np.array(SharedArray.from_message(request["output"]).map())
+def output_of(request: Denoise) -> np.ndarray:
+    return np.array(request.output.map())

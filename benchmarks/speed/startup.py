@@ -16,8 +16,10 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder
-from LDCTDenoiseLib.worker.protocol import LineDecoder, Message, encode
+from LDCTDenoiseLib.worker.messages import Denoise
+from LDCTDenoiseLib.worker.protocol import LineDecoder, Message, request_line
 
 from .methods import noisy_slices
 from .rates import spread
@@ -87,19 +89,8 @@ def _until_denoised(device: torch.device, *, warm_up: bool = False) -> float:
     exchange = ExchangeFolder()
     arrays = {name: exchange.allocate(name, volume.shape, volume.dtype) for name in ("volume", "output")}
     arrays["volume"].map("r+")[:] = volume
-    request: Message = {
-        **{name: array.as_message() for name, array in arrays.items()},
-        **dict.fromkeys(("levels", "batch_size", "slices", "padding_value", "reference")),
-        "request": "denoise",
-        "folder": str(exchange.path),
-        "spacing": [1.0, 1.0],
-        "model": "default",
-        "blend": 1.0,
-        "device": str(device),
-        "precision": "auto",
-        "force": True,
-        "compare": False,
-    }
+    options = DenoisingOptions(device=str(device))
+    request = Denoise(exchange.path, arrays["volume"], arrays["output"], (1.0, 1.0), options, force=True)
     try:
         start = time.perf_counter()
         with _Worker() as worker:
@@ -107,7 +98,7 @@ def _until_denoised(device: torch.device, *, warm_up: bool = False) -> float:
             for number in range(1 + warm_up):
                 if number:
                     start = time.perf_counter()
-                worker.send(request | {"id": number})
+                worker.send(request_line(request, number))
                 while (event := next(worker.events))["event"] != "result":
                     if event["event"] == "error":
                         raise RuntimeError(event["message"])
@@ -135,9 +126,9 @@ class _Worker:
         while data := self._process.stdout.read1(65536):  # type: ignore[attr-defined]
             yield from decoder.feed(data)
 
-    def send(self, message: Message) -> None:
+    def send(self, line: bytes) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(encode(message))
+        self._process.stdin.write(line)
         self._process.stdin.flush()
 
     def __enter__(self) -> _Worker:

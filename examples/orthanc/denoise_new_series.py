@@ -22,7 +22,7 @@ from todo import Todo
 
 from LDCTDenoiseLib.commands.options import add_device, add_model, load_denoiser
 from LDCTDenoiseLib.denoising.one_file import denoise_file
-from LDCTDenoiseLib.dicom.derivation import Derivation, is_derived
+from LDCTDenoiseLib.dicom.derivation import is_derived, recipe
 from LDCTDenoiseLib.dicom.find_series import MULTI_FRAME_CLASSES
 from LDCTDenoiseLib.dicom.log_privacy import silence_pydicom
 from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError, as_sentence
@@ -54,8 +54,7 @@ class Recipe:
         self._orthanc = orthanc
         self._denoiser = denoiser
         self._work = work
-        info = denoiser.info
-        self._made_by = Derivation(info.name, info.tensor_hash, denoiser.levels, denoiser.blend, (0, 0)).recipe
+        self._made_by = recipe(denoiser.provenance((0, 0)))
 
     def do(self, series: dict[str, Any]) -> None:
         """Denoise a series, unless it needs none or is done, and store the result.

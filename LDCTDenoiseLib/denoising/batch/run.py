@@ -15,9 +15,10 @@ from pathlib import Path
 
 from ...errors import InputError, as_sentence
 from ...inference.engine import Denoiser
+from ...models.options import Effect
+from ...models.provenance import Provenance
 from ...system.child import ChildCrashedError, Children
 from ...system.durable import make_folders
-from ...version import __version__
 from ..one_file import FileOptions, Input, Source, denoise_file, read_input
 from .items import Item
 from .records import Record, Records, Standing, content_hash, finished, states
@@ -59,32 +60,19 @@ class Recipe:
     """What the voxels depend on beside the input and the model file.
 
     Attributes:
-        model: sha256 of the model's tensors.
-        levels: used ones of its levels.
-        blend: weight of the denoised image.
-        precision: as asked for.
-        region: as asked for.
+        made: model and options; the levels are those used.
         file: how to read and write.
     """
 
-    model: str
-    levels: int
-    blend: float
-    precision: str
-    region: str
+    made: Provenance
     file: FileOptions = field(default_factory=FileOptions)
 
     def record(self, input_hash: str) -> Record:
         """The record of an output that is to be made."""
-        options = asdict(self.file) | {
-            "levels": self.levels,
-            "blend": self.blend,
-            "precision": self.precision,
-            "region": self.region,
-        }
+        options = asdict(self.file) | self.made.options.with_effect(Effect.RESULT, Effect.ROUNDING)
         del options["overwrite"]
         as_it_is_read = json.loads(json.dumps(options))
-        return Record(input_hash, self.model, as_it_is_read, __version__)
+        return Record(input_hash, self.made.model_hash, as_it_is_read, self.made.software)
 
 
 class Batch:
@@ -170,7 +158,7 @@ class Batch:
         if states(files) != before:
             raise InputError(f"The files of {item.place.name} changed meanwhile; run the batch again when they are complete.")
         self._records.write(item.output, finished(record, target))
-        return Status.DENOISED, result.slices[1] - result.slices[0]
+        return Status.DENOISED, result.slices
 
     def _read(self, source: Source, target: Path, options: FileOptions) -> Input:
         scan: Input = self._readers.call(read_input, source, target, options)

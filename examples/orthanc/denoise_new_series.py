@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from rest import Orthanc, OrthancError, UnreachableError
+from rest import CREDENTIALS, NotStoredError, Orthanc, OrthancError, UnreachableError
 from todo import Todo
 
 from LDCTDenoiseLib.commands.options import add_device, add_model, load_denoiser
@@ -27,7 +27,8 @@ from LDCTDenoiseLib.dicom.find_series import MULTI_FRAME_CLASSES
 from LDCTDenoiseLib.dicom.log_privacy import silence_pydicom
 from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError, as_sentence
 from LDCTDenoiseLib.inference.engine import Denoiser
-from LDCTDenoiseLib.system.files import hold
+from LDCTDenoiseLib.system.locks import Lock, open_folder, try_lock
+from LDCTDenoiseLib.system.signals import Stopped, stops_like_ctrl_c
 
 log = logging.getLogger("orthanc-recipe")
 
@@ -56,38 +57,65 @@ class Recipe:
         self._work = work
         self._made_by = recipe(denoiser.provenance((0, 0)))
 
-    def do(self, series: dict[str, Any]) -> None:
-        """Denoise a series, unless it needs none or is done, and store the result.
+    def result_of(self, series: dict[str, Any]) -> tuple[Path, list[str]] | None:
+        """Where the result of a series is or will be, and of which of Orthanc's images; None when it needs none or is done.
 
         Args:
             series: what Orthanc says of it.
 
         Raises:
-            LDCTDenoiseError: it cannot be denoised, or Orthanc not be asked.
+            OrthancError, UnreachableError: Orthanc cannot be asked.
         """
         if series["MainDicomTags"].get("Modality") != "CT" or self._is_ours(series):
-            return
+            return None
         tags = self._orthanc.get(f"/series/{series['ID']}/instances-tags?simplify")
         result = self._work / self._key(tags)
         if not result.exists() and images(tags) <= self._done_of(series):
             log.info("Series %s: its derived series is there already.", series["ID"])
-            return
-        self._clear(keep=result)
-        if not result.exists():
-            source = self._fetch(list(tags))
+            return None
+        return result, list(tags)
+
+    def denoise(self, instances: list[str], result: Path) -> None:
+        """Denoise images into a folder.
+
+        Raises:
+            LDCTDenoiseError: it cannot be denoised, or Orthanc not be asked.
+        """
+        source = self._fetch(instances)
+        try:
             denoise_file(source, result, self._denoiser)
-        # From here on a script that is killed stores the same files again, whatever another run would compute.
+        finally:
+            shutil.rmtree(source)
+
+    def store(self, series: dict[str, Any], result: Path) -> None:
+        """Store a result, and ask whether all of it is there: the same files again, whatever another run would compute.
+
+        Raises:
+            NotStoredError: Orthanc did not take all.
+            OrthancError, UnreachableError: Orthanc cannot be asked.
+        """
         files = sorted(result.iterdir())
-        stored = sum([self._orthanc.store(path.read_bytes()) for path in files])
+        stored, refusals = 0, []
+        for path in files:
+            try:
+                stored += self._orthanc.store(path.read_bytes())
+            except NotStoredError as refusal:
+                refusals.append(str(refusal))
+        wanted: dict[str, set[str]] = {}
+        for path in files:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "SOPInstanceUID"])
+            wanted.setdefault(str(header.SeriesInstanceUID), set()).add(str(header.SOPInstanceUID))
+        missing = sum(len(uids - self._orthanc.images_of(uid)) for uid, uids in wanted.items())
+        if missing:
+            raise NotStoredError(
+                f"{missing} of {len(files)} images were not taken ({', '.join(sorted(set(refusals))) or 'lost'})"
+            )
         log.info("Series %s: denoised, %d images stored, %d were there.", series["ID"], stored, len(files) - stored)
 
-    def clear(self) -> None:
-        """Remove the files under way: they hold patients."""
-        self._clear(keep=None)
-
-    def _clear(self, keep: Path | None) -> None:
+    def clear(self, keep: set[str]) -> None:
+        """Remove the files under way, which hold patients, but for results that wait to be stored."""
         for path in self._work.iterdir():
-            if path != keep:
+            if path.name not in keep:
                 shutil.rmtree(path)
 
     def _is_ours(self, series: dict[str, Any]) -> bool:
@@ -158,6 +186,8 @@ def look_at(series: str, orthanc: Orthanc, todo: Todo, recipe: Recipe) -> None:
         OrthancError: the credentials are not accepted.
         UnreachableError: no answer.
     """
+    if todo.waits(series):
+        return
     begun = False
     try:
         told = orthanc.get(f"/series/{series}")
@@ -165,10 +195,20 @@ def look_at(series: str, orthanc: Orthanc, todo: Todo, recipe: Recipe) -> None:
             return
         if todo.tries[series] >= TRIES:
             log.error("Series %s: given up after %d tries.", series, TRIES)
-        else:
-            todo.begin(series)
-            begun = True
-            recipe.do(told)
+        elif found := recipe.result_of(told):
+            result, instances = found
+            if not result.exists():
+                recipe.clear(keep={waiting.result for waiting in todo.results.values()})
+                todo.begin(series)
+                begun = True
+                recipe.denoise(instances, result)
+                begun = False
+            todo.keep(series, result.name)
+            recipe.store(told, result)
+    except NotStoredError as error:
+        pause = todo.wait(series)
+        log.warning("Series %s: %s; the result is kept, next try in %d s.", series, error, pause)
+        return
     except UnreachableError:
         if begun:
             todo.take_back(series)
@@ -176,7 +216,7 @@ def look_at(series: str, orthanc: Orthanc, todo: Todo, recipe: Recipe) -> None:
     except InputError as error:  # another try would end the same
         log.error("Series %s: %s", series, as_sentence(error))
     except Exception as error:
-        if isinstance(error, OrthancError) and error.status in (401, 403):
+        if isinstance(error, OrthancError) and error.status in CREDENTIALS:
             raise
         if isinstance(error, OrthancError) and error.status == 404:
             log.info("Series %s: removed from Orthanc meanwhile.", series)
@@ -195,11 +235,13 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         LDCTDenoiseError: it cannot begin or go on.
     """
-    orthanc = Orthanc(options.url, options.credentials)
+    orthanc = Orthanc(options.url, options.credentials, options.ca)
     work = options.state / "work"
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held = hold(options.state)  # a second script with this state waits here until the first ends
+    handle = open_folder(options.state)
     try:
+        if handle is not None:
+            wait_for_lock(handle)
         todo = Todo(options.state / "todo.json")
         recipe = Recipe(orthanc, load_denoiser(options), work)
         log.info("Watching %s.", options.url)
@@ -209,8 +251,8 @@ def run(options: argparse.Namespace) -> None:
                 take_note(orthanc, todo)
                 for series in list(todo.tries):
                     look_at(series, orthanc, todo, recipe)
-                if not todo.tries:
-                    recipe.clear()
+                if not todo.tries.keys() - todo.results.keys():
+                    recipe.clear(keep={waiting.result for waiting in todo.results.values()})
                 answers = True
             except UnreachableError as error:
                 if answers:
@@ -218,14 +260,25 @@ def run(options: argparse.Namespace) -> None:
                 answers = False
             time.sleep(POLL_SECONDS)
     finally:
-        if held is not None:
-            os.close(held)
+        if handle is not None:
+            os.close(handle)
+
+
+def wait_for_lock(handle: int) -> None:
+    """Wait until no other script works with this state."""
+    told = False
+    while try_lock(handle) is Lock.HELD:
+        if not told:
+            log.warning("Another script works with this state; waiting for its end.")
+        told = True
+        time.sleep(POLL_SECONDS)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8042", help="of Orthanc (default: %(default)s)")
     parser.add_argument("--credentials", type=Path, default=Path("credentials.json"), help="default: %(default)s")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="certificate that Orthanc's is signed by, its own for instance")
     parser.add_argument("--state", type=Path, default=Path("state"), help="folder of what is done (default: %(default)s)")
     add_device(parser)
     add_model(parser)
@@ -233,9 +286,10 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     silence_pydicom()
     try:
-        run(options)
-    except KeyboardInterrupt:
-        return 130
+        with stops_like_ctrl_c():
+            run(options)
+    except KeyboardInterrupt as stop:
+        return stop.exit_code if isinstance(stop, Stopped) else 130
     except LDCTDenoiseError as error:
         print(f"denoise_new_series: {as_sentence(error)}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +17,8 @@ from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError
 TIMEOUT_SECONDS = 120
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WAIT = (502, 503, 504)
+CREDENTIALS = (401, 403)
+"""What HTTP answers when user or password are wrong."""
 
 
 class OrthancError(LDCTDenoiseError):
@@ -27,8 +30,12 @@ class OrthancError(LDCTDenoiseError):
 
     def __init__(self, status: int, path: str) -> None:
         self.status = status
-        hint = "; check the credentials" if status in (401, 403) else ""
+        hint = "; check the credentials" if status in CREDENTIALS else ""
         super().__init__(f"Orthanc answered {path} with status {status}{hint}.")
+
+
+class NotStoredError(LDCTDenoiseError):
+    """Orthanc did not take an image: its disk is full, or a filter rejects it."""
 
 
 class UnreachableError(LDCTDenoiseError):
@@ -41,12 +48,13 @@ class Orthanc:
     Args:
         url: such as "http://127.0.0.1:8042".
         credentials: a JSON file with "RegisteredUsers", as Orthanc reads it; the first user is taken.
+        authority: a PEM file with the certificate that Orthanc's is signed by, its own for instance; None trusts the system's.
 
     Raises:
-        InputError: the file is not such a file, or the password would travel in clear text.
+        InputError: a file is not such a file, or the password would travel in clear text.
     """
 
-    def __init__(self, url: str, credentials: Path) -> None:
+    def __init__(self, url: str, credentials: Path, authority: Path | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             raise InputError(f"{url} would send patients and the password in clear text; give an https:// address.")
@@ -59,7 +67,12 @@ class Orthanc:
         self._url = url.rstrip("/")
         self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         # No proxy of the environment: the images would go through it.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        try:
+            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=authority)))
+        except OSError as error:
+            raise InputError(f"{authority} is no certificate that can be read; give a PEM file.") from error
+        self._opener = urllib.request.build_opener(*handlers)
 
     def get(self, path: str) -> Any:
         """The answer's JSON.
@@ -72,16 +85,43 @@ class Orthanc:
 
     def get_bytes(self, path: str) -> bytes:
         """The answer as it is; raises as :meth:`get`."""
-        return self._ask(path, None)
+        return self._ask(path)
 
     def store(self, dicom: bytes) -> bool:
-        """Store a DICOM file; false when it is there already. Raises as :meth:`get`."""
-        return bool(json.loads(self._ask("/instances", dicom))["Status"] == "Success")
+        """Store a DICOM file; false when it is there already.
 
-    def _ask(self, path: str, body: bytes | None) -> bytes:
+        Raises:
+            NotStoredError: any other answer.
+            OrthancError: the credentials are not accepted.
+            UnreachableError: no answer.
+        """
+        try:
+            answer = json.loads(self._ask("/instances", dicom, "application/dicom"))
+            status = answer["Status"]
+        except OrthancError as error:
+            if error.status in CREDENTIALS:
+                raise
+            raise NotStoredError(f"status {error.status}") from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise NotStoredError("an answer that is none of its own") from error
+        if status not in ("Success", "AlreadyStored"):
+            raise NotStoredError(str(status))
+        return bool(status == "Success")
+
+    def images_of(self, series: str) -> set[str]:
+        """SOPInstanceUIDs of the images of a series that are in Orthanc. Raises as :meth:`get`.
+
+        Args:
+            series: SeriesInstanceUID.
+        """
+        found = json.loads(self._ask("/tools/lookup", series.encode(), "text/plain"))
+        ids = [one["ID"] for one in found if one["Type"] == "Series"]
+        return {image["MainDicomTags"]["SOPInstanceUID"] for one in ids for image in self.get(f"/series/{one}/instances")}
+
+    def _ask(self, path: str, body: bytes | None = None, kind: str = "") -> bytes:
         headers = {"Authorization": self._authorization}
-        if body is not None:
-            headers["Content-Type"] = "application/dicom"
+        if kind:
+            headers["Content-Type"] = kind
         request = urllib.request.Request(self._url + path, body, headers)
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
@@ -91,4 +131,6 @@ class Orthanc:
                 raise UnreachableError(f"Orthanc is busy (status {error.code}).") from error
             raise OrthancError(error.code, path) from error
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+                raise InputError(f"The certificate of {self._url} is not trusted; give the file of its own with --ca.") from error
             raise UnreachableError("Orthanc does not answer.") from error

@@ -10,11 +10,15 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +51,14 @@ pytestmark = [
 class Archive:
     """An Orthanc with the example's configuration, on ports and in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: dict[str, Any] | None = None) -> None:
         self.folder = folder
         self.port, self.dicom_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.credentials = folder / "credentials.json"
         configuration = json.loads((EXAMPLE / "orthanc.json").read_text(encoding="utf-8"))
         configuration |= {"HttpPort": self.port, "DicomPort": self.dicom_port, "StableAge": 2}
+        configuration |= options or {}
         configuration["Plugins"] = [path for path in configuration["Plugins"] if Path(path).is_dir()]
         (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
         self.credentials.write_text(json.dumps({"RegisteredUsers": {"recipe": PASSWORD}}), encoding="utf-8")
@@ -155,14 +160,23 @@ class Archive:
 class Script:
     """The recipe, as a process."""
 
-    def __init__(self, archive: Archive, state: Path, model: Path) -> None:
-        self._archive, self.state, self._model = archive, state, model
+    def __init__(self, archive: Archive, state: Path, model: Path, *options: object) -> None:
+        self._archive, self.state, self._model, self._options = archive, state, model, options
         self.log = state.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, EXAMPLE / "denoise_new_series.py", "--url", self._archive.url]
-        command += ["--credentials", self._archive.credentials, "--state", self.state, "--model", self._model, *ENGINE]
+        command += [
+            "--credentials",
+            self._archive.credentials,
+            "--state",
+            self.state,
+            "--model",
+            self._model,
+            *ENGINE,
+            *self._options,
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "http_proxy": "http://127.0.0.1:9"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=REPOSITORY, env=environment)
@@ -172,6 +186,19 @@ class Script:
             self._process.kill()
             self._process.wait(30)
             self._process = None
+
+    def ends(self) -> int:
+        """Its exit code, when it ends by itself."""
+        assert self._process is not None
+        code = self._process.wait(DEADLINE_SECONDS)
+        self._process = None
+        return code
+
+    def stop(self) -> int:
+        """As a container's end does."""
+        assert self._process is not None
+        self._process.terminate()
+        return self.ends()
 
     def said(self) -> str:
         assert self._process is None or self._process.poll() is None, self.log.read_text(encoding="utf-8")
@@ -183,7 +210,7 @@ class Script:
         path = self.state / "todo.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         stable = all(one["IsStable"] for one in self._archive.get("/series?expand"))
-        return stable and known == {"last_change": self._archive.get("/changes?last")["Last"], "tries": {}}
+        return stable and known == {"last_change": self._archive.get("/changes?last")["Last"], "tries": {}, "results": {}}
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +352,7 @@ def test_killed_with_half_of_the_result_stored_it_goes_on_without_a_duplicate(ar
     once_and_whole()
     series = archive.series_of("2.25.3")
     # As of an Orthanc that was set up anew since, with a series at which the script died thrice.
-    another = {"last_change": 10**6, "tries": {series["many LDCTDenoise"]["ID"]: 3}}
+    another = {"last_change": 10**6, "tries": {series["many LDCTDenoise"]["ID"]: 3}}  # without results: of an older script
     (script.state / "todo.json").write_text(json.dumps(another), encoding="utf-8")
     script.log.write_text("", encoding="utf-8")
     total = archive.count()
@@ -336,3 +363,174 @@ def test_killed_with_half_of_the_result_stored_it_goes_on_without_a_duplicate(ar
     assert f"{series['many LDCTDenoise']['ID']}: given up after 3 tries" in script.said()
     assert archive.count() == total
     once_and_whole()
+
+
+# What Orthanc does not take
+
+
+@pytest.fixture
+def own_archive(tmp_path: Path) -> Iterator[Callable[..., Archive]]:
+    """Starts an Orthanc with options of its own."""
+    started: list[Archive] = []
+
+    def start(options: dict[str, Any]) -> Archive:
+        (tmp_path / "archive").mkdir(exist_ok=True)
+        started.append(Archive(tmp_path / "archive", options))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop(signal.SIGKILL)
+
+
+def results_kept(script: Script) -> int:
+    """Images of results in the state."""
+    return len(list((script.state / "work").glob("*/*.dcm")))
+
+
+FILTER = """
+function ReceivedInstanceFilter(dicom, origin, info)
+    local rejecting = io.open("{switch}", "r")
+    if not rejecting then return true end
+    local last = rejecting:read("*a")
+    rejecting:close()
+    return not (string.find(dicom.SeriesDescription, "LDCTDenoise") and (last == "" or dicom.InstanceNumber == last))
+end
+"""
+
+
+def test_what_a_filter_rejects_is_kept_and_stored_when_it_lets_it_pass(
+    own_archive: Callable[..., Archive], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Two studies; first all images are rejected, then one of them; the script is stopped, and Orthanc killed, meanwhile."""
+    switch = tmp_path / "rejecting"
+    switch.write_text("")
+    (tmp_path / "filter.lua").write_text(FILTER.format(switch=switch))
+    archive = own_archive({"LuaScripts": [str(tmp_path / "filter.lua")]})
+    studies = {11: ct(11, "one", 4), 12: ct(12, "two", 5)}
+    for study, slices in studies.items():
+        for number, one in enumerate(slices):
+            one.InstanceNumber = 10 * study + number
+        archive.send(slices)
+    script = Script(archive, tmp_path / "state", tiny_model)
+    script.start()
+    try:
+        wait_for(lambda: script.said().count("images were not taken (FilteredOut)") >= 2, "two refusals")
+        assert archive.count() == 9
+        assert results_kept(script) == 9
+        assert script.stop() == 143
+        archive.stop(signal.SIGKILL)
+        archive.start()
+        switch.write_text("123")
+        script.start()
+        wait_for(lambda: "1 of 5 images were not taken" in script.said(), "the refusal of one image")
+        assert results_kept(script) >= 5
+        switch.unlink()
+        wait_for(script.is_done, "the end of the work")
+    finally:
+        script.kill()
+    assert archive.count() == 18
+    for study, description, count in ((11, "one", 4), (12, "two", 5)):
+        series = archive.series_of(f"2.25.{study}")
+        assert len(series[f"{description} LDCTDenoise"]["Instances"]) == count
+    said = script.said()
+    assert said.count("denoised,") == 2
+    assert "next try in 10 s" in said
+    assert "next try in 20 s" in said
+    assert "given up" not in said
+    assert MARKER not in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_waited_for(own_archive: Callable[..., Archive], tiny_model: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {made.stderr.strip()}")
+    try:
+        archive = own_archive({"StorageDirectory": str(disk)})
+        archive.send(ct(21, "good", 8))
+        free = shutil.disk_usage(disk).free
+        (disk / "filler").write_bytes(bytes(free - 40_000))  # room for some of the result
+        script = Script(archive, tmp_path / "state", tiny_model)
+        script.start()
+        try:
+            wait_for(lambda: "of 8 images were not taken" in script.said(), "a refusal")
+            assert 8 <= archive.count() < 16
+            assert results_kept(script) == 8
+            (disk / "filler").unlink()
+            wait_for(script.is_done, "the end of the work")
+        finally:
+            script.kill()
+        assert archive.count() == 16
+        assert len(archive.series_of("2.25.21")["good LDCTDenoise"]["Instances"]) == 8
+        archive.stop()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_wrong_password_is_told(archive: Archive, tiny_model: Path, tmp_path: Path) -> None:
+    script = Script(archive, tmp_path / "state", tiny_model)
+    wrong = tmp_path / "credentials.json"
+    wrong.write_text(json.dumps({"RegisteredUsers": {"recipe": "wrong"}}))
+    script._options = ("--credentials", wrong)
+    script.start()
+    assert script.ends() == 1
+    assert "status 401; check the credentials" in script.said()
+    assert "Traceback" not in script.said()
+
+
+@contextmanager
+def https_before(port: int, certificate: Path, key: Path) -> Iterator[int]:
+    """A port that speaks TLS before another that does not; the Orthanc of Debian 12 crashes when it does so itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                suppress(OSError),
+                context.wrap_socket(self.request, server_side=True) as secured,
+                socket.create_connection(("127.0.0.1", port)) as plain,
+            ):
+                back = threading.Thread(target=copy, args=(plain, secured))
+                back.start()
+                copy(secured, plain)
+                back.join()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while block := source.recv(65536):
+                target.sendall(block)
+            target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_https_with_its_own_certificate(archive: Archive, tiny_model: Path, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    command += ["-days", "2", "-subj", "/CN=archive", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    before = archive.count()
+    archive.send(ct(31, "good", 3))
+    with https_before(archive.port, certificate, key) as port:
+        url = f"https://127.0.0.1:{port}"
+        stranger = Script(archive, tmp_path / "stranger", tiny_model, "--url", url)
+        stranger.start()
+        assert stranger.ends() == 1
+        assert "is not trusted; give the file of its own with --ca" in stranger.said()
+        script = Script(archive, tmp_path / "state", tiny_model, "--url", url, "--ca", certificate)
+        script.start()
+        try:
+            wait_for(lambda: "good LDCTDenoise" in archive.series_of("2.25.31") and script.is_done(), "the end of the work")
+        finally:
+            script.kill()
+    assert archive.count() >= before + 6
+    assert len(archive.series_of("2.25.31")["good LDCTDenoise"]["Instances"]) == 3

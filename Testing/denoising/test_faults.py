@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pydicom
 import pytest
 import SimpleITK as sitk
@@ -359,7 +360,8 @@ def kill_batch(model: Path, tmp_path: Path, kills: int, seed: int) -> str:
     return f"batch: {kills} kills, {killed} at work, outputs whole after each; {rounds} batches came to their end meanwhile"
 
 
-def test_ctrl_c_ends_a_batch_between_whole_outputs(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_ends_a_batch_between_whole_outputs(tiny_model: Path, tmp_path: Path, stop: signal.Signals, code: int) -> None:
     (tmp_path / "src").mkdir()
     for number in range(40):
         save_volume(tmp_path / "src" / f"{number}.nrrd", 40)
@@ -368,9 +370,11 @@ def test_ctrl_c_ends_a_batch_between_whole_outputs(tiny_model: Path, tmp_path: P
     deadline = time.monotonic() + 60
     while not list(target.glob("*.nrrd")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    for child in psutil.Process(process.pid).children(recursive=True):  # terminals and schedulers send it to all
+        child.send_signal(stop)
+    process.send_signal(stop)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "Interrupted" in err
     assert "Traceback" not in out + err
     assert 0 < check_folder(target, {f"{number}.nrrd" for number in range(40)}) < 40

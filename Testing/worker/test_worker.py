@@ -386,6 +386,20 @@ while True:
     assert not list(tmp_path.glob(f"{PREFIX}*"))
 
 
+@posix
+def test_a_worker_that_is_asked_to_end_removes_its_volumes(
+    session: WorkerSession, folder: ExchangeFolder, tiny_model: Path
+) -> None:
+    _, outcome = start(session, long_request(folder, tiny_model))
+    pid = session.client.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not folder.path.exists(), "the folder's removal")
+    while not outcome:
+        session.pump()
+    assert "exit code 143" in str(outcome[0])
+
+
 def test_shutdown_ends_the_worker_and_its_job(session: WorkerSession, folder: ExchangeFolder, tiny_model: Path) -> None:
     _, outcome = start(session, long_request(folder, tiny_model))
     pid = session.client.pid

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> None:
         info = denoiser.info if denoiser else read_info(find_model(options.model))
         asked = denoising_options(options)
         used = replace(asked, levels=asked.levels or len(info.levels))
-        recipe = Recipe(Provenance(info.name, info.tensor_hash, used, (0, 0)), how)
+        recipe = Recipe(Provenance(info.name, info.model_hash, used, (0, 0)), how)
         batch = Batch(options.target, recipe, denoiser, readers, stop, options.jobs)
         bar = stack.enter_context(tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr))
 
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
 
         outcomes = batch.run(items, done)
     if options.json:
-        print(json.dumps({"model": info.name, "model_hash": info.tensor_hash, "series": _records(outcomes)}, indent=2))
+        print(json.dumps({"model": info.name, "model_hash": info.model_hash, "series": _records(outcomes)}, indent=2))
     else:
         print(_table(outcomes))
     failed = sum(outcome.status is Status.FAILED for outcome in outcomes)

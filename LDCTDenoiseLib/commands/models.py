@@ -16,4 +16,4 @@ def run(options: argparse.Namespace) -> None:
     for path in shipped_models():
         info = read_info(path)
         networks = " + ".join(level.network for level in info.levels)
-        print(f"{info.name}: {info.purpose}\n    {len(info.levels)} level(s): {networks}; sha256 {info.tensor_hash[:16]}")
+        print(f"{info.name}: {info.purpose}\n    {len(info.levels)} level(s): {networks}; sha256 {info.model_hash[:16]}")

@@ -38,13 +38,15 @@ def check_hu(volume: np.ndarray) -> None:
 
 
 def check_finite(volume: np.ndarray) -> None:
-    """Refuse a volume with NaN or infinite voxels.
+    """Refuse a volume with voxels that are no finite float32.
 
     Raises:
         InputError: there are some; it says how many.
     """
     if not np.issubdtype(volume.dtype, np.floating):
         return
-    bad = sum(int(np.count_nonzero(~np.isfinite(one))) for one in volume)  # slice by slice: a mask of all costs memory
+    largest = np.finfo(np.float32).max
+    # Slice by slice: a mask of all costs memory. NaN is not less than anything.
+    bad = sum(int(np.count_nonzero(~(np.abs(one) <= largest))) for one in volume)
     if bad:
         raise InputError(f"{bad} voxel(s) are NaN or infinite; replace them with padding (-1024 HU) first.")

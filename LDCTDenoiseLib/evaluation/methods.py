@@ -39,5 +39,5 @@ def model_method(denoiser: Denoiser, name: str | None = None) -> Method:
         name: None is the model's own.
     """
     info = denoiser.info
-    note = f"{denoiser.levels} level(s), blend {denoiser.blend:g}, tensors' sha256 {info.tensor_hash[:16]}"
+    note = f"{denoiser.levels} level(s), blend {denoiser.blend:g}, sha256 {info.model_hash[:16]}"
     return Method(name or info.name, lambda low, noise_hu: denoiser(low), note)

@@ -23,7 +23,7 @@ class Replayed:
     """A function of tensors, replayed where it can be recorded and called as it is where it cannot.
 
     Args:
-        function: of a setting and CUDA tensors, without effects beside its result.
+        function: of a setting and CUDA tensors, whose effects beside its result are sums in place.
     """
 
     def __init__(self, function: Computation) -> None:

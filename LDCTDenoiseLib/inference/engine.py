@@ -114,6 +114,8 @@ class Denoiser:
         self._halo = cascade.radius(self.levels)
         self._cascade = self._prepare(cascade)
         me = weakref.proxy(self)  # no cycle: a denoiser that is dropped gives its memory back at once
+        self._not_finite = torch.zeros((), dtype=torch.int64, device=self.device)
+        """Counts predictions that are NaN or infinite where they are made: asking for every batch would wait for the device."""
         self._replayed = Replayed(lambda *arguments: me._compute(*arguments))
         self._computing = threading.Lock()
 
@@ -134,7 +136,7 @@ class Denoiser:
             slices: half-open range that is denoised.
         """
         device, backend = str(self.device), self.backend.value
-        return Provenance(self.info.name, self.info.tensor_hash, self.options, slices, device, backend)
+        return Provenance(self.info.name, self.info.model_hash, self.options, slices, device, backend)
 
     @property
     def blend(self) -> float:
@@ -185,7 +187,7 @@ class Denoiser:
         Raises:
             InputError: wrong shape or type, empty, voxels that are not finite, or slices out of range.
             DenoisingCancelled: ``cancel`` returned true.
-            DeviceError: not enough memory, even for small tiles.
+            DeviceError: not enough memory, even for small tiles, or a result that is not finite.
         """
         _check_volume(volume)
         start, stop = _check_slices(slices, len(volume))
@@ -217,12 +219,15 @@ class Denoiser:
             return
         outer = box.grown(self._halo, (shape[0], shape[1]))
         plan = self._plan(total, *outer.shape)
+        self._not_finite.zero_()
         done = 0
         while done < total:
             try:
                 for result in self._results(
                     volume[done:], padding[done:] if isinstance(padding, np.ndarray) else padding, outer, plan, cancel
                 ):
+                    if self.device.type == "cpu":  # others would have to be waited for
+                        self._check_finite()
                     self._put(result, box, outer, done, out, volume, padding)
                     done += len(result)
                     if progress is not None:
@@ -234,6 +239,15 @@ class Denoiser:
                 log.warning("Out of memory on %s; going on with %s.", self.device, plan)
                 if self.device.type == "cuda":
                     self._replayed.forget()
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        if bad := int(self._not_finite):
+            computed = f"computed in {str(self._precision).removeprefix('torch.')} on {self.device}"
+            raise DeviceError(
+                f"The network gave {bad} voxels that are NaN or infinite, {computed}; use --precision float32, the device "
+                "cpu, or another model."
+            )
 
     def _put(
         self,
@@ -309,6 +323,7 @@ class Denoiser:
         hu = voxels.float()
         unit = scale.to_unit(hu)[:, None]
         prediction = apply_in_tiles(lambda x: self._cascade(x, self.levels), unit, tile, self._halo)
+        self._not_finite += (~torch.isfinite(prediction)).sum()
         change = scale.to_hu_difference(prediction - unit)[:, 0] * blend
         if voxels.is_floating_point():
             return change

@@ -74,7 +74,7 @@ def export_onnx(model: str | os.PathLike[str], target: Path) -> float:
         )
     assert program is not None  # it is None only without dynamo
     proto = program.model_proto
-    proto.doc_string = f"LDCTDenoise model {info.name}, tensors' sha256 {info.tensor_hash}. For research, not for diagnosis."
+    proto.doc_string = f"LDCTDenoise model {info.name}, sha256 {info.model_hash}. For research, not for diagnosis."
     with replace_when_complete(target, ".onnx") as temporary:
         onnx.save_model(proto, temporary)
         onnx.checker.check_model(str(temporary))

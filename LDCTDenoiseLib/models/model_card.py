@@ -25,7 +25,8 @@ def card_text(info: ModelInfo) -> str:
     """The card as Markdown: purpose, levels, training, figures, limits."""
     parts = [
         f"# Model `{info.name}`\n\n{info.purpose}\n",
-        f"- software: ldctdenoise {info.software_version}\n- sha256 of the tensors: `{info.tensor_hash}`\n"
+        f"- software: ldctdenoise {info.software_version}\n"
+        f"- sha256 of the model (levels, scale and tensors): `{info.model_hash}`\n"
         f"- input: (HU + {info.scale.offset:g}) / {info.scale.width:g}, clamped to [0, 1]\n",
         "## Levels\n\n" + _table(["level", "network", "predicts", "sees"], _level_rows(info)),
     ]

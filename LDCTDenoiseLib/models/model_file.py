@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,19 +39,21 @@ def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str]) 
     """Write a cascade as a model file, whole or not at all.
 
     Returns:
-        The info as written, with the hash.
+        The info as written, with its hashes.
     """
     target = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in cascade.state_dict().items()}
+    written = replace(info, levels=cascade.levels, tensor_hash=tensor_hash(tensors))
     record = {
         "format_version": FORMAT_VERSION,
-        "levels": [level.as_metadata() for level in cascade.levels],
-        "scale": info.scale.as_metadata(),
+        "levels": [level.as_metadata() for level in written.levels],
+        "scale": written.scale.as_metadata(),
         "purpose": info.purpose,
         "training": info.training,
         "metrics": info.metrics,
         "software_version": __version__,
-        "tensor_hash": tensor_hash(tensors),
+        "tensor_hash": written.tensor_hash,
+        "model_hash": written.model_hash,
     }
     with replace_when_complete(target, SUFFIX) as temporary:
         save_file(tensors, temporary, {METADATA_KEY: json.dumps(record)})

@@ -2,10 +2,15 @@
 
 A model file is a safetensors file with one JSON text under the key ``ldctdenoise`` of its header's metadata.
 Reading never executes anything from the file.
+
+Format 2 records the model's hash, over everything that its results follow from: networks, scale and tensors. A file of format 1
+records the tensors' alone. Its model hash is made when it is read, so a changed description shows as another hash; in format 2 it
+is refused. The same model has the same hash in both.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -18,7 +23,8 @@ from ..errors import ModelError
 from ..version import __version__
 from .level import Level
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READABLE = (1, FORMAT_VERSION)
 METADATA_KEY = "ldctdenoise"
 SUFFIX = ".safetensors"
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
@@ -38,7 +44,7 @@ class ModelInfo:
         training: data, doses, steps, minutes, device, loss settings: how it was made.
         metrics: figures measured on the test patients.
         software_version: of this package when it was written.
-        tensor_hash: sha256 of the tensor bytes.
+        tensor_hash: sha256 of the tensors.
     """
 
     name: str
@@ -49,6 +55,16 @@ class ModelInfo:
     metrics: dict[str, Any] = field(default_factory=dict)
     software_version: str = __version__
     tensor_hash: str = ""
+
+    @property
+    def model_hash(self) -> str:
+        """sha256 of all that a result follows from: levels, scale and tensors."""
+        told = {
+            "levels": [level.as_metadata() for level in self.levels],
+            "scale": {name: float(value) for name, value in self.scale.as_metadata().items()},
+            "tensor_hash": self.tensor_hash,
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_info(path: str | os.PathLike[str]) -> ModelInfo:
@@ -64,9 +80,10 @@ def read_info(path: str | os.PathLike[str]) -> ModelInfo:
     try:
         record = json.loads(metadata[METADATA_KEY])
         version = record["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in _READABLE:
             raise ModelError(
-                f"{source.name} has model format {version}, and this version reads {FORMAT_VERSION}; update ldctdenoise."
+                f"{source.name} has model format {version}, and this version reads {_READABLE[0]} to {_READABLE[-1]}; "
+                "update ldctdenoise."
             )
         levels = tuple(Level.from_metadata(level) for level in record["levels"])
         if not 1 <= len(levels) <= _MAX_LEVELS:
@@ -74,7 +91,7 @@ def read_info(path: str | os.PathLike[str]) -> ModelInfo:
         scale = HUScale(float(record["scale"]["offset"]), float(record["scale"]["width"]))
         if not (0 < scale.width < float("inf") and abs(scale.offset) < float("inf")):
             raise ValueError("scale")
-        return ModelInfo(
+        info = ModelInfo(
             name=source.name.removesuffix(SUFFIX),
             levels=levels,
             scale=scale,
@@ -84,8 +101,14 @@ def read_info(path: str | os.PathLike[str]) -> ModelInfo:
             software_version=str(record["software_version"]),
             tensor_hash=str(record["tensor_hash"]),
         )
+        told = record["model_hash"] if version > 1 else info.model_hash
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source.name} has a description that cannot be understood ({error}); get it again.") from error
+    if told != info.model_hash:
+        raise ModelError(
+            f"The description of {source.name} does not match its hash: the file was changed or damaged; get it again."
+        )
+    return info
 
 
 def _read_header(source: Path) -> dict[str, Any]:

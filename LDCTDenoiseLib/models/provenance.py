@@ -15,7 +15,7 @@ class Provenance:
 
     Attributes:
         model: name of the model.
-        model_hash: sha256 of its tensors.
+        model_hash: sha256 of its levels, scale and tensors.
         options: as asked for, but ``levels`` as used.
         slices: half-open range that was denoised, in the order of the output; the others are copies.
         device: where it was computed, such as "cuda:0"; "" when it is not known.

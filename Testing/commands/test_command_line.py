@@ -151,7 +151,7 @@ def test_json_says_what_was_done(run: Run, tiny_model: Path, tmp_path: Path, sou
         "input": str(source),
         "output": str(tmp_path / "out.nrrd"),
         "model": "tiny",
-        "model_hash": load_model(tiny_model)[1].tensor_hash,
+        "model_hash": load_model(tiny_model)[1].model_hash,
         "device": "cpu",
         "backend": Denoiser(tiny_model, device="cpu").backend.value,
         "slices": [1, 3],
@@ -327,7 +327,7 @@ def test_models_lists_what_is_shipped(run: Run, tiny_model: Path, monkeypatch: p
     assert outcome.code == 0
     assert outcome.out.splitlines()[0] == "tiny: tests"
     assert "2 level(s): drl + drl-difference" in outcome.out
-    assert load_model(tiny_model)[1].tensor_hash[:16] in outcome.out
+    assert load_model(tiny_model)[1].model_hash[:16] in outcome.out
 
 
 def test_info_tells_versions_devices_and_extras(run: Run) -> None:

@@ -128,7 +128,7 @@ class CopyingDenoiser:
         self._meanwhile = meanwhile
 
     def provenance(self, slices: tuple[int, int]) -> Provenance:
-        return Provenance(self.info.name, self.info.tensor_hash, DenoisingOptions(levels=1), slices)
+        return Provenance(self.info.name, self.info.model_hash, DenoisingOptions(levels=1), slices)
 
     def __call__(self, volume: np.ndarray, **options: object) -> np.ndarray:
         self._meanwhile()

@@ -223,7 +223,7 @@ def test_it_names_its_source_the_model_and_the_strength(tmp_path: Path, tiny_mod
     assert (equipment.Manufacturer, equipment.SoftwareVersions) == ("LDCTDenoise", __version__)
     assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
     for text in (result.DerivationDescription, equipment.ContributionDescription):
-        for part in (__version__, "tiny", denoiser.info.tensor_hash, "blend 0.7", "1 level", "research"):
+        for part in (__version__, "tiny", denoiser.info.model_hash, "blend 0.7", "1 level", "research"):
             assert part in text
     assert result.DerivationCodeSequence[0].CodeValue == "113087"
     assert result.ImageComments == "For research, not for diagnosis."

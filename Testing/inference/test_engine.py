@@ -18,6 +18,7 @@ from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, finish_hu
 from LDCTDenoiseLib.errors import DenoisingCancelled, DeviceError, InputError, ModelError
 from LDCTDenoiseLib.inference import engine as engine_module
 from LDCTDenoiseLib.inference.tiling import apply_in_tiles, tile_spans
+from LDCTDenoiseLib.models.model_file import save_model
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +313,29 @@ def test_a_denoiser_that_is_dropped_gives_its_memory_back_at_once(tiny_model: Pa
         assert dropped() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32])
+@pytest.mark.parametrize("region", ["all", "body"])
+def test_a_result_that_is_not_finite_is_an_error(tiny_model: Path, tmp_path: Path, kind: type, region: str) -> None:
+    cascade, info = load_model(tiny_model)
+    cascade.network(0).last_layer.weight.data.fill_(3e38)  # finite, and its sums are not
+    save_model(cascade, info, tmp_path / "steep.safetensors")
+    steep = Denoiser(tmp_path / "steep.safetensors", "cpu", region=region)
+    with pytest.raises(DeviceError, match="NaN or infinite, computed in float32 on cpu"):
+        steep(noisy_volume(kind=kind))
+
+
+def test_an_error_about_one_volume_leaves_the_next_one_right(denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = noisy_volume()
+    expected = denoiser(volume)
+    with monkeypatch.context() as context:
+        context.setattr(engine_module, "apply_in_tiles", lambda network, unit, *_: torch.full_like(unit, float("nan")))
+        with pytest.raises(DeviceError, match="gave 5760 voxels"):
+            denoiser(volume)
+    np.testing.assert_array_equal(denoiser(volume), expected)
+
+
+def test_voxels_beyond_float32_are_refused(denoiser: Denoiser) -> None:
+    with pytest.raises(InputError, match="1 voxel"):
+        denoiser(np.array([[[0.0, 1e300]]]))

@@ -43,7 +43,7 @@ def test_onnx_gives_what_the_engine_gives_at_any_size(exported: Path, shape: tup
 def test_the_file_says_its_opset_and_model_and_holds_its_weights(exported: Path) -> None:
     model = onnx.load(str(exported))
     assert [(one.domain, one.version) for one in model.opset_import if one.domain == ""] == [("", 18)]
-    assert Denoiser("default", "cpu").info.tensor_hash in model.doc_string
+    assert Denoiser("default", "cpu").info.model_hash in model.doc_string
     assert {path.name for path in exported.parent.iterdir()} == {"default.onnx"}
     dimensions = [dimension.dim_param for dimension in model.graph.input[0].type.tensor_type.shape.dim]
     assert dimensions[0]

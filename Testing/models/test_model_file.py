@@ -10,6 +10,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,58 @@ def test_a_foreign_safetensors_file_is_named_as_such(tmp_path: Path) -> None:
         load_model(tmp_path / "foreign.safetensors")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record["levels"][0].update(predicts="difference"),
+        lambda record: record["levels"][1].update(predicts="image"),
+        lambda record: record["scale"].update(width=2000.0),
+        lambda record: record.update(levels=record["levels"][::-1]),
+        lambda record: record.update(model_hash="0" * 64),
+        lambda record: record.update(tensor_hash="0" * 64),
+    ],
+)
+def test_a_changed_description_is_noticed_without_the_tensors(tmp_path: Path, tiny_model: Path, change: object) -> None:
+    bad = tamper(tiny_model, tmp_path / "bad.safetensors", change)
+    with pytest.raises(ModelError, match="does not match its hash"):
+        read_info(bad)
+    with pytest.raises(ModelError, match="does not match its hash"):
+        load_model(bad)
+
+
+def as_format_1(record: dict) -> None:
+    record.update(format_version=1)
+    del record["model_hash"]
+
+
+def test_a_file_of_format_1_is_read_with_the_same_hash(tmp_path: Path, tiny_model: Path) -> None:
+    old = tamper(tiny_model, tmp_path / "tiny.safetensors", as_format_1)
+    assert load_model(old)[1] == load_model(tiny_model)[1]
+    assert read_info(old).model_hash == read_info(tiny_model).model_hash == description(tiny_model)["model_hash"]
+
+
+def test_a_changed_description_of_format_1_shows_as_another_hash(tmp_path: Path, tiny_model: Path) -> None:
+    def change(record: dict) -> None:
+        as_format_1(record)
+        record["levels"][0]["predicts"] = "difference"
+
+    changed = load_model(tamper(tiny_model, tmp_path / "changed.safetensors", change))[1]
+    assert changed.tensor_hash == read_info(tiny_model).tensor_hash
+    assert changed.model_hash != read_info(tiny_model).model_hash
+
+
+def test_a_new_purpose_or_new_figures_leave_the_hash(tmp_path: Path, tiny_model: Path) -> None:
+    cascade, info = load_model(tiny_model)
+    again = save_model(cascade, replace(info, purpose="another", metrics={"psnr": 1}), tmp_path / "again.safetensors")
+    assert again.model_hash == info.model_hash
+
+
+def test_every_shipped_model_has_the_new_format() -> None:
+    assert {description(path)["format_version"] for path in shipped_models()} == {2}
+
+
 def test_a_newer_format_asks_for_an_update(tmp_path: Path, tiny_model: Path) -> None:
-    newer = tamper(tiny_model, tmp_path / "newer.safetensors", lambda record: record.update(format_version=2))
+    newer = tamper(tiny_model, tmp_path / "newer.safetensors", lambda record: record.update(format_version=3))
     with pytest.raises(ModelError, match="update ldctdenoise"):
         read_info(newer)
 
@@ -120,13 +171,19 @@ def test_a_newer_format_asks_for_an_update(tmp_path: Path, tiny_model: Path) -> 
         lambda record: record["levels"][0].update(network="os.system"),
         lambda record: record["levels"][0].update(predicts="nothing"),
         lambda record: record.update(levels=record["levels"] * 9),
+        lambda record: record.pop("model_hash"),
         lambda record: record["scale"].update(width=0),
         lambda record: record.update(scale="wide"),
     ],
 )
 def test_a_description_that_makes_no_sense_is_refused(tmp_path: Path, tiny_model: Path, change: object) -> None:
+    def change_with_the_right_hash(record: dict) -> None:
+        change(record)  # type: ignore[operator]
+        if "model_hash" in record:
+            as_format_1(record)
+
     with pytest.raises(ModelError, match="cannot be understood"):
-        load_model(tamper(tiny_model, tmp_path / "odd.safetensors", change))
+        load_model(tamper(tiny_model, tmp_path / "odd.safetensors", change_with_the_right_hash))
 
 
 def test_tensors_that_do_not_fit_the_named_networks_are_refused(tmp_path: Path, tiny_model: Path) -> None:
@@ -168,8 +225,9 @@ def test_a_tensor_of_any_size_is_refused_before_it_is_loaded(tmp_path: Path, tin
 
 def test_a_tensor_of_another_type_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     tensors = {key: tensor.double() for key, tensor in load_file(tiny_model).items()}
-    record = {METADATA_KEY: json.dumps(description(tiny_model) | {"tensor_hash": tensor_hash(tensors)})}
-    save_file(tensors, tmp_path / "double.safetensors", record)
+    told = replace(read_info(tiny_model), tensor_hash=tensor_hash(tensors))
+    record = description(tiny_model) | {"tensor_hash": told.tensor_hash, "model_hash": told.model_hash}
+    save_file(tensors, tmp_path / "double.safetensors", {METADATA_KEY: json.dumps(record)})
     with pytest.raises(ModelError, match="do not fit"):
         load_model(tmp_path / "double.safetensors")
 

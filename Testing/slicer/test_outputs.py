@@ -112,7 +112,7 @@ def test_the_output_tells_how_it_was_made(logic: Any, tiny_model: Path) -> None:
     }
     assert told == {
         "Model": "tiny",
-        "ModelHash": info.tensor_hash,
+        "ModelHash": info.model_hash,
         "Strength": "0.7",
         "Levels": "1",
         "Device": "cpu",

@@ -234,7 +234,7 @@ def test_a_model_file_is_chosen_in_a_file_dialog_and_a_cancelled_dialog_changes_
     assert panel.ui.modelInfoLabel.text.startswith("tests")
     assert panel.ui.levelsSpin.maximum == len(read_info(model).levels)
     output = panel.denoise()
-    assert output.GetAttribute("LDCTDenoise.ModelHash") == read_info(tiny_model).tensor_hash
+    assert output.GetAttribute("LDCTDenoise.ModelHash") == read_info(tiny_model).model_hash
     panel.pick_text("modelCombo", "default")
     assert panel.parameters.model == "default"
 

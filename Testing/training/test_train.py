@@ -227,7 +227,7 @@ def test_checkpoints_know_no_path_of_the_machine(finished: Path) -> None:
 def test_the_same_seed_gives_the_same_model(finished: Path, data: Path, tmp_path: Path) -> None:
     assert main([*arguments(data, tmp_path / "again"), "--quiet"]) == 0
     again, first = (load_model(folder / "small.safetensors")[1] for folder in (tmp_path / "again", finished))
-    assert again.tensor_hash == first.tensor_hash
+    assert again.model_hash == first.model_hash
 
 
 @pytest.mark.parametrize("level", [1, 2])
@@ -292,7 +292,7 @@ def test_a_run_can_go_on_with_another_schedule(data: Path, tmp_path: Path) -> No
 def test_a_run_is_not_overwritten_or_mixed_with_another(
     finished: Path, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    hash_before = load_model(finished / "small.safetensors")[1].tensor_hash
+    hash_before = load_model(finished / "small.safetensors")[1].model_hash
     assert main(arguments(data, finished)) == 1
     assert "pass --resume" in capsys.readouterr().err
     assert main([*arguments(data, finished, CONFIG | {"seed": 4}), "--resume"]) == 1
@@ -300,7 +300,7 @@ def test_a_run_is_not_overwritten_or_mixed_with_another(
     by_adam = CONFIG | {"levels": [CONFIG["levels"][0], CONFIG["levels"][1] | {"muon_rate": 0.0}]}  # type: ignore[index, operator]
     assert main([*arguments(data, finished, by_adam), "--resume"]) == 1
     assert "optimisers" in capsys.readouterr().err
-    assert load_model(finished / "small.safetensors")[1].tensor_hash == hash_before
+    assert load_model(finished / "small.safetensors")[1].model_hash == hash_before
 
 
 def test_training_on_pairs_with_the_perceptual_loss(data: Path, tmp_path: Path) -> None:

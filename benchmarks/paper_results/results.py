@@ -103,7 +103,7 @@ def record(results: Results) -> dict[str, Any]:
         "machine": dict(results.machine),
         "patients": {split: list(patients) for split, patients in results.split.items()},
         "models": {
-            name: {"tensors_sha256": info.tensor_hash, **{key: info.training[key] for key in ("steps", "minutes", "device")}}
+            name: {"sha256": info.model_hash, **{key: info.training[key] for key in ("steps", "minutes", "device")}}
             for name, info in results.models.items()
         },
         "figures": {

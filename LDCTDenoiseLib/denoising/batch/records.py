@@ -32,7 +32,7 @@ class Record:
 
     Attributes:
         input: sha256 of the input's content.
-        model: sha256 of the model's tensors.
+        model: sha256 of the model.
         options: everything else that the voxels depend on.
         software: version of this package.
         output: sha256 of the output's content; "" while it is being made.

@@ -7,8 +7,7 @@ import re
 
 from slicer.i18n import tr as _
 
-from LDCTDenoiseLib.errors import LDCTDenoiseError, NotHUError
-from LDCTDenoiseLib.worker.client import JobError
+from LDCTDenoiseLib.errors import Code, LDCTDenoiseError
 
 
 def breakable(text: str) -> str:
@@ -21,10 +20,18 @@ def messageOf(error: Exception) -> str:
     return breakable(_sentenceOf(error))
 
 
+def torchAdvice(problem: str) -> str:
+    """What is wrong with PyTorch, and which button helps."""
+    return _("{problem}; press Install PyTorch under Device and setup.").format(problem=problem.rstrip("."))
+
+
 def _sentenceOf(error: Exception) -> str:
-    if isinstance(error, JobError) and error.kind == NotHUError.__name__:
-        return _("{finding} Choose a CT in HU, or tick 'Skip the HU check' under Model if it is one.").format(finding=error)
     if not isinstance(error, LDCTDenoiseError):
         logging.error("LDCT Denoise", exc_info=error)
         return _("{kind}: {error} (Slicer's error log has the details.)").format(kind=type(error).__name__, error=error)
-    return str(error)
+    if error.code is Code.NOT_HU:
+        return _("{finding} Choose a CT in HU, or tick 'Skip the HU check' under Model if it is one.").format(finding=error)
+    if error.code is Code.WORKER_ENDED:
+        sentence, newline, log = str(error).partition("\n")
+        return _("{sentence} Press Apply to try again with a fresh one.").format(sentence=sentence) + newline + log
+    return torchAdvice(str(error)) if error.code is Code.TORCH else str(error)

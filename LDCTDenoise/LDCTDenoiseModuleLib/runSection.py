@@ -6,7 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from LDCTDenoiseLib.errors import DenoisingCancelled
+from LDCTDenoiseLib.errors import Code, DenoisingCancelled, code_of
 
 from .busyText import busyText
 from .denoiseRun import NEW, DenoiseRun
@@ -104,7 +104,7 @@ class RunSection(PanelSection):
         cancelled = isinstance(error, DenoisingCancelled)
         self._end(_("Cancelled; nothing was changed.") if cancelled else messageOf(error))
         self._stale = not cancelled
-        if getattr(error, "kind", "") == "MissingTorchError":
+        if code_of(error) is Code.TORCH:
             self.ui.setupSection.collapsed = False
 
     def sayError(self, error: Exception) -> None:

@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .eventLoopTask import EventLoopTask
-from .messages import breakable, messageOf
+from .messages import breakable, messageOf, torchAdvice
 from .panelSection import PanelSection, saysErrors, select
 from .wrappedLabels import setText
 
@@ -89,7 +89,7 @@ class SetupSection(PanelSection):
         problem = report["torch_problem"]
         cuda = _("no, {reason}").format(reason=report["why_no_cuda"]) if report["why_no_cuda"] else _("yes")
         told = _("{version}; CUDA: {cuda}.").format(version=report["torch"], cuda=cuda)
-        setText(ui.torchInfoLabel, breakable(problem) or told)
+        setText(ui.torchInfoLabel, breakable(torchAdvice(problem)) if problem else told)
         with self.panel.choosing():
             ui.deviceCombo.clear()
             ui.deviceCombo.addItem(_("Auto"), "auto")

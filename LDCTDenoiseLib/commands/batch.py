@@ -23,6 +23,7 @@ from .options import (
     load_denoiser,
     positive,
 )
+from .remedies import with_remedy
 
 if TYPE_CHECKING:
     from ..denoising.batch.run import Outcome
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
 
         def done(outcome: Outcome) -> None:
             if outcome.status is Status.FAILED and not options.quiet:
-                bar.write(printable(f"{outcome.item.output}: {outcome.reason}"), file=sys.stderr)
+                bar.write(printable(f"{outcome.item.output}: {_reason(outcome)}"), file=sys.stderr)
             bar.update()
 
         outcomes = batch.run(items, done)
@@ -93,13 +94,17 @@ def run(options: argparse.Namespace) -> None:
         raise LDCTDenoiseError(f"{failed} of {len(outcomes)} could not be denoised; the summary says why.")
 
 
+def _reason(outcome: Outcome) -> str:
+    return with_remedy(outcome.reason, outcome.code) if outcome.code else outcome.reason
+
+
 def _records(outcomes: list[Outcome]) -> list[dict[str, object]]:
     return [
         {
             "input": str(outcome.item.place),
             "output": str(outcome.item.output),
             "status": outcome.status.value,
-            "reason": outcome.reason,
+            "reason": _reason(outcome),
             "slices": outcome.slices,
             "seconds": round(outcome.seconds, 3),
             "warnings": list(outcome.warnings),
@@ -113,7 +118,7 @@ def _table(outcomes: list[Outcome]) -> str:
     status_width = max(len(outcome.status.value) for outcome in outcomes)
     lines = []
     for outcome in outcomes:
-        remarks = " ".join(filter(None, [outcome.reason, *outcome.warnings]))
+        remarks = " ".join(filter(None, [_reason(outcome), *outcome.warnings]))
         line = f"{outcome.item.output!s:{width}}  {outcome.status.value:{status_width}}"
         lines.append(f"{line}  {outcome.slices:5d} slices  {outcome.seconds:7.1f} s  {remarks}".rstrip())
     counts = Counter(outcome.status.value for outcome in outcomes)

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from ..dicom.log_privacy import silence_pydicom
-from ..errors import as_sentence, printable
+from ..errors import printable
 from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
 from . import batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
+from .remedies import advice
 
 _DEBUG_HELP = "show the traceback of an error"
 COMMANDS = (denoise, batch, series, simulate, lesion_test, data, train, evaluate, export, figures, models, info, demo)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             logging.getLogger(__name__).exception("Traceback, as asked by --debug:")
-        print(f"ldctdenoise: {as_sentence(error)}", file=sys.stderr)
+        print(f"ldctdenoise: {advice(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..dicom.read_file import read_header
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..system.extras import require_extra
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def download(series: Sequence[Series], out: Path, *, fetch: Fetcher = fetch_from
         out.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out).free
     except OSError as error:
-        raise InputError(f"The folder {out} cannot be made ({error.strerror}); choose another --out.") from error
+        raise OutputError(f"The folder {out} cannot be made ({error.strerror}); choose another folder.") from error
     needed = sum(one.size for one in missing)
     if needed > free:
         raise InputError(f"{out} has {in_gb(free)} free and {in_gb(needed)} are needed; free space, or choose fewer patients.")

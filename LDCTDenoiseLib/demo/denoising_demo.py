@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..ct.scan import Geometry, Scan
-from ..errors import InputError
+from ..errors import OutputError
 from ..inference.engine import Denoiser
 from ..measures.image_quality import ABDOMEN, hu_bias, psnr_of_arrays, rmse, ssim, tissue_mask
 from ..simulation.phantom import Phantom, make_phantom
@@ -31,7 +31,7 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
         slices, size: of the phantom.
 
     Raises:
-        InputError: the folder cannot be made.
+        OutputError: the folder cannot be made.
         MissingExtraError: the ``report`` extra is not installed.
     """
     with require_extra("report"):
@@ -39,7 +39,7 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {out} cannot be made ({error.strerror}); choose another --out.") from error
+        raise OutputError(f"The folder {out} cannot be made ({error.strerror}); choose another folder.") from error
     phantom = make_phantom(slices, size)
     low = phantom.scan(DOSE_FRACTION)
     denoiser = Denoiser(device=device)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.pairs_csv import Pair, Source, write_pairs
-from ..errors import InputError
+from ..errors import OutputError
 from ..inference.engine import Denoiser
 from ..measures.image_quality import ABDOMEN, psnr_of_arrays
 from ..simulation.phantom import make_phantom, other_body
@@ -36,13 +36,13 @@ def run_demo_training(
         device: as in ``training.train.train``.
 
     Raises:
-        InputError: the folder cannot be made, or holds an earlier run.
+        OutputError: the folder cannot be made, or holds an earlier run.
     """
     folder = out / "data"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}); choose another --out.") from error
+        raise OutputError(f"The folder {folder} cannot be made ({error.strerror}); choose another folder.") from error
     pairs = []
     for seed, split in enumerate(SPLITS):
         phantom = make_phantom(SLICES, SIZE, other_body(seed))

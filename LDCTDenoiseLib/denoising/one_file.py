@@ -18,7 +18,7 @@ from ..dicom.ct_series import CTSeries, read_ct_series
 from ..dicom.find_series import SeriesFiles
 from ..dicom.output_folder import check_folder_output
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..models.provenance import Provenance
 from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
@@ -101,7 +101,8 @@ def check_output(source: Source, target: Path, options: FileOptions) -> None:
     """Make sure, before a model is loaded, that the output can be written.
 
     Raises:
-        InputError: it cannot; it says why.
+        OutputError: it cannot; it says why.
+        InputError: there is no input, or the options do not fit.
         MissingExtraError: the compression's encoder is not installed.
     """
     place = source.folder if isinstance(source, SeriesFiles) else source
@@ -111,9 +112,9 @@ def check_output(source: Source, target: Path, options: FileOptions) -> None:
         check_volume_output(target, overwrite=options.overwrite)
         return
     if target.suffix.lower() == ".dcm":
-        raise InputError(f"The output {target.name} is named as a DICOM file; give a folder, or a volume file.")
+        raise OutputError(f"The output {target.name} is named as a DICOM file; give a folder, or a volume file.")
     if options.axis != "auto":
-        raise InputError("DICOM is denoised slice by slice as it is stored; leave --axis out, or write a volume file.")
+        raise InputError("DICOM is denoised slice by slice as it is stored; leave the axis out, or write a volume file.")
     options.dicom.check()
     check_folder_output(place, target, overwrite=options.overwrite)
 
@@ -140,7 +141,8 @@ def denoise_file(
         read: reads the input in the place of :func:`read_input`, in another process for instance.
 
     Raises:
-        InputError: the input cannot be used or the output not be written.
+        InputError: the input cannot be used.
+        OutputError: the output cannot be written.
         MissingExtraError: a decoder or encoder is not installed.
         DenoisingCancelled: ``cancel`` returned true.
         DeviceError: not enough memory.

@@ -18,7 +18,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from ..errors import InputError
+from ..errors import Code, InputError
 from ..system.work_folder import is_work_folder
 from .read_file import read_header, unreadable
 
@@ -168,11 +168,11 @@ def choose_series(source: Path, uid: str | None = None, *, force: bool = False) 
             told = f" (files left out: {found.left_out_in_words})" if found.left_out else ""
             raise InputError(f"{source} holds no CT slice in DICOM{told}; give the folder of a CT series or a volume file.")
         if not ct and not force:
-            raise InputError(f"{source} holds no CT but {_listing(found.series)}; pass --force to take it for CT in HU.")
+            raise InputError(f"{source} holds no CT but {_listing(found.series)}.", Code.NOT_CT)
     if uid is None and ct and len(found.series) > len(ct):
         log.info("Left out: %d series that are no CT.", len(found.series) - len(ct))
     if len(candidates) > 1:
-        raise InputError(f"{source} holds {len(candidates)} CT series; choose one with --series UID: {_listing(candidates)}.")
+        raise InputError(f"{source} holds {len(candidates)} CT series; choose one: {_listing(candidates)}.", Code.SEVERAL_SERIES)
     return candidates[0]
 
 
@@ -183,7 +183,7 @@ def check_series(series: SeriesFiles, *, force: bool = False) -> None:
         InputError: another modality without ``force``, or a file is cut off.
     """
     if series.modality != "CT" and not force:
-        raise InputError(f"The series is {series.modality} and not CT; pass --force to take it for CT in HU.")
+        raise InputError(f"The series is {series.modality} and not CT.", Code.NOT_CT)
     if series.damaged:
         raise InputError(_cut_off(series.damaged[0]))
 

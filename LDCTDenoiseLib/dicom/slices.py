@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from ..errors import InputError
+from ..errors import Code, InputError
 from .read_file import damage_in
 from .rescale import Rescale, value_range
 
@@ -102,7 +102,7 @@ def read_slice(
 def _rescale(header: Dataset, path: Path, *, force: bool) -> Rescale:
     kind = str(header.get("RescaleType") or "HU").strip().upper()
     if kind != "HU" and not force:
-        raise InputError(f"{path.name} has the RescaleType {kind} and not HU; pass --force to take its values for HU.")
+        raise InputError(f"{path.name} has the RescaleType {kind} and not HU.", Code.NOT_CT)
     for tag in ("RescaleSlope", "RescaleIntercept"):
         if _how_many_numbers(header.get(tag)) != 1:
             if force and header.get(tag) is None:

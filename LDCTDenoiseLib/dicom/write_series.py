@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import get_encoder
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from ..errors import DenoisingCancelled, InputError, MissingExtraError
+from ..errors import DenoisingCancelled, InputError, MissingExtraError, OutputError
 from ..models.provenance import Provenance
 from .ct_series import CTSeries
 from .derivation import derived_uid, recipe
@@ -112,7 +112,8 @@ def write_derived_series(
         The new SeriesInstanceUIDs.
 
     Raises:
-        InputError: a slice lacks a UID, or the folder cannot be written.
+        InputError: a slice lacks a UID.
+        OutputError: the folder cannot be written.
         MissingExtraError: the compression's encoder is not installed.
         DenoisingCancelled: ``cancel`` returned true.
     """
@@ -154,5 +155,5 @@ def _save(dataset: Dataset, path: Path, compression: Compression) -> None:
         try:
             dataset.compress(compression.transfer_syntax, generate_instance_uid=False)
         except (RuntimeError, ValueError) as error:  # such as JPEG 2000 of very small slices
-            raise InputError(f"{path.name} cannot be compressed as {compression.value}; choose another --compress.") from error
+            raise OutputError(f"{path.name} cannot be compressed as {compression.value}; choose another compression.") from error
     dataset.save_as(path, enforce_file_format=True)

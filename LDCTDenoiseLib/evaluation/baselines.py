@@ -132,7 +132,7 @@ def tuned_method(baseline: Baseline, validation: Sequence[DosePair], window: Win
     if not validation:
         raise InputError(
             f"There is no validation patient to tune the baseline {baseline.title} on; "
-            "give at least one patient the split 'validate', or leave --baselines out."
+            "give at least one patient the split 'validate', or leave the baselines out."
         )
 
     def score(parameters: Parameters) -> float:

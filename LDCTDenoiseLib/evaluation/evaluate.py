@@ -162,7 +162,7 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
     pairs = read_pairs(csv)
     judged = [pair for pair in pairs if pair.split == options.split]
     if not judged:
-        raise InputError(f"{csv.name} has no patient in the split '{options.split}'; choose another --split.")
+        raise InputError(f"{csv.name} has no patient in the split '{options.split}'; choose another split.")
     baselines = [find_baseline(name) for name in options.baselines]
     models = load_models(options.models, device=options.device, blend=options.blend)
     known = [INPUT.name, *(method.name for method in models), *(baseline.title for baseline in baselines)]

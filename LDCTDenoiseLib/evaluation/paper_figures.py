@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.pairs_csv import read_pairs
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..inference.engine import Denoiser
 from ..measures.image_quality import Window, psnr_of_arrays, ssim
 from ..models.model_info import SUFFIX
@@ -106,7 +106,7 @@ def draw_paper_figures(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {out} cannot be made ({error.strerror}); choose another --out.") from error
+        raise OutputError(f"The folder {out} cannot be made ({error.strerror}); choose another folder.") from error
     pair = load_pair(candidates[0], options, only=index)
     results = {
         system: Denoiser(model, options.device, blend=options.blend)(pair.low.astype(np.float32))[0]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import Code, OutputError
 from ..measures.image_quality import WINDOWS
 from ..measures.nps import SIDE_MM
 from ..measures.tissue_bias import TISSUES
@@ -56,9 +56,9 @@ def check_report_folder(folder: Path, *, overwrite: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}); choose another --out.") from error
+        raise OutputError(f"The folder {folder} cannot be made ({error.strerror}); choose another folder.") from error
     if (folder / REPORT).exists() and not overwrite:
-        raise InputError(f"{folder / REPORT} exists; pass --overwrite to replace it, or choose another --out.")
+        raise OutputError(f"{folder / REPORT} exists.", Code.EXISTS)
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DenoisingCancelled, InputError, LDCTDenoiseError, as_sentence
+from ..errors import Code, DenoisingCancelled, InputError, LDCTDenoiseError, as_sentence, code_of
 from .signals import STOPS
 
 _LIBRARY = __name__.partition(".")[0]
@@ -74,7 +74,7 @@ class Children:
         if answer.out_of_memory:
             raise MemoryError
         if answer.error:
-            raise InputError(answer.error)
+            raise InputError(answer.error, answer.code)
         return answer.value
 
     def _new(self) -> _Child:
@@ -94,6 +94,7 @@ class _Answer:
     Attributes:
         value: what it returned.
         error: what it raised, as a sentence.
+        code: of the error.
         out_of_memory: whether it was the memory.
         log: logger's name, level and message of what it logged.
     """
@@ -101,6 +102,7 @@ class _Answer:
     def __init__(self) -> None:
         self.value: Any = None
         self.error = ""
+        self.code = Code.UNEXPECTED
         self.out_of_memory = False
         self.log: list[tuple[str, int, str]] = []
 
@@ -159,7 +161,7 @@ def _serve(connection: Connection, prepare: Callable[[], object]) -> None:
             except MemoryError:
                 answer.out_of_memory = True
             except Exception as error:  # whatever it is, the other side must hear of it
-                answer.error = as_sentence(error)
+                answer.error, answer.code = as_sentence(error), code_of(error)
             library.removeHandler(collector)
             _send(connection, answer)
             del answer  # its arrays

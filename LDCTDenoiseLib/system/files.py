@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import Code, InputError, OutputError
 from .durable import sync_file, sync_folder, sync_tree
 from .work_folder import WorkFolder, recover
 
@@ -22,19 +22,19 @@ def check_writable(target: Path, *, overwrite: bool) -> Path:
     """Make sure that a file or folder can be written, before time is spent on its content.
 
     Raises:
-        InputError: its folder is missing or not writable, it is a device or pipe, or it exists and ``overwrite`` is false.
+        OutputError: its folder is missing or not writable, it is a device or pipe, or it exists and ``overwrite`` is false.
     """
     place = resolved(target)
     folder = place.parent
     if not folder.is_dir():
-        raise InputError(f"The folder {folder} does not exist; create it first.")
+        raise OutputError(f"The folder {folder} does not exist; create it first.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"The folder {folder} is not writable; choose another output folder.")
+        raise OutputError(f"The folder {folder} is not writable; choose another output folder.")
     recover(folder)  # what an interrupted run had to end may be this very output
     if place.exists() and not (place.is_file() or place.is_dir()):
-        raise InputError(f"{target} is a device or a pipe, which cannot be replaced; choose another name.")
+        raise OutputError(f"{target} is a device or a pipe, which cannot be replaced; choose another name.")
     if place.exists() and not overwrite:
-        raise InputError(f"{target} exists; pass --overwrite to replace it, or choose another name.")
+        raise OutputError(f"{target} exists.", Code.EXISTS)
     return target
 
 
@@ -42,12 +42,12 @@ def resolved(target: Path) -> Path:
     """Where an output really goes: a link is followed and not replaced.
 
     Raises:
-        InputError: links point to each other.
+        OutputError: links point to each other.
     """
     try:
         return target.resolve()
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{target} is a link that leads nowhere; choose another output.") from error
+        raise OutputError(f"{target} is a link that leads nowhere; choose another output.") from error
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
     A file that is replaced passes its rights on.
 
     Raises:
-        InputError: no file can be made there, or an OSError comes out of the block, which is told as one about ``target``.
+        OutputError: no file can be made there, or an OSError comes out of the block, which is told as one about ``target``.
     """
     with _work_beside(target) as (work, place):
         temporary = work.make_file(suffix)
@@ -82,7 +82,7 @@ def replace_folder_when_complete(target: Path, check_old: Callable[[Path], objec
         check_old: called with the folder that is to be deleted, if there is one; raises InputError if it must stay.
 
     Raises:
-        InputError: as :func:`replace_when_complete`, and ``check_old``'s.
+        OutputError: as :func:`replace_when_complete`, and ``check_old``'s.
     """
     with _work_beside(target) as (work, place):
         temporary = work.make_folder()
@@ -117,7 +117,7 @@ def _work_beside(target: Path) -> Iterator[tuple[WorkFolder, Path]]:
         finally:
             work.close()
     except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}); choose another output.") from error
+        raise OutputError(f"{target} cannot be written ({error.strerror}); choose another output.") from error
 
 
 def _pass_rights(old: Path, new: Path) -> None:
@@ -154,7 +154,7 @@ def check_regular(path: Path) -> None:
     """Refuse what is no regular file before it is opened: opening a pipe waits for ever, and a device never ends.
 
     Raises:
-        InputError: it is there and is something else.
+        OutputError: it is there and is something else.
     """
     with suppress(OSError):  # whoever opens it is told
         if not stat.S_ISREG(path.stat().st_mode):

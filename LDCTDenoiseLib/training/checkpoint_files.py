@@ -22,5 +22,5 @@ class WholeCheckpoints(TorchCheckpointIO):
             except RuntimeError as error:  # what torch makes of a full disk
                 raise TrainingError(
                     f"The checkpoint {path} cannot be written ({str(error).splitlines()[0].rstrip('.')}); the last one is kept. "
-                    "Free disk space and go on with --resume."
+                    "Free disk space."
                 ) from error

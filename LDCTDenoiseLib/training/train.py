@@ -23,7 +23,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from ..ct.hu import DEFAULT_SCALE
-from ..errors import InputError, TrainingError
+from ..errors import Code, InputError, OutputError, TrainingError
 from ..models.cascade import Cascade
 from ..models.model_card import write_card
 from ..models.model_file import save_model
@@ -219,7 +219,7 @@ def check_training(config: TrainingConfig, processes: Processes) -> None:
     if processes.count == 1:
         return
     if any(level.loss.adversarial for level in config.levels):
-        raise InputError("An adversarial loss is trained on one device; leave out --devices.")
+        raise InputError("An adversarial loss is trained on one device; choose one.")
     if config.data.batch_size % processes.count:
         raise InputError(
             f"batch_size is {config.data.batch_size}, which {processes.count} processes cannot share evenly; change one."
@@ -265,17 +265,17 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
     record = config_record(config)
     if files.config.exists():
         if not resume:
-            raise InputError(f"{files.folder} holds a run already; pass --resume to go on with it, or choose another --out.")
+            raise OutputError(f"{files.folder} holds a run already.", Code.RUN_EXISTS)
         # Read as a configuration: an older version's lacks settings that were added since, which then have their defaults.
         if _identity(config_record(load_config(files.config))) != _identity(record):
             raise InputError(
-                f"{files.folder} holds a run of other networks, optimisers, patients or seed; choose another --out, "
+                f"{files.folder} holds a run of other networks, optimisers, patients or seed; choose another folder, "
                 "or the configuration that it was started with."
             )
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The run folder {files.folder} cannot be made ({error.strerror}); choose another --out.") from error
+        raise OutputError(f"The run folder {files.folder} cannot be made ({error.strerror}); choose another folder.") from error
     with replace_when_complete(files.config) as temporary:
         temporary.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
     with replace_when_complete(files.record) as temporary:
@@ -351,7 +351,7 @@ def _train_level(
     except OSError as error:
         raise TrainingError(
             f"The run folder {files.folder} cannot be written ({error.strerror or error}); the last checkpoint is kept. "
-            "Free disk space and go on with --resume."
+            "Free disk space."
         ) from error
     if trainer.interrupted:
         raise KeyboardInterrupt

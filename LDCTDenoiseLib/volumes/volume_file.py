@@ -10,7 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..ct.scan import Scan
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..system.files import check_writable, replace_when_complete, unchanged
 from ..system.memory import check_memory
 from .images import image_of, scan_of
@@ -61,7 +61,7 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
 
         scan = read_dicom_volume(source, series, force=force)
     elif series is not None:
-        raise InputError(f"--series selects from a DICOM folder, and {source.name} is a file; leave it out.")
+        raise InputError(f"A series is chosen from DICOM, and {source.name} is a volume file; choose none.")
     else:
         scan = scan_of(_read_file(source))
     return scan.along(None if axis == "auto" else int(axis))
@@ -133,11 +133,11 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     """The output path, after making sure before any computation that it can be written.
 
     Raises:
-        InputError: no volume format, no such folder, not writable, or already there without ``overwrite``.
+        OutputError: no volume format, no such folder, not writable, or already there without ``overwrite``.
     """
     target = Path(path)
     if target.is_dir() or volume_suffix(target) not in WRITABLE_SUFFIXES:
-        raise InputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.")
+        raise OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.")
     return check_writable(target, overwrite=overwrite)
 
 
@@ -145,7 +145,7 @@ def write_volume(scan: Scan, path: str | os.PathLike[str]) -> None:
     """Write a scan with the geometry and the voxel type it has, whole or not at all.
 
     Raises:
-        InputError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     target = Path(path)
     image = image_of(scan)
@@ -153,9 +153,9 @@ def write_volume(scan: Scan, path: str | os.PathLike[str]) -> None:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
-            raise InputError(f"{target.name} cannot be written ({_reason(error)}); choose another output.") from error
+            raise OutputError(f"{target.name} cannot be written ({_reason(error)}); choose another output.") from error
         try:
             # ITK writes half a NIfTI file on a full disk and calls it done.
             _check_voxels(temporary, find_payload(temporary, volume_suffix(target) or ""), _open(temporary))
         except (InputError, OSError, RuntimeError) as error:
-            raise InputError(f"{target.name} was not written whole; make sure that the disk has space.") from error
+            raise OutputError(f"{target.name} was not written whole; make sure that the disk has space.") from error

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..errors import DenoisingCancelled, LDCTDenoiseError, WorkerError
+from ..errors import Code, DenoisingCancelled, LDCTDenoiseError, WorkerError
 from ..system.process_tree import kill_tree
 from .messages import Cancel, Failed, Hello, Progress, Request, Started
 from .protocol import PROTOCOL_VERSION, RESULT, LineDecoder, Message, ProtocolError, read_answer, read_event, request_line
@@ -62,9 +62,9 @@ class JobError(LDCTDenoiseError):
         kind: name of the exception's class in the worker.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        super().__init__(message)
+    def __init__(self, failed: Failed) -> None:
+        self.kind = failed.kind
+        super().__init__(failed.message, failed.code)
 
 
 class WorkerClient:
@@ -152,7 +152,10 @@ class WorkerClient:
         elif now - self._heard > self._silence_s:
             self._kill()
             self._fail(
-                WorkerError(self._with_log(f"The computation has not answered for {self._silence_s:g} s and was stopped."))
+                WorkerError(
+                    self._with_log(f"The computation has not answered for {self._silence_s:g} s and was stopped."),
+                    Code.WORKER_ENDED,
+                )
             )
 
     def on_output(self, data: bytes) -> None:
@@ -199,11 +202,11 @@ class WorkerClient:
                 job.progress(event.done, event.total)
             elif isinstance(event, Failed):
                 cancelled = event.kind == DenoisingCancelled.__name__
-                self._fail(DenoisingCancelled(event.message) if cancelled else JobError(event.kind, event.message))
+                self._fail(DenoisingCancelled(event.message) if cancelled else JobError(event))
 
     def _break(self, sentence: str) -> None:
         self._kill()
-        self._fail(WorkerError(self._with_log(sentence)))
+        self._fail(WorkerError(self._with_log(sentence), Code.WORKER_ENDED))
 
     def _fail(self, error: LDCTDenoiseError) -> None:
         job, self._job = self._job, None
@@ -223,4 +226,4 @@ class WorkerClient:
         rest = [self._log_rest] if self._log_rest.strip() else []
         lines = [*self._last_lines, *rest][-_LINES_IN_MESSAGE:]
         last = "\nThe last lines of its log:\n" + "\n".join(lines) if lines else ""
-        return f"{sentence} Press Apply to try again with a fresh one.{last}"
+        return f"{sentence}{last}"

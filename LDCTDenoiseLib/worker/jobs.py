@@ -194,13 +194,13 @@ def _torch_problem() -> str:
         import torch
     except ModuleNotFoundError as error:
         if error.name != "torch":
-            return f"PyTorch cannot be loaded ({error}); install it again."
-        return "PyTorch is not installed; press Install PyTorch under Device and setup."
+            return f"PyTorch cannot be loaded ({error})."
+        return "PyTorch is not installed."
     except (ImportError, OSError) as error:  # OSError: a library of it is missing or broken
-        return f"PyTorch cannot be loaded ({error}); install it again."
+        return f"PyTorch cannot be loaded ({error})."
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
-        return f"PyTorch {torch.__version__} is too old: {oldest} or newer is needed; install it again."
+        return f"PyTorch {torch.__version__} is too old: {oldest} or newer is needed."
     return ""
 
 
@@ -208,7 +208,7 @@ def require_torch() -> None:
     """Make sure that PyTorch is there and new enough.
 
     Raises:
-        MissingTorchError: it is not; it says what to do.
+        MissingTorchError: it is not; it says why.
     """
     if problem := _torch_problem():
         raise MissingTorchError(problem)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..errors import Code
 from ..models.options import DenoisingOptions
 from ..models.provenance import Provenance
 from .exchange import SharedArray
@@ -322,12 +323,12 @@ class Failed:
 
     Attributes:
         kind: the exception's class.
-        code: what went wrong, for whoever knows a remedy (``errors.Code``).
+        code: what went wrong, for whoever knows a remedy.
         message: a sentence.
     """
 
     kind: str
-    code: str
+    code: Code
     message: str
     event: ClassVar[str] = "error"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import types
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -131,6 +132,8 @@ def _of_type(value: Any, kind: Any, name: str = "") -> Any:
             return tuple(_of_type(one, of, name) for one, of in zip(value, arguments, strict=True))
     if origin is dict and isinstance(value, dict):
         return {key: _of_type(one, arguments[1], name) for key, one in value.items()}
+    if isinstance(kind, type) and issubclass(kind, Enum) and value in [one.value for one in kind]:
+        return kind(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
     if kind is np.dtype and isinstance(value, str):

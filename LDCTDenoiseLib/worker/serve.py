@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import LDCTDenoiseError, NotHUError
+from ..errors import LDCTDenoiseError, code_of
 from ..system.priority import restore_priority
 from ..system.process_tree import lead_own_group
 from ..system.signals import STOPS
@@ -95,7 +95,7 @@ class Server:
         except Exception as error:  # whatever it is, the other side must hear of it
             if not isinstance(error, LDCTDenoiseError):  # those are told to the user, and no fault of the program
                 traceback.print_exc()
-            line = event_line(Failed(type(error).__name__, "", _sentence(error)), number)
+            line = event_line(Failed(type(error).__name__, code_of(error), _sentence(error)), number)
         finally:
             self._busy.clear()
             self._folder = None
@@ -103,8 +103,6 @@ class Server:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, NotHUError):
-        return error.finding
     if isinstance(error, LDCTDenoiseError):
         return str(error)
     if isinstance(error, MemoryError):

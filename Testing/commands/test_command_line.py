@@ -490,7 +490,7 @@ BAD_OPTIONS = {
     "device not there": (["--device", "cuda:99"], "CUDA"),
     "too many levels": (["--levels", "3"], "has 2 level(s); 3 cannot be used"),
     "slices outside": (["--slices", "1:4"], "slice range 1:4 does not lie within the volume's 3 slices"),
-    "series of a file": (["--series", "1.2.3"], "in.nrrd is a file"),
+    "series of a file": (["--series", "1.2.3"], "in.nrrd is a volume file"),
 }
 
 

@@ -108,7 +108,7 @@ def test_a_dicom_file_is_an_input_and_a_text_is_none(run: Run, tmp_path: Path, t
         (["in", "out.dcm"], "named as a DICOM file"),
         (["in", "out.nhdr"], "must be a volume file"),
         (["in", "missing/out"], "does not exist; create it first"),
-        (["in", "out", "--axis", "1"], "leave --axis out"),
+        (["in", "out", "--axis", "1"], "leave the axis out"),
         (["in", "out", "--slices", "1:9"], "The slice range 1:9"),
         (["in", "out", "--series", "1.2.3"], "has no CT series 1.2.3"),
     ],

@@ -47,7 +47,7 @@ DENOISED: dict[str, tuple[str, FileOptions, int]] = {  # what, how, images
 REFUSED: dict[str, tuple[str, str]] = {
     "localizer alone": ("Philips_phantom_localizer_and_secondary", "holds no CT slice in DICOM (files left out: 1 localizers)"),
     "no HU": ("enhanced_multiframe_CT", "has the RescaleType US and not HU"),
-    "two series": ("pydicom_misc", "holds 2 CT series; choose one with --series UID"),
+    "two series": ("pydicom_misc", "holds 2 CT series; choose one: "),
     "versions of one image": (SYNTAXES, "lie at the same place, and nothing tells two acquisitions apart"),
     "cut off": ("truncated_last_file_LIDC-0001_padding-2000", "The pixels of 1-084.dcm cannot be read"),
 }

@@ -331,7 +331,7 @@ def test_several_series_are_all_named_when_none_is_chosen(tmp_path: Path) -> Non
     sentence = refusal(tmp_path)
     assert f"{SERIES} (phantom, 2 slices)" in sentence
     assert f"{OTHER_SERIES} (thin, 3 slices)" in sentence
-    assert "--series" in sentence
+    assert "2 CT series; choose one: " in sentence
 
 
 def test_the_series_asked_for_is_read(tmp_path: Path) -> None:

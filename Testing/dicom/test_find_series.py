@@ -79,7 +79,7 @@ def test_enhanced_ct_that_describes_too_few_frames_is_refused(tmp_path: Path) ->
 
 def test_enhanced_ct_that_is_not_hu_needs_force(tmp_path: Path) -> None:
     path = save(make_enhanced([0, 1], {"RescaleType": "US"}), tmp_path / "0.dcm")
-    assert "has the RescaleType US and not HU; pass --force" in refusal(path)
+    assert "has the RescaleType US and not HU." in refusal(path)
     assert numbers_of(read_ct_series(path, force=True)) == [0, 1]
 
 
@@ -168,7 +168,7 @@ def test_ct_is_chosen_among_other_modalities(tmp_path: Path) -> None:
     save_series(tmp_path / "ct", [0, 1])
     save_series(tmp_path / "pet", [0, 1, 2], {"SeriesInstanceUID": OTHER_SERIES, "Modality": "PT"})
     assert len(read_ct_series(tmp_path).slices) == 2
-    assert "The series is PT and not CT; pass --force" in refusal(tmp_path, OTHER_SERIES)
+    assert "The series is PT and not CT." in refusal(tmp_path, OTHER_SERIES)
     assert len(read_ct_series(tmp_path, OTHER_SERIES, force=True).slices) == 3
 
 

@@ -167,7 +167,7 @@ def test_a_worker_that_hangs_is_ended_with_a_message(panel: Panel) -> None:
 FAKES = {
     "missing": ("raise ModuleNotFoundError('no torch', name='torch')", "PyTorch is not installed; press Install PyTorch"),
     "old": ("__version__ = '1.13.1+cpu'", "PyTorch 1.13.1+cpu is too old: 2.1 or newer is needed"),
-    "broken": ("raise OSError('c10.dll is missing')", "PyTorch cannot be loaded (c10.dll is missing); install it again."),
+    "broken": ("raise OSError('c10.dll is missing')", "PyTorch cannot be loaded (c10.dll is missing); press Install PyTorch"),
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.errors import OutputError
 from LDCTDenoiseLib.system.files import check_writable, replace_when_complete
 from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX
 from Testing.conftest import REPOSITORY
@@ -71,22 +71,22 @@ def test_an_output_has_the_rights_of_any_other_file(tmp_path: Path, mask: int, m
 
 def test_a_folder_in_the_outputs_place_is_kept_and_reported(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="out cannot be written"), replace_when_complete(tmp_path / "out"):
+    with pytest.raises(OutputError, match="out cannot be written"), replace_when_complete(tmp_path / "out"):
         pass
     assert names(tmp_path) == ["out"]
 
 
 def test_a_missing_folder_is_refused_before_and_while_writing(tmp_path: Path) -> None:
     target = tmp_path / "missing" / "out.txt"
-    with pytest.raises(InputError, match="missing does not exist; create it"):
+    with pytest.raises(OutputError, match="missing does not exist; create it"):
         check_writable(target, overwrite=True)
-    with pytest.raises(InputError, match="cannot be written"), replace_when_complete(target):
+    with pytest.raises(OutputError, match="cannot be written"), replace_when_complete(target):
         pytest.fail("reached")
 
 
 def test_a_file_is_not_taken_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(OutputError, match="does not exist"):
         check_writable(tmp_path / "file" / "out.txt", overwrite=True)
 
 
@@ -94,7 +94,7 @@ def test_an_existing_output_is_refused_without_overwrite(tmp_path: Path) -> None
     target = tmp_path / "out.txt"
     assert check_writable(target, overwrite=False) == target
     target.touch()
-    with pytest.raises(InputError, match="exists; pass --overwrite"):
+    with pytest.raises(OutputError, match=r"exists\."):
         check_writable(target, overwrite=False)
     assert check_writable(target, overwrite=True) == target
 
@@ -110,8 +110,8 @@ def test_a_folder_that_is_not_writable_is_refused_before_and_while_writing() -> 
             with replace_when_complete(target):
                 pass
 
-        assert as_nobody(check) == f"InputError: The folder {folder} is not writable; choose another output folder."
-        assert as_nobody(write) == f"InputError: {target} cannot be written (Permission denied); choose another output."
+        assert as_nobody(check) == f"OutputError: The folder {folder} is not writable; choose another output folder."
+        assert as_nobody(write) == f"OutputError: {target} cannot be written (Permission denied); choose another output."
 
 
 KILLED_WHILE_WRITING = """
@@ -172,5 +172,5 @@ def test_a_folder_closed_meanwhile_is_reported_as_such() -> None:
                 read_write.chmod(0o555)
 
         sentence = as_nobody(write_in_own_folder)
-        assert sentence == f"InputError: {read_write / 'out.txt'} cannot be written (Permission denied); choose another output."
+        assert sentence == f"OutputError: {read_write / 'out.txt'} cannot be written (Permission denied); choose another output."
         assert not (read_write / "out.txt").exists()

@@ -95,7 +95,7 @@ def test_offline_without_weights_says_how_to_go_on(monkeypatch: pytest.MonkeyPat
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(InputError, match=r"could not be fetched.*--vgg-weights FILE"):
+    with pytest.raises(InputError, match=r"could not be fetched.*give a file of them"):
         load_vgg(None)
 
 

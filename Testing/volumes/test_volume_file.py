@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from LDCTDenoiseLib.ct.orientation import axial_axis
-from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.errors import InputError, OutputError
 from LDCTDenoiseLib.volumes.images import image_of, scan_of
 from LDCTDenoiseLib.volumes.volume_file import (
     WRITABLE_SUFFIXES,
@@ -226,9 +226,11 @@ def test_every_voxel_keeps_its_place_whatever_axis_the_slices_follow(
         scan = scan.along(axis)
     values, geometry = sitk.GetArrayFromImage(image), scan.geometry
     for index in np.ndindex(scan.hu.shape):
-        place = geometry.place_of(index)
-        at = image.TransformPhysicalPointToIndex(place)
-        assert values[at[::-1]] == scan.hu[index]
+        first, *others = index
+        others.insert(geometry.axis, first)  # the file's array has the slices along this axis
+        assert values[tuple(others)] == scan.hu[index]
+        place = image.TransformIndexToPhysicalPoint(others[::-1])
+        assert geometry.place_of(index) == pytest.approx(place, abs=1e-6)
         assert geometry.index_of(place) == index
     assert_same_geometry(image_of(scan), image)
 
@@ -349,7 +351,7 @@ def test_a_volume_without_voxels_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_series_cannot_be_chosen_in_a_file(tmp_path: Path) -> None:
     source = save(make_image(), tmp_path / "in.nrrd")
-    with pytest.raises(InputError, match=r"in\.nrrd is a file"):
+    with pytest.raises(InputError, match=r"in\.nrrd is a volume file"):
         read_volume(source, series="1.2.3")
 
 
@@ -358,19 +360,19 @@ def test_a_series_cannot_be_chosen_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out.nhdr", "out.mhd", "out.dcm", "out", "out.nrrd.txt"])
 def test_an_output_that_is_no_one_file_volume_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"\.nrrd, \.nii\.gz, \.nii, \.mha"):
+    with pytest.raises(OutputError, match=r"\.nrrd, \.nii\.gz, \.nii, \.mha"):
         check_volume_output(tmp_path / name, overwrite=True)
 
 
 def test_a_folder_is_no_output(tmp_path: Path) -> None:
     (tmp_path / "out.nrrd").mkdir()
-    with pytest.raises(InputError, match="must be a volume file"):
+    with pytest.raises(OutputError, match="must be a volume file"):
         check_volume_output(tmp_path / "out.nrrd", overwrite=True)
 
 
 def test_an_output_that_exists_needs_overwrite(tmp_path: Path) -> None:
     target = save(make_image(), tmp_path / "out.nrrd")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(OutputError, match=r"exists\."):
         check_volume_output(target, overwrite=False)
     assert check_volume_output(target, overwrite=True) == target
 
@@ -383,7 +385,7 @@ def test_writing_leaves_nothing_but_the_output(tmp_path: Path) -> None:
 
 def test_writing_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     image = make_image()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_volume(scan_of(image), tmp_path / "missing" / "out.nrrd")
 
 
@@ -391,7 +393,7 @@ def test_writing_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_nothing_and_says_so(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.nrrd").mkdir()
     image = make_image()
-    with pytest.raises(InputError, match=f"{name} cannot be written"):
+    with pytest.raises(OutputError, match=f"{name} cannot be written"):
         write_volume(scan_of(image), tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["folder.nrrd"]
 
@@ -406,7 +408,7 @@ def test_a_failed_write_keeps_the_old_output(tmp_path: Path, monkeypatch: pytest
         raise RuntimeError("ITK ERROR: NrrdImageIO(0x5581): No space left on device")
 
     monkeypatch.setattr(sitk, "WriteImage", full_disk)
-    with pytest.raises(InputError, match=r"^out.nrrd cannot be written \(No space left on device\)"):
+    with pytest.raises(OutputError, match=r"^out.nrrd cannot be written \(No space left on device\)"):
         write_volume(scan_of(image), target)
     assert target.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["out.nrrd"]

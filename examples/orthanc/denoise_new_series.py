@@ -25,7 +25,7 @@ from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom.derivation import is_derived, recipe
 from LDCTDenoiseLib.dicom.find_series import MULTI_FRAME_CLASSES
 from LDCTDenoiseLib.dicom.log_privacy import silence_pydicom
-from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError, as_sentence
+from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError, OutputError, as_sentence
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.system.locks import Lock, open_folder, try_lock
 from LDCTDenoiseLib.system.signals import Stopped, stops_like_ctrl_c
@@ -213,7 +213,7 @@ def look_at(series: str, orthanc: Orthanc, todo: Todo, recipe: Recipe) -> None:
         if begun:
             todo.take_back(series)
         raise
-    except InputError as error:  # another try would end the same
+    except (InputError, OutputError) as error:  # another try would end the same
         log.error("Series %s: %s", series, as_sentence(error))
     except Exception as error:
         if isinstance(error, OrthancError) and error.status in CREDENTIALS:

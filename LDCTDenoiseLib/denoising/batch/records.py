@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...errors import OutputError
 from ...system.durable import make_folders
 from ...system.files import check_regular, replace_when_complete
 from ...system.locks import Lock, try_lock
@@ -123,13 +123,13 @@ class Records:
         """Keep a record, whole or not at all.
 
         Raises:
-            InputError: it cannot be written.
+            OutputError: it cannot be written.
         """
         path = self._path(output)
         try:
             make_folders(path.parent)
         except OSError as error:
-            raise InputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
+            raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
         with replace_when_complete(path) as temporary:
             temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
 
@@ -151,7 +151,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Make the folder and keep other batches out of it: two would overwrite each other's outputs.
 
     Raises:
-        InputError: another one is at work, or the folder cannot be made.
+        OutputError: another one is at work, or the folder cannot be made.
     """
     path = folder / FOLDER / "lock"
     try:
@@ -160,10 +160,10 @@ def alone(folder: Path) -> Iterator[None]:
             raise FileExistsError(errno.EEXIST, f"{path} is no file")
         file = path.open("a")
     except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another output folder.") from error
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); choose another output folder.") from error
     with file:
         if try_lock(file.fileno()) is Lock.HELD:
-            raise InputError(f"Another batch is writing to {folder}; wait until it is done.")
+            raise OutputError(f"Another batch is writing to {folder}; wait until it is done.")
         yield
 
 

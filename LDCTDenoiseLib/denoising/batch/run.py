@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from ...errors import InputError, as_sentence
+from ...errors import Code, InputError, OutputError, as_sentence, code_of
 from ...inference.engine import Denoiser
 from ...models.options import Effect
 from ...models.provenance import Provenance
@@ -42,6 +42,7 @@ class Outcome:
         item: the item.
         status: how it ended.
         reason: why it failed, as a sentence.
+        code: of the error, when it failed.
         slices: how many were denoised.
         seconds: from the first look at the input to the end of writing.
         warnings: what was remarkable about it.
@@ -50,6 +51,7 @@ class Outcome:
     item: Item
     status: Status
     reason: str = ""
+    code: Code | None = None
     slices: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -127,7 +129,7 @@ class Batch:
                 status, slices = self._denoise(item)
                 outcome = Outcome(item, status, slices=slices)
             except Exception as error:  # whatever it is, the others go on
-                outcome = Outcome(item, Status.FAILED, as_sentence(error))
+                outcome = Outcome(item, Status.FAILED, as_sentence(error), code_of(error))
         return replace(outcome, seconds=time.perf_counter() - start, warnings=tuple(warnings))
 
     def _denoise(self, item: Item) -> tuple[Status, int]:
@@ -140,7 +142,7 @@ class Batch:
         if standing is Standing.FINISHED:
             return Status.FINISHED, 0
         if standing in (Standing.FOREIGN, Standing.CHANGED) and not self._recipe.file.overwrite:
-            raise InputError(_REFUSED[standing].format(item.output))
+            raise OutputError(_REFUSED[standing].format(item.output), Code.NOT_OURS)
         if self._denoiser is None:
             return Status.TO_DO, 0
         if standing is Standing.DAMAGED:
@@ -176,7 +178,8 @@ class Batch:
         if before.crashes >= _TRIES and not self._recipe.file.overwrite:
             raise InputError(
                 f"Reading {item.place.name} has ended the process that read it {before.crashes} times; it is not read again "
-                "unless it changes, or with --overwrite."
+                "unless it changes.",
+                Code.CRASHES,
             )
         return before.crashes
 
@@ -184,8 +187,8 @@ class Batch:
 _TRIES = 2
 """A crash may be for want of memory, and pass."""
 _REFUSED = {
-    Standing.FOREIGN: "{} is there already, and no batch made it; pass --overwrite to replace it.",
-    Standing.CHANGED: "{} was changed since a batch made it; pass --overwrite to replace it.",
+    Standing.FOREIGN: "{} is there already, and no batch made it.",
+    Standing.CHANGED: "{} was changed since a batch made it.",
 }
 
 

@@ -40,5 +40,5 @@ class Divergence(Callback):
         if not torch.isfinite(torch.as_tensor(value)):
             raise TrainingError(
                 f"The loss of level {self.level} became NaN or infinite by step {trainer.global_step}; the last good checkpoint "
-                "is kept. Lower learning_rate or set gradient_clip, and go on with --resume."
+                "is kept. Lower learning_rate or set gradient_clip."
             )

@@ -81,7 +81,7 @@ def load_vgg(weights: str | os.PathLike[str] | None, blocks: int = 4) -> VGG16Fe
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"VGG-16's weights could not be fetched from {TORCHVISION_URL} ({error}); "
-                "give them with --vgg-weights FILE, or set perceptual: 0."
+                "give a file of them, or set perceptual: 0."
             ) from error
     else:
         if not Path(weights).is_file():

@@ -245,7 +245,7 @@ class Denoiser:
         if bad := int(self._not_finite):
             computed = f"computed in {str(self._precision).removeprefix('torch.')} on {self.device}"
             raise DeviceError(
-                f"The network gave {bad} voxels that are NaN or infinite, {computed}; use --precision float32, the device "
+                f"The network gave {bad} voxels that are NaN or infinite, {computed}; use the precision float32, the device "
                 "cpu, or another model."
             )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LDCTDenoiseLib.errors import InputError, TrainingError
-from LDCTDenoiseLib.system.files import temporary_beside
+from LDCTDenoiseLib.system.files import replace_folder_when_complete
 from LDCTDenoiseLib.training.config import TrainingConfig, load_config
 from LDCTDenoiseLib.training.train import RunFiles, train
 
@@ -117,9 +117,8 @@ def borrow_levels(plan: TrainingConfig, others: Sequence[TrainingConfig], runs: 
         source = RunFiles(runs / longest.name).level(index)
         target.folder.mkdir(parents=True, exist_ok=True)
         if source.exists() and not target.level(index).exists():
-            with temporary_beside(target.level(index), folder=True) as temporary:
-                shutil.copytree(source, temporary / "level")
-                (temporary / "level").rename(target.level(index))
+            with replace_folder_when_complete(target.level(index), check_old=lambda old: None) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
     log.info("%s: goes on from %s.", plan.name, longest.name)
 
 

@@ -16,6 +16,7 @@ from pydicom.errors import InvalidDicomError
 from ..errors import InputError, LDCTDenoiseError
 from ..system.files import check_regular
 from .compression_limits import check_inflated_size, check_picture_sizes
+from .text_bytes import decode_all
 
 
 def is_dicom(path: Path) -> bool:
@@ -38,7 +39,7 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset | None
     try:
         check_inflated_size(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags))
-        header.walk(lambda dataset, element: None)  # decodes the values, which pydicom puts off
+        decode_all(header)
     except InvalidDicomError:
         return None
     except InputError:

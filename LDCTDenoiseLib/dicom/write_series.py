@@ -21,6 +21,7 @@ from .derived_header import derived_header
 from .derived_pixels import set_pixels
 from .output_folder import replace_folder_when_complete
 from .read_file import damage_in
+from .text_bytes import put_bytes_back
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
@@ -156,4 +157,5 @@ def _save(dataset: Dataset, path: Path, compression: Compression) -> None:
             dataset.compress(compression.transfer_syntax, generate_instance_uid=False)
         except (RuntimeError, ValueError) as error:  # such as JPEG 2000 of very small slices
             raise OutputError(f"{path.name} cannot be compressed as {compression.value}; choose another compression.") from error
+    put_bytes_back(dataset)
     dataset.save_as(path, enforce_file_format=True)

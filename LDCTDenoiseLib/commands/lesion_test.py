@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     lesions = [Lesion(options.contrast, diameter / 2) for diameter in options.diameter]
     scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
-        check_hu(scan.hu)
+        check_hu(scan.hu, scan.padding)
     where = _voxel(options.at, scan)
     denoiser = load_denoiser(options)
     answers = []

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     check_volume_output(options.output, overwrite=options.overwrite)
     scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
     if not options.force:
-        check_hu(scan.hu)
+        check_hu(scan.hu, scan.padding)
     with slice_progress("Simulating", quiet=options.quiet) as progress:
         low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
     write_volume(scan.with_hu(low), options.output)

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from ..errors import InputError, NotHUError
+from .hu import AIR_FLOOR_HU, is_padding
 
 log = logging.getLogger(__name__)
 
@@ -16,23 +17,31 @@ TOO_BRIGHT_HU = 4000
 TOO_BRIGHT_SHARE = 0.01
 
 
-def check_hu(volume: np.ndarray) -> None:
+def check_hu(volume: np.ndarray, padding: float | np.ndarray | None = None) -> None:
     """Refuse a volume that cannot be CT in HU; warn of one that holds no air.
 
     Args:
-        volume: any shape.
+        volume: (slices, ...).
+        padding: HU of padding voxels, or their boolean mask. They do not count, nor does anything below -1024.
 
     Raises:
-        NotHUError: no voxel below -50, or more than 1 % above 4,000.
+        NotHUError: no voxel below -50, more than 1 % above 4,000, or nothing but padding.
     """
-    lowest = volume.min()
+    lowest, bright, voxels = np.inf, 0, 0
+    for index, one in enumerate(volume):  # a mask of all costs memory
+        seen = one[~is_padding(one, padding[index] if isinstance(padding, np.ndarray) else padding)]
+        if seen.size:
+            lowest = min(lowest, seen.min())
+        bright += int(np.count_nonzero(seen > TOO_BRIGHT_HU))
+        voxels += seen.size
+    if not voxels:
+        raise NotHUError(f"The voxels do not look like HU: all of them are padding, or below {AIR_FLOOR_HU:g}.")
     if lowest >= NO_FAT_OR_AIR_HU:
         raise NotHUError(
             f"The voxels do not look like HU: the lowest is {lowest:g}, and a CT has fat or air below {NO_FAT_OR_AIR_HU}."
         )
-    bright = sum(int(np.count_nonzero(one > TOO_BRIGHT_HU)) for one in volume) / volume.size  # a mask of all costs memory
-    if bright > TOO_BRIGHT_SHARE:
-        raise NotHUError(f"The voxels do not look like HU: {bright:.0%} lie above {TOO_BRIGHT_HU}.")
+    if bright > TOO_BRIGHT_SHARE * voxels:
+        raise NotHUError(f"The voxels do not look like HU: {bright / voxels:.0%} lie above {TOO_BRIGHT_HU}.")
     if lowest >= NO_AIR_HU:
         log.warning("No voxel lies below %d HU: make sure that this is CT in HU.", NO_AIR_HU)
 

@@ -182,7 +182,7 @@ def _denoise_volume(
     scan: Scan, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
 ) -> DenoisedFile:
     if not options.force:
-        check_hu(scan.hu)
+        check_hu(scan.hu, scan.padding)
     start = time.perf_counter()
     hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
     seconds = time.perf_counter() - start
@@ -200,7 +200,7 @@ def _denoise_dicom(
         if acquisition.tilt_degrees:
             log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
     if not options.force:
-        check_hu(series.hu)
+        check_hu(series.hu, series.padding)
     start = time.perf_counter()
     hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
     seconds = time.perf_counter() - start

@@ -47,11 +47,14 @@ def arrange(slices: list[Slice]) -> list[Acquisition]:
     slices = _sorted(slices)
     if _repeated_place(slices) is None:
         return [_describe(slices)]
+    at_once = _most_at_one_place(slices)
     for keyword in _TELLS_APART:
         groups: dict[str, list[Slice]] = {}
         for one in slices:
             groups.setdefault(str(one.header.get(keyword)), []).append(one)
-        if len(groups) > 1 and all(_repeated_place(group) is None for group in groups.values()):
+        # A number that differs from image to image tells no acquisitions apart.
+        plausible = 1 < len(groups) <= at_once or (len(groups) > 1 and min(map(len, groups.values())) > 1)
+        if plausible and all(_repeated_place(group) is None for group in groups.values()):
             log.warning("%s holds %d acquisitions, told apart by their %s.", name_of(slices), len(groups), keyword)
             return [_describe(group) for group in groups.values()]
     number = (_repeated_place(slices) or 0) + 1
@@ -109,6 +112,32 @@ def _repeated_place(slices: list[Slice]) -> int | None:
     steps = np.diff(_heights(slices))
     at_once = np.flatnonzero(steps < POSITION_TOLERANCE_MM)
     return int(at_once[0]) if len(at_once) else None
+
+
+def _most_at_one_place(slices: list[Slice]) -> int:
+    """How many of sorted slices lie at one place, at most."""
+    most = run = 1
+    for step in np.diff(_heights(slices)):
+        run = run + 1 if step < POSITION_TOLERANCE_MM else 1
+        most = max(most, run)
+    return most
+
+
+def what_is_missing(slices: list[Slice], images: int) -> str:
+    """The sentence about slices that lack at an end, by what the headers count; "" when none does.
+
+    Args:
+        slices: of a series, in any order.
+        images: how many images of the series there are.
+    """
+    numbers = [int(one.header.get("InstanceNumber") or 0) for one in slices]
+    told = max(int(one.header.get("NumberOfSeriesRelatedInstances") or 0) for one in slices)
+    if told > images:
+        return f"{name_of(slices)} has {images} of its {told} images: {told - images} are missing"
+    first, last = min(numbers), max(numbers)
+    if first > 1 and len(set(numbers)) == len(numbers):
+        return f"{name_of(slices)} has InstanceNumber {first} to {last}: {first - 1} before them may be missing"
+    return ""
 
 
 def _describe(slices: list[Slice]) -> Acquisition:

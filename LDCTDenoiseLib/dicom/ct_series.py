@@ -163,7 +163,7 @@ def _stored(slices: list[Slice]) -> Iterator[tuple[Slice, np.ndarray]]:
             raise _undecodable(path, dataset, error) from error
         if stored.shape != one.shape:
             raise changed
-        yield one, stored
+        yield one, one.without_overlays(stored)
 
 
 def _undecodable(path: Path, dataset: Dataset, error: BaseException) -> InputError:

@@ -24,7 +24,7 @@ from .derivation import (
     reference_item,
     source_image_item,
 )
-from .slices import Slice
+from .slices import OVERLAY_GROUPS, Slice
 
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _NO_LONGER_TRUE = (
@@ -91,7 +91,7 @@ def _remove(header: Dataset, *, keep_private: bool) -> None:
         if keyword in header:
             delattr(header, keyword)
     # An overlay without data of its own lay in the unused bits of the pixels, where it is no more.
-    embedded = {group for group in range(0x6000, 0x6020, 2) if (group, 0x0010) in header and (group, 0x3000) not in header}
+    embedded = {group for group in OVERLAY_GROUPS if (group, 0x0010) in header and (group, 0x3000) not in header}
     header.walk(lambda dataset, element: _drop(dataset, element, embedded, keep_private))
 
 

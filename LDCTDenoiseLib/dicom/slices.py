@@ -19,6 +19,7 @@ _NUMBERS_NEEDED = {
     "PixelSpacing": 2,
     **dict.fromkeys(("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"), 1),
 }
+OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 PADDING_TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 
 
@@ -68,6 +69,35 @@ class Slice:
         low, high = value_range(int(self.header.BitsStored), signed=self.signed)
         return self.padding is None or (low <= self.padding[0] and self.padding[1] <= high)
 
+    @property
+    def overlay_bits(self) -> int:
+        """Mask of the bits of a pixel in which overlays lie (PS3.3 C.9.2)."""
+        used, stored = int(self.header.BitsAllocated), int(self.header.BitsStored)
+        positions = (self.header.get((group, 0x0102)) for group in OVERLAY_GROUPS if (group, 0x3000) not in self.header)
+        return sum(1 << bit for bit in {int(one.value or 0) for one in positions if one is not None} if stored <= bit < used)
+
+    def without_overlays(self, stored: np.ndarray) -> np.ndarray:
+        """Pixels of which all bits were read, without what overlays put into them.
+
+        Padding that needs bits above BitsStored is known by those of them that no overlay uses, and keeps its value.
+
+        Args:
+            stored: any shape, of the header's type.
+        """
+        overlays = self.overlay_bits
+        if not overlays or self.unused_bits or self.padding is None:
+            return stored
+        bits, used = int(self.header.BitsAllocated), int(self.header.BitsStored)
+        low, high = value_range(used, signed=self.signed)
+        words = stored.view(f"u{bits // 8}").astype(np.int64)
+        values = words & (2**used - 1)
+        values = np.where(values > high, values - 2**used, values)  # the sign, where there is one
+        for value in self.padding:
+            pattern = value & (2**bits - 1) & ~overlays
+            if not low <= value <= high and pattern >> used:
+                values = np.where(words & ~overlays == pattern, value, values)
+        return values.astype(stored.dtype)
+
 
 def read_slice(
     header: Dataset, path: Path, frame: int | None = None, *, source_class: str | None = None, force: bool = False
@@ -88,6 +118,12 @@ def read_slice(
         lacking = next((tag for tag, count in _NUMBERS_NEEDED.items() if _how_many_numbers(header.get(tag)) != count), None)
         if lacking:
             raise InputError(f"{path.name} lacks {lacking}, without which a CT slice has no place or no HU; leave it out.")
+        stored, highest = int(header.BitsStored), header.get("HighBit")
+        if highest is not None and int(highest) != stored - 1:
+            raise InputError(
+                f"{path.name} has HighBit {int(highest)} and BitsStored {stored}: its values lie elsewhere in their words than "
+                "DICOM has them; convert it with another program."
+            )
         rescale = _rescale(header, path, force=force)
         orientation = np.array(header.ImageOrientationPatient, float)
         across, down = orientation[:3], orientation[3:]

@@ -15,6 +15,8 @@ class Code(str, Enum):
     NOT_OURS = "not-ours"  # as EXISTS, and no batch made it as it is
     NOT_HU = "not-hu"  # the voxels do not look like HU
     NOT_CT = "not-ct"  # another modality, or values whose header says that they are not HU
+    UNREADABLE = "unreadable"  # what may be a slice cannot be read
+    DERIVED = "derived"  # made by this program
     SEVERAL_SERIES = "several-series"
     CRASHES = "crashes"  # reading this input ends the process that reads it
     RUN_EXISTS = "run-exists"  # a training run

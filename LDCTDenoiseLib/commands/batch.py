@@ -61,10 +61,18 @@ def run(options: argparse.Namespace) -> None:
     from ..models.model_info import find_model, read_info
     from ..models.provenance import Provenance
     from ..system.child import Children
+    from ..system.warnings_told import warnings_of_this_thread
 
-    how = FileOptions(axis=options.axis, force=options.force, overwrite=options.overwrite, dicom=dicom_output(options))
+    how = FileOptions(
+        axis=options.axis,
+        force=options.force,
+        allow_missing=options.allow_missing,
+        overwrite=options.overwrite,
+        dicom=dicom_output(options),
+    )
     how.dicom.check()
-    items = find_items(options.source, options.target, force=options.force)
+    with warnings_of_this_thread() as warnings:
+        items = find_items(options.source, options.target, force=options.force, allow_missing=options.allow_missing)
     with contextlib.ExitStack() as stack:
         denoiser, stop = None, threading.Event()
         readers = stack.enter_context(contextlib.closing(Children(stop, one_file.__name__, silence_pydicom)))
@@ -86,9 +94,10 @@ def run(options: argparse.Namespace) -> None:
 
         outcomes = batch.run(items, done)
     if options.json:
-        print(json.dumps({"model": info.name, "model_hash": info.model_hash, "series": _records(outcomes)}, indent=2))
+        model = {"model": info.name, "model_hash": info.model_hash}
+        print(json.dumps({**model, "series": _records(outcomes), "warnings": warnings}, indent=2))
     else:
-        print(_table(outcomes))
+        print("\n".join([_table(outcomes), *warnings]))
     failed = sum(outcome.status is Status.FAILED for outcome in outcomes)
     if failed:
         raise LDCTDenoiseError(f"{failed} of {len(outcomes)} could not be denoised; the summary says why.")

@@ -30,9 +30,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> None:
     from ..denoising.one_file import FileOptions, ToLoad, denoise_file
+    from ..system.warnings_told import warnings_of_this_thread
 
-    how = FileOptions(options.axis, options.series, options.slices, options.force, options.overwrite, dicom_output(options))
-    with slice_progress("Denoising", quiet=options.quiet) as progress:
+    how = FileOptions(
+        axis=options.axis,
+        series=options.series,
+        slices=options.slices,
+        force=options.force,
+        allow_missing=options.allow_missing,
+        overwrite=options.overwrite,
+        dicom=dicom_output(options),
+    )
+    with warnings_of_this_thread() as warnings, slice_progress("Denoising", quiet=options.quiet) as progress:
         done = denoise_file(options.input, options.output, ToLoad(lambda: load_denoiser(options)), how, progress=progress)
     if options.json:
         made = done.made
@@ -48,6 +57,7 @@ def run(options: argparse.Namespace) -> None:
             "blend": made.options.blend,
             "seconds": round(done.seconds, 3),
             "slices_per_second": round(done.slices / done.seconds, 3),
+            "warnings": warnings,
         }
         if done.series:
             summary["series"] = done.series

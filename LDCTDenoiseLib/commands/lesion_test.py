@@ -60,7 +60,9 @@ def run(options: argparse.Namespace) -> None:
     if options.map is not None:
         check_volume_output(options.map, overwrite=options.overwrite)
     lesions = [Lesion(options.contrast, diameter / 2) for diameter in options.diameter]
-    scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
+    scan = read_volume(
+        options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
+    )
     if not options.force:
         check_hu(scan.hu, scan.padding)
     where = _voxel(options.at, scan)

@@ -75,6 +75,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     parser.add_argument("--force", action="store_true", help="go on even if the input is no CT or not in HU")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="go on without DICOM files that may be slices and cannot be read"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
 
 

@@ -9,6 +9,8 @@ _REMEDIES = {
     Code.NOT_OURS: "pass --overwrite to replace it.",
     Code.NOT_HU: "Convert them to HU, or pass --force if they are.",
     Code.NOT_CT: "pass --force to take it for CT in HU.",
+    Code.UNREADABLE: "Or pass --allow-missing to go on without it.",
+    Code.DERIVED: "Or pass --force to denoise it again.",
     Code.SEVERAL_SERIES: "Choose it with --series UID.",
     Code.CRASHES: "Pass --overwrite to try it again.",
     Code.RUN_EXISTS: "pass --resume to go on with it, or choose another --out.",

@@ -22,7 +22,9 @@ def run(options: argparse.Namespace) -> None:
     from ..volumes.volume_file import check_volume_output, read_volume, write_volume
 
     check_volume_output(options.output, overwrite=options.overwrite)
-    scan = read_volume(options.input, axis=options.axis, series=options.series, force=options.force)
+    scan = read_volume(
+        options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
+    )
     if not options.force:
         check_hu(scan.hu, scan.padding)
     with slice_progress("Simulating", quiet=options.quiet) as progress:

@@ -18,6 +18,7 @@ from pathlib import Path
 from ..dicom.arrange import arrange
 from ..dicom.ct_series import read_slices, without_copies
 from ..dicom.find_series import SeriesFiles, sort_into_series
+from ..dicom.source_files import Listing
 from ..errors import InputError
 from ..system.work_folder import is_work_folder
 from ..volumes.volume_file import read_volume, volume_suffix
@@ -134,7 +135,7 @@ def _volume_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> li
 
 
 def _series_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> list[_Candidate]:
-    sorted_files = sort_into_series(paths)
+    sorted_files = sort_into_series(Listing((), False), paths)
     found.left_out += [f"{path.relative_to(folder)}: {sentence}" for path, sentence in sorted_files.damaged.items()]
     if sorted_files.left_out:
         found.left_out.append(f"Files that are no slices: {sorted_files.left_out_in_words}.")

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from ..ct.hu_check import check_hu
 from ..ct.scan import Scan
+from ..dicom.as_volume import read_dicom_volume
 from ..dicom.ct_series import CTSeries, read_ct_series
-from ..dicom.find_series import SeriesFiles
+from ..dicom.find_series import SeriesFiles, choose_series
 from ..dicom.output_folder import check_folder_output
+from ..dicom.source_files import Listing, list_folders
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
-from ..errors import InputError, OutputError
+from ..errors import Code, InputError, OutputError
 from ..models.provenance import Provenance
 from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
@@ -53,6 +55,7 @@ class FileOptions:
         series: SeriesInstanceUID, when the input is DICOM with several CT series.
         slices: zero-based half-open range to denoise; the others are copied. None is all.
         force: go on when the input is not CT or its voxels do not look like HU.
+        allow_missing: leave out DICOM files that may be slices and cannot be read.
         overwrite: replace an output that exists.
         dicom: how to write DICOM.
     """
@@ -61,6 +64,7 @@ class FileOptions:
     series: str | None = None
     slices: tuple[int, int] | None = None
     force: bool = False
+    allow_missing: bool = False
     overwrite: bool = False
     dicom: DicomOutput = field(default_factory=DicomOutput)
 
@@ -149,11 +153,12 @@ def denoise_file(
     """
     source, target = source if isinstance(source, SeriesFiles) else Path(source), Path(target)
     check_output(source, target, options)
+    listing = source.listing if isinstance(source, SeriesFiles) else list_folders([source]) if source.is_dir() else None
     with _loading(denoiser) as loaded:
         scan = (read or read_input)(source, target, options)
         if isinstance(scan, CTSeries):
-            return _denoise_dicom(scan, target, loaded(), options, progress, cancel)
-        return _denoise_volume(scan, target, loaded(), options, progress, cancel)
+            return _denoise_dicom(scan, target, loaded(), options, progress, cancel, listing)
+        return _denoise_volume(scan, target, loaded(), options, progress, cancel, listing)
 
 
 @contextmanager
@@ -173,25 +178,48 @@ def read_input(source: Source, target: Path, options: FileOptions) -> Input:
         InputError: it cannot be used.
         MissingExtraError: a decoder is not installed.
     """
-    if isinstance(source, SeriesFiles) or writes_dicom(source, target):
-        return read_ct_series(source, options.series, force=options.force)
-    return read_volume(source, axis=options.axis, series=options.series, force=options.force)
+    force, allow_missing = options.force, options.allow_missing
+    if isinstance(source, Path) and not holds_dicom(source):
+        return read_volume(source, axis=options.axis, series=options.series)
+    files = source
+    if isinstance(files, Path):
+        files = choose_series(files, options.series, force=force, allow_missing=allow_missing)
+    if files.derived and not force:
+        raise InputError("The series was denoised by this program already; give its source.", Code.DERIVED)
+    if writes_dicom(source, target):
+        return read_ct_series(files, force=force, allow_missing=allow_missing)
+    scan = read_dicom_volume(files, force=force, allow_missing=allow_missing)
+    return scan.along(None if options.axis == "auto" else int(options.axis))
 
 
 def _denoise_volume(
-    scan: Scan, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    scan: Scan,
+    target: Path,
+    denoiser: Denoiser,
+    options: FileOptions,
+    progress: Progress | None,
+    cancel: Cancel | None,
+    listing: Listing | None,
 ) -> DenoisedFile:
     if not options.force:
         check_hu(scan.hu, scan.padding)
     start = time.perf_counter()
     hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
     seconds = time.perf_counter() - start
+    if listing is not None:
+        listing.check_unchanged()
     write_volume(scan.with_hu(hu), target)
     return DenoisedFile(denoiser.provenance(options.slices or (0, len(hu))), seconds)
 
 
 def _denoise_dicom(
-    series: CTSeries, target: Path, denoiser: Denoiser, options: FileOptions, progress: Progress | None, cancel: Cancel | None
+    series: CTSeries,
+    target: Path,
+    denoiser: Denoiser,
+    options: FileOptions,
+    progress: Progress | None,
+    cancel: Cancel | None,
+    listing: Listing | None,
 ) -> DenoisedFile:
     check_identity(series)
     for acquisition in series.acquisitions:
@@ -205,5 +233,7 @@ def _denoise_dicom(
     hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
     seconds = time.perf_counter() - start
     made = denoiser.provenance(options.slices or (0, len(hu)))
+    if listing is not None:
+        listing.check_unchanged()
     written = write_derived_series(series, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
     return DenoisedFile(made, seconds, tuple(written))

@@ -8,15 +8,19 @@ from ..ct.scan import Geometry, Scan
 from ..errors import InputError
 from .arrange import name_of
 from .ct_series import CTSeries, read_ct_series
+from .find_series import SeriesFiles
 
 
-def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = False) -> Scan:
+def read_dicom_volume(
+    source: Path | SeriesFiles, uid: str | None = None, *, force: bool = False, allow_missing: bool = False
+) -> Scan:
     """Read a CT series whose slices make a volume.
 
     Args:
-        source: a folder with DICOM files, a DICOMDIR, or one DICOM file.
+        source: a folder with DICOM files, a DICOMDIR, one DICOM file, or a series that was found before.
         uid: SeriesInstanceUID; needed when there are several CT series.
         force: take another modality, or values that are not HU, for CT in HU.
+        allow_missing: leave out what may be slices and cannot be read.
 
     Returns:
         The slices in the order of the acquisition.
@@ -24,7 +28,7 @@ def read_dicom_volume(source: Path, uid: str | None = None, *, force: bool = Fal
     Raises:
         InputError: as :func:`read_ct_series`, and for gaps, gantry tilt and several acquisitions.
     """
-    series = read_ct_series(source, uid, force=force)
+    series = read_ct_series(source, uid, force=force, allow_missing=allow_missing)
     _check_grid(series)
     acquisition = series.acquisitions[0]
     first = acquisition.slices[0]

@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
-from ..errors import InputError
+from ..errors import Code, InputError
 from ..system.files import unchanged
 from ..system.memory import check_memory
-from .arrange import Acquisition, arrange, name_of
+from .arrange import Acquisition, arrange, name_of, what_is_missing
 from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
 from .multi_frame import frame_headers
 from .read_file import damage_in, read_header, read_with_pixels
@@ -47,28 +47,64 @@ class CTSeries:
         return [one for acquisition in self.acquisitions for one in acquisition.slices]
 
 
-def read_ct_series(source: Path | SeriesFiles, uid: str | None = None, *, force: bool = False) -> CTSeries:
+class _UnreadablePixelsError(InputError):
+    """The pixels of one file cannot be decoded.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path, sentence: str) -> None:
+        self.path = path
+        super().__init__(sentence, Code.UNREADABLE)
+
+
+def read_ct_series(
+    source: Path | SeriesFiles, uid: str | None = None, *, force: bool = False, allow_missing: bool = False
+) -> CTSeries:
     """Read a CT series whose slices need not make a volume: gaps and tilt are left to the caller.
 
     Args:
         source: a folder with DICOM files, a DICOMDIR, one DICOM file, or a series that was found before.
         uid: SeriesInstanceUID; needed when there are several CT series.
         force: take another modality, or values that are not HU, for CT in HU.
+        allow_missing: leave out what may be slices and cannot be read.
 
     Raises:
-        InputError: no CT series, several without a choice, a damaged file, or images at one place.
+        InputError: no CT series, several without a choice, a damaged file, images at one place, or files that came or went
+            meanwhile.
     """
-    files = source if isinstance(source, SeriesFiles) else choose_series(source, uid, force=force)
-    check_series(files, force=force)
+    files = source
+    if not isinstance(files, SeriesFiles):
+        files = choose_series(files, uid, force=force, allow_missing=allow_missing)
+    check_series(files, force=force, allow_missing=allow_missing)
     with ExitStack() as stack:
         # Headers and pixels are read one after the other: what changes between may be half old, half new.
         for path in files.paths:
             stack.enter_context(unchanged(path))
         slices = read_slices(files, force=force)
-        acquisitions = arrange(without_copies(slices))
-        ordered = [one for acquisition in acquisitions for one in acquisition.slices]
-        hu, padding = _read_hu(ordered)
-    return CTSeries(acquisitions, hu, padding)
+        if not slices[0].header.get("SeriesInstanceUID"):
+            log.warning("The images have no SeriesInstanceUID; those of one patient, study and number are taken for a series.")
+        if missing := what_is_missing(slices, len(files.paths) + files.others):
+            log.warning("%s.", missing[0].upper() + missing[1:])
+        series = _read_what_can_be(slices, allow_missing=allow_missing)
+    if files.listing is not None:
+        files.listing.check_unchanged()
+    return series
+
+
+def _read_what_can_be(slices: list[Slice], *, allow_missing: bool) -> CTSeries:
+    """Slices as a series, without those whose pixels cannot be decoded if that is allowed."""
+    while True:
+        try:
+            acquisitions = arrange(without_copies(slices))
+            return CTSeries(acquisitions, *_read_hu([one for acquisition in acquisitions for one in acquisition.slices]))
+        except _UnreadablePixelsError as error:
+            left = [one for one in slices if one.path != error.path]
+            if not allow_missing or not left:
+                raise
+            log.warning("Left out: %s", error)
+            slices = left
 
 
 def read_slices(series: SeriesFiles, *, force: bool = False) -> list[Slice]:
@@ -98,23 +134,39 @@ def _frames(header: Dataset, path: Path) -> list[Dataset]:
 
 
 def without_copies(slices: list[Slice]) -> list[Slice]:
-    """One of each image: the same SOPInstanceUID with the same pixels is a copy."""
-    kept: dict[tuple[str, int | None], Slice] = {}
-    copies = 0
+    """One of each image: the same SOPInstanceUID at the same place with the same pixels is a copy."""
+    first: dict[tuple[object, ...], Slice] = {}
+    uids: set[tuple[str, int | None]] = set()
+    kept: list[Slice] = []
+    shared = 0
     for one in slices:
-        key = (str(one.header.get("SOPInstanceUID")), one.frame)
-        first = kept.setdefault(key, one)
-        if first is one:
+        uid = str(one.header.get("SOPInstanceUID") or "")
+        other = first.setdefault((uid, one.frame, *one.position), one)
+        if uid and other is not one:
+            _check_copy(one, other)
             continue
-        (_, pixels), (_, again) = next(_stored([first])), next(_stored([one]))
-        if not np.array_equal(pixels, again):
-            raise InputError(
-                f"{first.path.name} and {one.path.name} have the same SOPInstanceUID and different pixels; leave one out."
-            )
-        copies += 1
+        shared += bool(uid) and (uid, one.frame) in uids
+        uids.add((uid, one.frame))
+        kept.append(one)
+    copies = len(slices) - len(kept)
     if copies:
         log.warning("Left out: %d second cop%s of images.", copies, "y" if copies == 1 else "ies")
-    return list(kept.values())
+    if shared:
+        log.warning("%d image(s) have the SOPInstanceUID of another one at another place; all are used.", shared)
+    return kept
+
+
+def _check_copy(one: Slice, other: Slice) -> None:
+    """Make sure that two images of one SOPInstanceUID and place have the same pixels.
+
+    Raises:
+        InputError: they differ.
+    """
+    (_, pixels), (_, again) = next(_stored([other])), next(_stored([one]))
+    if not np.array_equal(pixels, again):
+        raise InputError(
+            f"{other.path.name} and {one.path.name} have the same SOPInstanceUID and place and different pixels; leave one out."
+        )
 
 
 def _read_hu(slices: list[Slice]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -169,11 +221,13 @@ def _stored(slices: list[Slice]) -> Iterator[tuple[Slice, np.ndarray]]:
 def _undecodable(path: Path, dataset: Dataset, error: BaseException) -> InputError:
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "")
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    hint = "get the file again."
+    damaged, hint = True, "get the file again."
     if syntax.is_transfer_syntax and syntax.is_compressed:
         try:
             if not get_decoder(syntax).is_available:
-                reason, hint = f"it needs a decoder for {syntax.name}", "pip install 'ldctdenoise[dicom]'."
+                damaged, reason, hint = False, f"it needs a decoder for {syntax.name}", "pip install 'ldctdenoise[dicom]'."
         except NotImplementedError:
-            reason, hint = f"nothing here decodes {syntax.name}", "convert it to uncompressed DICOM with another program."
-    return InputError(f"The pixels of {path.name} cannot be read ({reason.rstrip('.:')}); {hint}")
+            damaged, reason = False, f"nothing here decodes {syntax.name}"
+            hint = "convert it to uncompressed DICOM with another program."
+    sentence = f"The pixels of {path.name} cannot be read ({reason.rstrip('.:')}); {hint}"
+    return _UnreadablePixelsError(path, sentence) if damaged else InputError(sentence)

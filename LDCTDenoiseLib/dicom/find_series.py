@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,17 +19,23 @@ from pydicom.uid import (
 )
 
 from ..errors import Code, InputError
-from ..system.work_folder import is_work_folder
-from .read_file import read_header, unreadable
+from .derivation import is_derived
+from .read_file import media_class, read_header, unreadable
+from .source_files import Listing, files_of, may_be_slice
 
 log = logging.getLogger(__name__)
 
 MULTI_FRAME_CLASSES = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _CT_CLASSES = (CTImageStorage, *MULTI_FRAME_CLASSES)
+_IDENTITY = ("StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate")
+"""One UID for images of two patients is no series."""
+_TELL_APART_WITHOUT_UID = ("SeriesNumber", "FrameOfReferenceUID")
+_WITHOUT_IMAGE = "without image"
+_NAMED = 3
+"""Files that a warning names."""
 _TAGS = [
     "SOPClassUID",
     "Modality",
-    "SeriesInstanceUID",
     "SeriesDescription",
     "ImageType",
     "Rows",
@@ -37,6 +43,10 @@ _TAGS = [
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "ImagePositionPatient",
+    "ContributingEquipmentSequence",
+    "SeriesInstanceUID",
+    *_IDENTITY,
+    *_TELL_APART_WITHOUT_UID,
 ]
 
 
@@ -51,6 +61,10 @@ class SeriesFiles:
         paths: by name; localizers, colour images and dose reports are not among them.
         images: how many slices they hold.
         damaged: files of the series that break off before their image.
+        others: how many more images of the series there are, such as localizers.
+        derived: whether this program made it.
+        listing: the folders in which it was found, as they were then.
+        identity: of study and patient, as far as the headers tell.
     """
 
     uid: str
@@ -59,6 +73,10 @@ class SeriesFiles:
     paths: list[Path] = field(default_factory=list)
     images: int = 0
     damaged: list[Path] = field(default_factory=list)
+    others: int = 0
+    derived: bool = False
+    listing: Listing | None = None
+    identity: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def folder(self) -> Path:
@@ -67,7 +85,7 @@ class SeriesFiles:
 
     def __str__(self) -> str:
         kind = "" if self.modality == "CT" else f"{self.modality}, "
-        return f"{self.uid} ({kind}{self.description or 'no description'}, {self.images} slices)"
+        return f"{self.uid or 'no UID'} ({kind}{self.description or 'no description'}, {self.images} slices)"
 
 
 @dataclass
@@ -76,7 +94,8 @@ class FoundSeries:
 
     Attributes:
         series: those with slices, in the order of their first files.
-        damaged: of each damaged file, the sentence that says so; where its series is known, that names the file too.
+        damaged: of each damaged file, of each that may be a damaged slice, and of each folder that cannot be looked into, the
+            sentence that says so; where its series is known, that names the file too.
         left_out: how many files are no slices, by kind.
     """
 
@@ -90,78 +109,141 @@ class FoundSeries:
         return ", ".join(f"{count} {kind}" for kind, count in self.left_out.items())
 
 
-def find_series(source: Path) -> FoundSeries:
+def find_series(source: Path, *, allow_missing: bool = False) -> FoundSeries:
     """All series of a folder, searched with its sub-folders; of a DICOMDIR; or of one DICOM file.
+
+    Args:
+        source: where to look.
+        allow_missing: leave out what may be slices and cannot be read.
 
     Raises:
         InputError: a file is damaged so that its series is unknown, or a DICOMDIR points out of its folder.
     """
-    found = sort_into_series(_files(source))
+    listing = files_of(source)
+    found = sort_into_series(listing, listing.files)
+    for series in found.series:
+        series.listing = listing
     known = {path for series in found.series for path in series.damaged}
-    for path, sentence in found.damaged.items():
-        if path not in known:
-            raise InputError(sentence)
-    if found.left_out:
-        log.info("Files left out: %s.", found.left_out_in_words)
+    unknown = [path for path in found.damaged if path not in known]
+    if unknown and not allow_missing:
+        more = f" There are {len(unknown) - 1} more like this." if len(unknown) > 1 else ""
+        raise InputError(f"{found.damaged[unknown[0]]}{more}", Code.UNREADABLE)
+    tell_left_out(found, unknown)
     return found
 
 
-def sort_into_series(paths: Iterable[Path]) -> FoundSeries:
-    """Files of any kind by series; nothing is raised for a damaged one."""
-    by_uid: dict[str, SeriesFiles] = {}
-    found = FoundSeries([], {}, Counter())
+def tell_left_out(found: FoundSeries, unreadable: list[Path]) -> None:
+    """Say what is no slice, and what may be one and cannot be read."""
+    if found.left_out:
+        log.warning("Files left out: %s.", found.left_out_in_words)
+    if unreadable:
+        names = ", ".join(path.name for path in unreadable[:_NAMED]) + (", ..." if len(unreadable) > _NAMED else "")
+        log.warning("Left out: %d that may be slices and cannot be read (%s).", len(unreadable), names)
+
+
+def sort_into_series(listing: Listing, paths: Iterable[Path]) -> FoundSeries:
+    """Files of any kind by series; nothing is raised for a damaged one.
+
+    Args:
+        listing: what lies in the folders.
+        paths: which of its files to sort.
+    """
+    by_uid: dict[tuple[str, ...], list[SeriesFiles]] = {}
+    found = FoundSeries([], dict(listing.closed), Counter())
+    not_dicom: list[Path] = []
     for path in paths:
         try:
-            _sort(path, by_uid, found)
+            if not _sort(path, by_uid, found):
+                not_dicom.append(path)
         except InputError as error:
-            found.damaged[path] = str(error)
+            if isinstance(error.__cause__, OSError):  # nobody knows what it is
+                not_dicom.append(path)
+            else:
+                found.damaged[path] = str(error)
         except Exception as error:  # of many kinds, when a value is damaged
             found.damaged[path] = str(unreadable(path, error))
-    found.series = [series for series in by_uid.values() if series.paths]
+    found.series = [series for known in by_uid.values() for series in known if series.paths]
+    slices = [path for series in found.series for path in series.paths] + list(found.damaged)
+    suffixes = {path.suffix: path for path in slices}.values()
+    for path in not_dicom:
+        # Where there is no slice at all, what is there is something else.
+        if slices and (reason := may_be_slice(path, suffixes)):
+            found.damaged[path] = str(unreadable(path, reason))
+        else:
+            found.left_out["that are not DICOM"] += 1
+    for one in found.series:
+        one.listing = listing.part(path.parent for path in one.paths)
     return found
 
 
-def _sort(path: Path, by_uid: dict[str, SeriesFiles], found: FoundSeries) -> None:
+def _sort(path: Path, by_uid: dict[tuple[str, ...], list[SeriesFiles]], found: FoundSeries) -> bool:
+    """Put a file where it belongs; false when it is not DICOM."""
     header = read_header(path, _TAGS)
     if header is None:
-        found.left_out["that are not DICOM"] += 1
-        return
-    sop_class = _sop_class(header)
+        return False
+    sop_class = media_class(header)
     if sop_class == MediaStorageDirectoryStorage:
-        return
+        return True
     breaks_off = _breaks_off(header, sop_class)
     reason = "" if breaks_off else _why_no_slice(header, sop_class)
+    if reason == _WITHOUT_IMAGE:
+        found.left_out[reason] += 1
+        return True
+    series = _series_of(header, by_uid)
     if reason:
         found.left_out[reason] += 1
-        return
-    uid = str(header.get("SeriesInstanceUID") or "")
-    modality = str(header.get("Modality") or "of unknown modality")
-    images = int(header.get("NumberOfFrames") or 1)
-    series = by_uid.setdefault(uid, SeriesFiles(uid, modality, str(header.get("SeriesDescription") or "")))
-    if breaks_off:
+        series.others += 1
+    elif breaks_off:
         found.damaged[path] = _cut_off(path)
         series.damaged.append(path)
     else:
         series.paths.append(path)
-        series.images += images
+        series.images += int(header.get("NumberOfFrames") or 1)
+        series.derived = series.derived or is_derived(header)
+    return True
+
+
+def _series_of(header: Dataset, by_uid: dict[tuple[str, ...], list[SeriesFiles]]) -> SeriesFiles:
+    """The series of an image, made if it is the first one."""
+    uid = str(header.get("SeriesInstanceUID") or "")
+    identity = _values(header, _IDENTITY)
+    key = (uid,) if uid else (*identity, *_values(header, _TELL_APART_WITHOUT_UID))
+    known = by_uid.setdefault(key, [])
+    for series in known:
+        # What one image lacks is no contradiction.
+        if all(not (one and other) or one == other for one, other in zip(identity, series.identity, strict=True)):
+            series.identity = tuple(one or other for one, other in zip(series.identity, identity, strict=True))
+            return series
+    modality = str(header.get("Modality") or "of unknown modality")
+    known.append(SeriesFiles(uid, modality, str(header.get("SeriesDescription") or ""), identity=identity))
+    return known[-1]
+
+
+def _values(header: Dataset, tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Empty and absent are the same."""
+    return tuple(str(header.get(tag) or "").strip() for tag in tags)
 
 
 def _cut_off(path: Path) -> str:
-    return f"{path.name} is cut off before its image; get the file again, or leave it out."
+    return f"{path.name} is cut off before its image; get the file again."
 
 
-def choose_series(source: Path, uid: str | None = None, *, force: bool = False) -> SeriesFiles:
+def choose_series(source: Path, uid: str | None = None, *, force: bool = False, allow_missing: bool = False) -> SeriesFiles:
     """The series that is meant: the one with this SeriesInstanceUID, or the only CT.
 
     Raises:
-        InputError: none, several without a choice, or no CT without ``force``.
+        InputError: none, several without a choice, or no CT without ``force``; what may be its slices cannot be read and
+            ``allow_missing`` is not set.
     """
-    found = find_series(source)
+    found = find_series(source, allow_missing=allow_missing)
     ct = [one for one in found.series if one.modality == "CT"]
     if uid is not None:
         candidates = [one for one in found.series if one.uid == uid]
         if not candidates:
             raise InputError(f"{source} has no CT series {uid}; it holds {_listing(found.series) or 'none'}.")
+        nameless = sum(len(one.paths) for one in found.series if not one.uid)
+        if nameless:
+            log.warning("Left out: %d image(s) without a SeriesInstanceUID.", nameless)
     else:
         candidates = ct or found.series
         if not candidates:
@@ -170,31 +252,33 @@ def choose_series(source: Path, uid: str | None = None, *, force: bool = False) 
         if not ct and not force:
             raise InputError(f"{source} holds no CT but {_listing(found.series)}.", Code.NOT_CT)
     if uid is None and ct and len(found.series) > len(ct):
-        log.info("Left out: %d series that are no CT.", len(found.series) - len(ct))
+        log.warning("Left out: %d series that are no CT.", len(found.series) - len(ct))
     if len(candidates) > 1:
+        if len({one.uid for one in candidates}) == 1:
+            raise InputError(
+                f"{source} holds images of {len(candidates)} patients, studies or series that have "
+                f"{'one' if candidates[0].uid else 'no'} SeriesInstanceUID; give the files of one alone."
+            )
         raise InputError(f"{source} holds {len(candidates)} CT series; choose one: {_listing(candidates)}.", Code.SEVERAL_SERIES)
     return candidates[0]
 
 
-def check_series(series: SeriesFiles, *, force: bool = False) -> None:
-    """Make sure that a series is CT and its files are whole as far as their headers go.
+def check_series(series: SeriesFiles, *, force: bool = False, allow_missing: bool = False) -> None:
+    """Make sure that a series is CT and its files are whole as far as their headers go; say what is missing.
 
     Raises:
-        InputError: another modality without ``force``, or a file is cut off.
+        InputError: another modality without ``force``, or a file is cut off and ``allow_missing`` is not set.
     """
     if series.modality != "CT" and not force:
         raise InputError(f"The series is {series.modality} and not CT.", Code.NOT_CT)
+    if series.damaged and not allow_missing:
+        raise InputError(_cut_off(series.damaged[0]), Code.UNREADABLE)
     if series.damaged:
-        raise InputError(_cut_off(series.damaged[0]))
+        log.warning("Left out: %d file(s) of the series that are cut off before their image.", len(series.damaged))
 
 
 def _listing(found: list[SeriesFiles]) -> str:
     return "; ".join(map(str, found))
-
-
-def _sop_class(header: Dataset) -> UID | None:
-    # The file's own statement first: it stands before anything that may be cut off.
-    return header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
 
 
 def _breaks_off(header: Dataset, sop_class: UID | None) -> bool:
@@ -206,7 +290,7 @@ def _breaks_off(header: Dataset, sop_class: UID | None) -> bool:
 def _why_no_slice(header: Dataset, sop_class: UID | None) -> str:
     """Why a whole DICOM file is no slice of a CT; "" when it is one."""
     if header.get("Rows") is None:
-        return "without image"
+        return _WITHOUT_IMAGE
     photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
     if (header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
         return "colour images"
@@ -215,43 +299,3 @@ def _why_no_slice(header: Dataset, sop_class: UID | None) -> str:
     if sop_class not in _CT_CLASSES and header.get("ImagePositionPatient") is None:
         return "images without a place in the patient (dose reports, screenshots)"
     return ""
-
-
-def _files(source: Path) -> Iterator[Path]:
-    if source.is_dir():
-        # What an interrupted run left behind is no input.
-        files = (path for path in source.rglob("*") if path.is_file())
-        yield from sorted(path for path in files if not any(map(is_work_folder, path.parents)))
-        return
-    header = read_header(source, ["SOPClassUID", "DirectoryRecordSequence"])
-    if header is None or _sop_class(header) != MediaStorageDirectoryStorage:
-        yield source
-        return
-    folder = source.parent.resolve()
-    for record in header.get("DirectoryRecordSequence") or ():
-        reference = record.get("ReferencedFileID")
-        if not reference:
-            continue
-        parts = [reference] if isinstance(reference, str) else list(reference)
-        path = _inside(folder, parts)
-        if path is None:
-            raise InputError(
-                f"{source.name} points to a file outside its folder; it is damaged or hostile: give the folder of the images."
-            )
-        if not path.is_file():
-            raise InputError(f"{source.name} names a file that is not there ({'/'.join(parts)}); copy the whole medium.")
-        yield path
-
-
-def _inside(folder: Path, parts: list[str]) -> Path | None:
-    """The file that a reference names; None if it leaves the folder, by "..", an absolute path or a link."""
-    if any(part in ("", ".", "..") or "/" in part or os.sep in part or ":" in part for part in parts):
-        return None
-    # The standard writes capitals; a copy of the medium may have small letters.
-    for spelling in (parts, [part.lower() for part in parts]):
-        path = folder.joinpath(*spelling)
-        if not path.resolve().is_relative_to(folder):
-            return None
-        if path.is_file():
-            break
-    return path

@@ -22,7 +22,7 @@ def list_series(source: Path) -> list[str]:
     Raises:
         InputError: there is none, or a file is damaged so that its series is unknown.
     """
-    found = find_series(source)
+    found = find_series(source, allow_missing=True)
     if not found.series:
         told = f" (files left out: {found.left_out_in_words})" if found.left_out else ""
         raise InputError(f"{source} holds no series of slices in DICOM{told}; give the folder of one.")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
-from ..errors import InputError, LDCTDenoiseError
+from ..errors import Code, InputError, LDCTDenoiseError
 from ..system.files import check_regular
 from .compression_limits import check_inflated_size, check_picture_sizes
 from .text_bytes import decode_all
@@ -40,6 +41,7 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset | None
         check_inflated_size(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=None if tags is None else list(tags))
         decode_all(header)
+        _complete(header)
     except InvalidDicomError:
         return None
     except InputError:
@@ -59,6 +61,7 @@ def read_with_pixels(path: Path) -> Dataset:
     try:
         check_inflated_size(path)
         dataset = pydicom.dcmread(path)
+        _complete(dataset)
         if "PixelData" in dataset:
             check_picture_sizes(dataset, path)
         return dataset
@@ -66,6 +69,19 @@ def read_with_pixels(path: Path) -> Dataset:
         raise
     except Exception as error:  # of many kinds, when a header is damaged
         raise unreadable(path, error) from error
+
+
+def _complete(dataset: Dataset) -> None:
+    """Give an image the UIDs of its file where it lacks them, as badly de-identified images do."""
+    for tag in ("SOPClassUID", "SOPInstanceUID"):
+        uid = dataset.file_meta.get(f"MediaStorage{tag}")
+        if uid and not dataset.get(tag):
+            setattr(dataset, tag, uid)
+
+
+def media_class(header: Dataset) -> UID | None:
+    """SOPClassUID of a file: its own statement first, which stands before anything that may be cut off."""
+    return header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
 
 
 @contextmanager
@@ -83,7 +99,9 @@ def damage_in(path: Path) -> Iterator[None]:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> InputError:
-    """The sentence about a file that cannot be opened or understood."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
-    return InputError(f"{path.name} cannot be read ({reason}); get the file again, or leave it out.")
+def unreadable(path: Path, error: Exception | str) -> InputError:
+    """The sentence about a file that cannot be opened or understood, by the error or the reason."""
+    reason = "its header is damaged"
+    if isinstance(error, (str, OSError)):
+        reason = error if isinstance(error, str) else error.strerror or str(error)
+    return InputError(f"{path.name} cannot be read ({reason}); get the file again.", Code.UNREADABLE)

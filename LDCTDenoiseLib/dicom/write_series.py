@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -126,6 +127,7 @@ def write_derived_series(
     with replace_folder_when_complete(folder, overwrite=overwrite) as temporary:
         index = 0
         for number, acquisition in enumerate(series.acquisitions):
+            uses: Counter[tuple[str, int | None]] = Counter()
             new_series.append(derived_uid(acquisition.slices[0].header.SeriesInstanceUID, number, *made_by))
             for one in acquisition.slices:
                 if cancel is not None and cancel():
@@ -139,7 +141,10 @@ def write_derived_series(
                         keep_private=output.keep_private,
                     )
                     set_pixels(header, one, series.hu[index], hu[index])
-                    header.SOPInstanceUID = derived_uid(new_series[-1], one.header.SOPInstanceUID, one.frame)
+                    source = (one.header.SOPInstanceUID, one.frame)
+                    repeated = [uses[source]] if uses[source] else []
+                    uses[source] += 1
+                    header.SOPInstanceUID = derived_uid(new_series[-1], *source, *repeated)
                     header.SeriesInstanceUID = new_series[-1]
                     index += 1
                     _save(header, temporary / f"{index:05d}.dcm", output.compression)

@@ -39,7 +39,14 @@ def holds_dicom(path: Path) -> bool:
     return path.is_dir() or (path.is_file() and volume_suffix(path) is None and is_dicom(path))
 
 
-def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str | None = None, force: bool = False) -> Scan:
+def read_volume(
+    path: str | os.PathLike[str],
+    *,
+    axis: str = "auto",
+    series: str | None = None,
+    force: bool = False,
+    allow_missing: bool = False,
+) -> Scan:
     """Read a volume file, or a CT series in DICOM.
 
     Args:
@@ -47,6 +54,7 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
         axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
         series: SeriesInstanceUID of the series to read from DICOM.
         force: take DICOM of another modality, or with values that are not HU, for CT in HU.
+        allow_missing: leave out DICOM files that may be slices and cannot be read.
 
     Raises:
         InputError: missing, unreadable, empty, not three-dimensional or not scalar.
@@ -59,7 +67,7 @@ def read_volume(path: str | os.PathLike[str], *, axis: str = "auto", series: str
     if holds_dicom(source):
         from ..dicom.as_volume import read_dicom_volume
 
-        scan = read_dicom_volume(source, series, force=force)
+        scan = read_dicom_volume(source, series, force=force, allow_missing=allow_missing)
     elif series is not None:
         raise InputError(f"A series is chosen from DICOM, and {source.name} is a volume file; choose none.")
     else:

@@ -11,8 +11,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from LDCTDenoiseLib.denoising.batch import items
 from LDCTDenoiseLib.volumes.volume_file import read_volume
-from Testing.commands.test_command_line import Run, assert_refused, contents, run
+from Testing.commands.test_command_line import Run, assert_refused, contents, run, run_process
 from Testing.conftest import REPOSITORY
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_enhanced, make_slice, save, save_series
 
@@ -122,6 +123,79 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(
     before = contents(tmp_path)
     assert_refused(run("denoise", *arguments, "--model", tiny_model, "--levels", 1), sentence)
     assert contents(tmp_path) == before
+
+
+def test_what_is_left_out_is_said_with_quiet_and_in_json(tmp_path: Path, tiny_model: Path) -> None:
+    save_series(tmp_path / "in", list(range(12)))
+    for number in (3, 7, 11):
+        (tmp_path / "in" / f"{number}.dcm").write_bytes(b"")
+    (tmp_path / "in" / "notes.txt").write_text("a note")
+    options = ("--model", tiny_model, "--levels", 1, "--quiet", "--json")
+    outcome = run_process("denoise", tmp_path / "in", tmp_path / "out", *options)
+    assert_refused(outcome, "11.dcm cannot be read (it is empty); get the file again. There are 2 more like this.")
+    assert "pass --allow-missing to go on without it" in outcome.err
+    outcome = run_process("denoise", tmp_path / "in", tmp_path / "out", *options, "--allow-missing")
+    assert outcome.code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 9
+    warnings = json.loads(outcome.out)["warnings"]
+    assert warnings == outcome.err.splitlines()
+    assert warnings[:2] == [
+        "Files left out: 1 that are not DICOM.",
+        "Left out: 3 that may be slices and cannot be read (11.dcm, 3.dcm, 7.dcm).",
+    ]
+    assert "a slice is missing" in warnings[2]
+
+
+def test_a_batch_says_what_is_left_out(tmp_path: Path, tiny_model: Path) -> None:
+    save_series(tmp_path / "in" / "good", [0, 1])
+    save_series(tmp_path / "in" / "bad", [0, 1, 2], {"SeriesInstanceUID": OTHER_SERIES})
+    (tmp_path / "in" / "bad" / "2.dcm").write_bytes(b"")
+    save_series(tmp_path / "in" / "mr", [0, 1], {"SeriesInstanceUID": "1.2.3", "Modality": "MR"})
+    (tmp_path / "in" / "notes.txt").write_text("a note")
+    options = ("--model", tiny_model, "--levels", 1, "--quiet")
+    outcome = run_process("batch", tmp_path / "in", tmp_path / "out", *options)
+    assert outcome.code == 1
+    assert "2.dcm cannot be read (it is empty); get the file again. Or pass --allow-missing" in outcome.out
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."] == ["good"]
+    told = ["Files left out: 1 that are not DICOM.", f"Left out: a series in {tmp_path / 'in' / 'mr'}, which is MR."]
+    assert outcome.out.splitlines()[-2:] == told
+    assert [line for line in outcome.err.splitlines() if "eft out" in line] == told
+    outcome = run_process("batch", tmp_path / "in", tmp_path / "out", *options, "--allow-missing", "--json")
+    assert outcome.code == 0, outcome.err
+    summary = json.loads(outcome.out)
+    assert "Left out: 1 that may be slices and cannot be read (2.dcm)." in summary["warnings"]
+    assert {one["output"]: one["slices"] for one in summary["series"]} == {"bad": 2, "good": 2}
+
+
+def test_a_batch_leaves_out_what_this_program_made(run: Run, tmp_path: Path, tiny_model: Path) -> None:
+    save_series(tmp_path / "in" / "source", [0, 1])
+    options = ("--model", tiny_model, "--levels", 1, "--quiet")
+    assert run("denoise", tmp_path / "in" / "source", tmp_path / "in" / "derived", *options).code == 0
+    outcome = run("batch", tmp_path / "in", tmp_path / "out", *options)
+    assert outcome.code == 0
+    assert "which was denoised by this program already" in outcome.out
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."] == ["source"]
+    outcome = run("denoise", tmp_path / "in" / "derived", tmp_path / "again", *options)
+    assert_refused(outcome, "The series was denoised by this program already; give its source. Or pass --force")
+
+
+def test_a_slice_that_arrives_after_the_batch_began_fails_its_series(
+    run: Run, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_series(tmp_path / "in" / "one", [0, 1])
+    save_series(tmp_path / "in" / "two", [0, 1], {"SeriesInstanceUID": OTHER_SERIES})
+    find = items.find_items
+
+    def meanwhile(*arguments: object, **options: object) -> object:
+        found = find(*arguments, **options)  # type: ignore[arg-type]
+        save(make_slice(2), tmp_path / "in" / "one" / "2.dcm")
+        return found
+
+    monkeypatch.setattr(items, "find_items", meanwhile)
+    outcome = run("batch", tmp_path / "in", tmp_path / "out", "--model", tiny_model, "--levels", 1)
+    assert outcome.code == 1
+    assert "The input changed while it was read: 1 file(s) came and 0 went, such as 2.dcm" in outcome.out
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."] == ["two"]
 
 
 MISSING = """

@@ -464,8 +464,9 @@ def test_the_table_tells_every_series_and_the_counts(
     (tree / "a.nrrd").write_bytes(b"no volume")
     arguments = ["batch", tree, tmp_path / "dst", "--model", tiny_model, "--device", "cpu", "--quiet"]
     assert main([str(one) for one in arguments]) == 1
-    *lines, counts = capsys.readouterr().out.splitlines()
+    *lines, counts, left_out = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == OUTPUTS
+    assert left_out == "Files left out: 2 that are not DICOM."
     assert "a.nrrd cannot be read" in lines[0]
     assert "3 slices" in lines[1]
     assert counts == "1 failed, 4 denoised"

@@ -38,6 +38,7 @@ DENOISED: dict[str, tuple[str, FileOptions, int]] = {  # what, how, images
     "a missing slice": ("dicom2nifti_sliceincrement_001", FileOptions(), 4),
     "a missing slice, tilted": ("dicom2nifti_sliceincrement_002", FileOptions(), 4),
     "two acquisitions": ("dicom2nifti_notavolume_001", FileOptions(), 2),
+    "tilt and uneven steps": ("GE_HiSpeed_gantry_tilt_variable_spacing", FileOptions(), 11),
     "several missing slices": ("missing_slices_CRLM-CT-1006", FileOptions(), 7),
     "chosen series": ("pydicom_misc", FileOptions(series=SMALL), 1),
     "chosen series with unknown VRs": ("pydicom_misc", FileOptions(series=PANCREAS), 1),
@@ -58,6 +59,7 @@ AS_VOLUME: dict[str, str] = {
     "dicom2nifti_sliceincrement_001": "jump by 10 mm after slice 3 (expected 5 mm): a slice is missing",
     "dicom2nifti_sliceincrement_002": "jump by 1.49941 mm after slice 3 (expected 0.749704 mm): a slice is missing",
     "dicom2nifti_notavolume_001": "holds 2 acquisitions",
+    "GE_HiSpeed_gantry_tilt_variable_spacing": "jump by 4.00193 mm after slice 1 (expected 6.99863 mm): the spacing is uneven",
     "missing_slices_CRLM-CT-1006": "jump by 15 mm after slice 3 (expected 5 mm): a slice is missing",
 }
 

@@ -279,7 +279,7 @@ def test_a_second_copy_of_an_image_is_left_out_with_a_message(tmp_path: Path, ca
 def test_another_image_with_the_same_uid_is_refused(tmp_path: Path) -> None:
     save_series(tmp_path, [0, 1, 2])
     save(make_slice(1, stored=stored_values(5)), tmp_path / "other.dcm")
-    assert "1.dcm and other.dcm have the same SOPInstanceUID and different pixels" in refusal(tmp_path)
+    assert "1.dcm and other.dcm have the same SOPInstanceUID and place and different pixels" in refusal(tmp_path)
 
 
 def test_two_acquisitions_in_one_series_are_refused_as_a_volume(tmp_path: Path) -> None:
@@ -357,8 +357,9 @@ def test_a_localizer_is_left_out(tmp_path: Path) -> None:
 def test_files_that_are_no_ct_image_are_passed_over(tmp_path: Path) -> None:
     save_series(tmp_path, [0, 1])
     (tmp_path / "notes.txt").write_text("not DICOM")
-    (tmp_path / "empty.dcm").touch()
-    (tmp_path / "noise.dcm").write_bytes(np.random.default_rng(0).bytes(2000))
+    (tmp_path / "README").write_text("not DICOM")
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "noise.bin").write_bytes(np.random.default_rng(0).bytes(2000))
     save(make_slice(5, {"Modality": "MR", "SeriesInstanceUID": OTHER_SERIES}), tmp_path / "mr.dcm")
     report = make_slice(6, {"PixelData": None, "Rows": None, "SOPClassUID": XRayRadiationDoseSRStorage})
     save(report, tmp_path / "report.dcm")

@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from LDCTDenoiseLib.dicom.export_volume import export_volume
-from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.errors import InputError, OutputError
 from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.volumes.volume_file import read_volume
@@ -96,6 +96,6 @@ def test_a_volume_that_is_not_these_files_is_refused(files: list[Path], tmp_path
 def test_a_folder_that_holds_something_is_left_alone(files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("keep me")
-    with pytest.raises(InputError):
+    with pytest.raises(OutputError):
         export_volume(files, denoised(files), places(), ACROSS, DOWN, tmp_path / "out", MADE)
     assert (tmp_path / "out" / "precious").read_text() == "keep me"

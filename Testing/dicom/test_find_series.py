@@ -156,7 +156,7 @@ def test_what_is_left_out_is_told_by_kind(tmp_path: Path, caplog: pytest.LogCapt
     save(make_slice(8, report), tmp_path / "dose.dcm")
     assert numbers_of(read_ct_series(tmp_path)) == [0, 1]
     told = "Files left out: 1 images without a place in the patient (dose reports, screenshots), "
-    assert told + "1 that are not DICOM, 1 localizers." in caplog.text
+    assert told + "1 localizers, 1 that are not DICOM." in caplog.text
 
 
 def test_a_folder_with_nothing_but_localizers_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -499,13 +499,14 @@ def test_another_modality_without_rescale_is_taken_as_it_is_with_force(tmp_path:
     np.testing.assert_array_equal(result.pixel_array, stored_values(0))
 
 
-@pytest.mark.parametrize("tag", ["StudyInstanceUID", "SOPClassUID"])
-def test_a_slice_without_the_uids_of_dicom_is_refused(tmp_path: Path, zero: Denoiser, tag: str) -> None:
+@pytest.mark.parametrize("tag", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_slices_without_the_uids_of_dicom_are_refused(tmp_path: Path, zero: Denoiser, tag: str) -> None:
     save_series(tmp_path / "in", [0, 1])
-    content = pydicom.dcmread(tmp_path / "in" / "1.dcm")
-    delattr(content, tag)
-    content.save_as(tmp_path / "in" / "1.dcm")
-    with pytest.raises(InputError, match=f"1.dcm lacks {tag}"):
+    for path in (tmp_path / "in").iterdir():
+        content = pydicom.dcmread(path)
+        delattr(content, tag)
+        content.save_as(path)
+    with pytest.raises(InputError, match=f"0.dcm lacks {tag}"):
         denoise_file(tmp_path / "in", tmp_path / "out", zero)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...dicom.find_series import SeriesFiles, sort_into_series
-from ...errors import InputError
-from ...system.work_folder import is_work_folder
+from ...dicom.find_series import SeriesFiles, sort_into_series, tell_left_out
+from ...dicom.source_files import Listing, list_folders
+from ...errors import Code, InputError
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
 
@@ -30,11 +29,13 @@ class Item:
         source: a volume file, a DICOM folder, or the files of a series.
         output: where the result goes, relative to the batch's folder.
         problem: why it cannot be done, known before anything is read; "" when nothing is wrong.
+        code: of the problem.
     """
 
     source: Path | SeriesFiles
     output: Path
     problem: str = ""
+    code: Code = Code.INPUT
 
     @property
     def place(self) -> Path:
@@ -56,28 +57,21 @@ class Item:
         return [self.source]
 
 
-@dataclass
-class _Tree:
-    """What lies in a folder and below."""
-
-    volumes: list[Path] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)
-
-
-def find_items(source: Path, target: Path, *, force: bool = False) -> list[Item]:
-    """What there is to do, in the order of the sources.
+def find_items(source: Path, target: Path, *, force: bool = False, allow_missing: bool = False) -> list[Item]:
+    """What there is to do, in the order of the sources. What is left out is logged as a warning.
 
     Args:
         source: a folder, searched with its sub-folders; or a CSV file with the columns ``input`` (relative to the CSV) and
             ``output`` (relative to ``target``).
         target: the batch's output folder; if it lies in ``source``, it is not searched.
-        force: take series of other modalities too.
+        force: take series of other modalities, and of this program, too.
+        allow_missing: leave out files that may be slices and cannot be read.
 
     Raises:
         InputError: the source is missing, empty of CT, or a CSV that cannot be understood.
     """
     if source.is_dir():
-        items = _items_of_folder(source, target, force)
+        items = _items_of_folder(source, target, force, allow_missing)
     elif source.is_file() and source.suffix.lower() == ".csv":
         items = _items_of_csv(source)
     else:
@@ -87,40 +81,29 @@ def find_items(source: Path, target: Path, *, force: bool = False) -> list[Item]
     return _refuse_clashes(items)
 
 
-def _items_of_folder(source: Path, target: Path, force: bool) -> list[Item]:
+def _items_of_folder(source: Path, target: Path, force: bool, allow_missing: bool) -> list[Item]:
     if source.resolve() == target.resolve():
         raise InputError(f"Input and output are the same folder, {source}; choose another output folder.")
-    tree = _walk(source, target.resolve())
-    items = [Item(path, _written_as(path.relative_to(source))) for path in tree.volumes]
-    return sorted(items + _items_of_dicom(source, tree, force), key=lambda item: str(item.output))
+    output = target.resolve()
+    listing = list_folders([source], left_out=lambda folder: folder.resolve() == output)
+    items = [Item(path, _written_as(path.relative_to(source))) for path in listing.files if volume_suffix(path)]
+    return sorted(items + _items_of_dicom(source, listing, force, allow_missing), key=lambda item: str(item.output))
 
 
-def _walk(source: Path, target: Path) -> _Tree:
-    tree = _Tree()
-    for folder, folders, names in os.walk(source):
-        # Neither our own outputs nor what an interrupted run left behind is input.
-        folders[:] = sorted(
-            name for name in folders if not is_work_folder(Path(folder, name)) and Path(folder, name).resolve() != target
-        )
-        for name in sorted(names):
-            path = Path(folder) / name
-            if not path.is_file():
-                continue
-            (tree.volumes if volume_suffix(path) else tree.others).append(path)
-    return tree
-
-
-def _items_of_dicom(source: Path, tree: _Tree, force: bool) -> list[Item]:
-    found = sort_into_series(tree.others)
-    damaged = found.damaged
+def _items_of_dicom(source: Path, listing: Listing, force: bool, allow_missing: bool) -> list[Item]:
+    found = sort_into_series(listing, [path for path in listing.files if not volume_suffix(path)])
+    known = {path for one in found.series for path in one.damaged}
+    tell_left_out(found, [path for path in found.damaged if path not in known] if allow_missing else [])
+    damaged = {} if allow_missing else found.damaged
     series = []
     for one in found.series:
-        if one.modality == "CT" or force:
+        if force or (one.modality == "CT" and not one.derived):
             series.append(one)
         else:
-            log.info("Left out: a series in %s, which is %s.", one.folder, one.modality)
+            what = "was denoised by this program already" if one.derived else f"is {one.modality}"
+            log.warning("Left out: a series in %s, which %s.", one.folder, what)
     folders = [one.folder for one in series]
-    occupied = folders + [path.parent for path in tree.volumes]
+    occupied = folders + [path.parent for path in listing.files if volume_suffix(path)]
     items = []
     for one, folder in zip(series, folders, strict=True):
         inside = folder.relative_to(source)
@@ -128,10 +111,10 @@ def _items_of_dicom(source: Path, tree: _Tree, force: bool) -> list[Item]:
         shared = folder == source or sum(other.is_relative_to(folder) for other in occupied) > 1
         parents = {path.parent for path in one.paths}
         problem = next((sentence for path, sentence in damaged.items() if path.parent in parents), "")
-        items.append(Item(one, inside / _folder_name(one.uid) if shared else inside, problem))
+        items.append(Item(one, inside / _folder_name(one.uid) if shared else inside, problem, Code.UNREADABLE))
     told = {path for one in series for path in damaged if path.parent in {file.parent for file in one.paths}}
-    items += [Item(path, path.relative_to(source), sentence) for path, sentence in damaged.items() if path not in told]
-    return items
+    alone = ((path, sentence) for path, sentence in damaged.items() if path not in told)
+    return items + [Item(path, path.relative_to(source), sentence, Code.UNREADABLE) for path, sentence in alone]
 
 
 def _folder_name(uid: str) -> str:
@@ -185,5 +168,5 @@ def _refuse_clashes(items: list[Item]) -> list[Item]:
             problem = f"Another input has the same output, {item.output}; rename one, or give a CSV."
         elif not problem and item.output in around:
             problem = f"Another output would lie within this one, {item.output}; rename one, or give a CSV."
-        checked.append(replace(item, problem=problem))
+        checked.append(replace(item, problem=problem, code=item.code if item.problem else Code.INPUT))
     return checked

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -19,6 +17,7 @@ from ...models.options import Effect
 from ...models.provenance import Provenance
 from ...system.child import ChildCrashedError, Children
 from ...system.durable import make_folders
+from ...system.warnings_told import warnings_of_this_thread
 from ..one_file import FileOptions, Input, Source, denoise_file, read_input
 from .items import Item
 from .records import Record, Records, Standing, content_hash, finished, states
@@ -134,7 +133,7 @@ class Batch:
 
     def _denoise(self, item: Item) -> tuple[Status, int]:
         if item.problem:
-            raise InputError(item.problem)
+            raise InputError(item.problem, item.code)
         files = item.files()
         before = states(files)
         record = self._recipe.record(content_hash(files))
@@ -190,26 +189,3 @@ _REFUSED = {
     Standing.FOREIGN: "{} is there already, and no batch made it.",
     Standing.CHANGED: "{} was changed since a batch made it.",
 }
-
-
-@contextmanager
-def warnings_of_this_thread() -> Iterator[list[str]]:
-    """Collect the library's warnings of this thread."""
-    collector = _Collector()
-    library = logging.getLogger(__name__.partition(".")[0])
-    library.addHandler(collector)
-    try:
-        yield collector.messages
-    finally:
-        library.removeHandler(collector)
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.messages.append(record.getMessage())

@@ -108,7 +108,7 @@ class Jobs:
         from ..system.devices import why_device
 
         if not request.force:
-            check_hu(request.volume.map(), getattr(request, "padding_value", None))
+            check_hu(request.volume.map(), request.padding_value if isinstance(request, Denoise) else None)
         options = request.options
         model = find_model(options.model)
         status = model.stat()

@@ -31,6 +31,7 @@ demo-train: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --train configs/demo.yaml --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
 
 test: $(INSTALLED)
+	$(BIN)/python -m pytest --doctest-modules LDCTDenoiseLib -q
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(INSTALLED)
@@ -44,10 +45,11 @@ test-slow: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/python -m Testing.worker.soak --minutes $(MINUTES)
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=LDCTDenoise $(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -77,10 +79,9 @@ figures: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS)
 
-# The documentation site, in build/site.
+# The documentation site, in build/site; a warning is an error.
 docs: $(INSTALLED)
-	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output
@@ -90,7 +91,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/pip install -q $(TORCH)
-	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,openvino,onnx,test]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,openvino,onnx,docs,test]'
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
 	  { apt-get update && apt-get install -y --no-install-recommends $(QT_SYSTEM); } >/dev/null 2>&1 || \
 	  echo "No system libraries for Qt: the tests of the Slicer module will be skipped."

@@ -6,7 +6,7 @@ process (LDCTDenoiseLib.worker).
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import slicer
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
@@ -36,7 +36,7 @@ from LDCTDenoiseModuleLib.selfTests import SelfTests
 class LDCTDenoise(ScriptedLoadableModule):
     """What Slicer's module list shows."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("LDCT Denoise")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
@@ -54,7 +54,7 @@ class LDCTDenoise(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-def registerSampleData():
+def registerSampleData() -> None:
     """Add the sample data of this module to Slicer's Sample Data."""
     sampleData.register(lambda: LDCTDenoiseLogic(), _HERE / "Resources" / "Icons")
 
@@ -94,14 +94,14 @@ class LDCTDenoiseParameterNode:
 class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Makes the panel and tells it of the module's and the scene's life."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.ui = None
         self.panel = None
 
-    def setup(self):
+    def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/LDCTDenoise.ui"))
         self.layout.addWidget(uiWidget)
@@ -115,28 +115,28 @@ class LDCTDenoiseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(slicer.mrmlScene, event, self.onSceneReady)
         self.panel.follow()
 
-    def enter(self):
+    def enter(self) -> None:
         self.panel.follow()
 
-    def exit(self):
+    def exit(self) -> None:
         self.panel.leave()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         self.panel.cleanup()
         self.logic.shutdown()
         self.removeObservers()
 
-    def onReload(self):
+    def onReload(self) -> None:
         """Developers' Reload: the library and the module's own parts are read anew, too."""
         for name in list(sys.modules):
             if name.partition(".")[0] in ("LDCTDenoiseLib", "LDCTDenoiseModuleLib"):
                 del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
-    def onSceneStartClose(self, *_args):
+    def onSceneStartClose(self, *_args: Any) -> None:
         self.panel.sceneClosed()
 
-    def onSceneReady(self, *_args):
+    def onSceneReady(self, *_args: Any) -> None:
         if self.parent.isEntered:
             self.panel.follow()
 
@@ -152,18 +152,18 @@ class LDCTDenoiseLogic(ScriptedLoadableModuleLogic, DenoisingLogic):
         slicer.util.setSliceViewerLayers(background=result["output"])
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         DenoisingLogic.__init__(self)
 
-    def getParameterNode(self):
+    def getParameterNode(self) -> LDCTDenoiseParameterNode:
         return LDCTDenoiseParameterNode(super().getParameterNode())
 
 
 class LDCTDenoiseTest(SelfTests, ScriptedLoadableModuleTest):
     """The self-tests: run by ctest and by Reload and Test, in Slicer and outside. Without PyTorch they are skipped."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         slicer.mrmlScene.Clear()
         self.logic = LDCTDenoiseLogic()
         problem = self.logic.deviceReport()["torch_problem"]
@@ -171,5 +171,5 @@ class LDCTDenoiseTest(SelfTests, ScriptedLoadableModuleTest):
             self.delayDisplay(_("Skipped: {problem}").format(problem=problem))
             self.skipTest(problem)
 
-    def tearDown(self):
+    def tearDown(self) -> None:
         slicer.mrmlScene.Clear()

@@ -65,6 +65,7 @@ class TestVolume:
         self.full = np.array(self.prepared.hu[::every])
 
     def pair(self, dose: float, kernel: str) -> DosePair:
+        """The slices with inserted noise beside the scan itself."""
         low = self.prepared.low_dose(dose, kernel, slice(None, None, self.every))
         slices = tuple(range(0, len(self.prepared.hu), self.every))
         return DosePair(self.name, self.name, low, self.full, self.prepared.spacing, slices)

@@ -56,12 +56,15 @@ class Watch:
         self._last, self._last_work = now, work
 
     def began(self) -> None:
+        """The worker has begun to compute."""
         self.began_s = time.perf_counter() - self._start
 
     def slice_done(self, done: int, _total: int) -> None:
+        """A slice is denoised."""
         self.slices += [time.perf_counter() - self._start] * (done - len(self.slices))
 
     def stop(self) -> None:
+        """Stop the clock."""
         self._tick()
         self._timer.stop()
 

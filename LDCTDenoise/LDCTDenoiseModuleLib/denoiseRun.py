@@ -103,6 +103,7 @@ class DenoiseRun(VTKObservationMixin):
 
     @property
     def running(self) -> bool:
+        """Whether it has neither finished nor failed."""
         return self._task.running
 
     def cancel(self) -> None:

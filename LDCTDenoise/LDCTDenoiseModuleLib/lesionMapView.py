@@ -27,6 +27,7 @@ class LesionMapView:
 
     @property
     def shown(self) -> bool:
+        """Whether a map is on the screen."""
         return self._overlay.node is not None
 
     def show(

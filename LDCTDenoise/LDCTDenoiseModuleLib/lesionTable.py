@@ -11,17 +11,17 @@ from slicer.i18n import tr as _
 def lesionTable(result: dict[str, Any]) -> str:
     """Rich text: for each disc the signal that is kept, the noise there and the contrast-to-noise, before and after."""
     lines = [_line([_("Disc"), _("Signal kept"), _("Noise, HU"), _("CNR")])]
-    for answer in result["answers"]:
-        lines.append(
-            _line(
-                [
-                    _("{diameter} mm").format(diameter=f"{answer['diameter']:g}"),
-                    f"{100 * answer['signal_kept']:.0f} %",
-                    _pair(answer["noise_before"], answer["noise_after"], "{:.1f}"),
-                    _pair(answer["cnr_before"], answer["cnr_after"], "{:.1f}"),
-                ]
-            )
+    lines += [
+        _line(
+            [
+                _("{diameter} mm").format(diameter=f"{answer['diameter']:g}"),
+                f"{100 * answer['signal_kept']:.0f} %",
+                _pair(answer["noise_before"], answer["noise_after"], "{:.1f}"),
+                _pair(answer["cnr_before"], answer["cnr_after"], "{:.1f}"),
+            ]
         )
+        for answer in result["answers"]
+    ]
     title = _("{contrast} HU in slice {index}").format(contrast=f"{result['answers'][0]['contrast']:+g}", index=result["slice"])
     return f"{title}<table cellspacing='0' cellpadding='2'>{''.join(lines)}</table>"
 

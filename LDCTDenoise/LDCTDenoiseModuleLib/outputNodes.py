@@ -20,10 +20,12 @@ INSTANCE_UIDS = "DICOM.instanceUIDs"
 
 
 def denoisedName(inputNode: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """Name of the output of a volume."""
     return _("{name} denoised").format(name=inputNode.GetName())
 
 
 def noiseMapName(inputNode: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """Name of the noise map of a volume."""
     return _("{name} noise map").format(name=inputNode.GetName())
 
 

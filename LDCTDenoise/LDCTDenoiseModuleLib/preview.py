@@ -49,6 +49,7 @@ class Preview(VTKObservationMixin):
 
     @property
     def running(self) -> bool:
+        """Whether a slice is being denoised."""
         return self._task is not None and self._task.running
 
     @property

@@ -40,13 +40,16 @@ class QProcessTransport:
         self._process.connect("errorOccurred(QProcess::ProcessError)", self._onError)
 
     def start(self, client: WorkerClient) -> None:
+        """Start the worker; the client hears what it says, and its end."""
         self._client = client
         self._process.start(interpreter(), ["-m", "LDCTDenoiseLib.worker"])
 
     def write(self, data: bytes) -> None:
+        """Send bytes to the worker's standard input."""
         self._process.write(qt.QByteArray(data))
 
     def kill(self) -> None:
+        """End the worker at once; the client hears nothing more."""
         self._client = None
         self._process.closeWriteChannel()
         self._process.kill()

@@ -19,10 +19,12 @@ class Progress:
         self._first: tuple[float, int] | None = None
 
     def start(self) -> None:
+        """Forget the last run."""
         self._first = None
         self.device = ""
 
     def text(self, done: int, total: int) -> str:
+        """Slices done, the time left where it can be estimated, and the device."""
         now = time.monotonic()
         if self._first is None:
             self._first = (now, done)

@@ -68,6 +68,7 @@ def pixelSpacing(node: slicer.vtkMRMLScalarVolumeNode) -> list[float]:
 
 
 def sliceCount(node: slicer.vtkMRMLScalarVolumeNode) -> int:
+    """Number of slices of a volume that holds voxels."""
     return node.GetImageData().GetDimensions()[2 - sliceAxis(node)]
 
 

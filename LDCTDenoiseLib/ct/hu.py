@@ -24,6 +24,11 @@ class HUScale:
     """Linear map between HU and network units: ``(HU + offset) / width``.
 
     The default, (HU + 1024) / 4095, takes [-1024, 3071] HU to [0, 1]. A model records the scale it was trained with.
+
+    Examples:
+        >>> import numpy as np
+        >>> HUScale().to_unit(np.array([-2000.0, -1024.0, 3071.0])).tolist()
+        [0.0, 0.0, 1.0]
     """
 
     offset: float = 1024.0
@@ -42,6 +47,7 @@ class HUScale:
         return unit_difference * self.width
 
     def as_metadata(self) -> dict[str, float]:
+        """What a model file keeps of the scale."""
         return asdict(self)
 
 
@@ -63,6 +69,11 @@ def finish_hu(hu: Array, change_hu: Array, padding: float | Array | None = None)
     Adding a *change* instead of replacing the voxel keeps values outside the network's range.
     Integer types keep their type: the change is rounded to the nearest integer and the sum saturates.
     Floating types give float32.
+
+    Examples:
+        >>> import numpy as np
+        >>> finish_hu(np.array([40, -2000], np.int16), np.array([-2.6, 5.0], np.float32)).tolist()  # -2000 HU is padding
+        [37, -2000]
 
     Args:
         hu: voxels in HU, any shape, integer or floating type; a tensor's integers have at most 16 bits.

@@ -36,6 +36,7 @@ class SlicePlaces:
 
     @property
     def normal(self) -> np.ndarray:
+        """Unit vector across the slices, patient coordinates (LPS)."""
         return np.cross(self.across, self.down)
 
 

@@ -57,10 +57,12 @@ class Slice:
 
     @property
     def signed(self) -> bool:
+        """Whether stored values are signed (PixelRepresentation)."""
         return int(self.header.PixelRepresentation) == 1
 
     @property
     def normal(self) -> np.ndarray:
+        """Unit vector across the slice, patient coordinates (LPS)."""
         return np.cross(self.across, self.down)
 
     @property

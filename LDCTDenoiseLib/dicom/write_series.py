@@ -37,6 +37,7 @@ class Compression(str, Enum):
 
     @property
     def transfer_syntax(self) -> UID:
+        """The DICOM transfer syntax of the compression."""
         return _TRANSFER_SYNTAXES[self]
 
 

@@ -44,6 +44,7 @@ class Picture:
 
     @property
     def source(self) -> str:
+        """The picture as a data URL: the page needs no other file."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 

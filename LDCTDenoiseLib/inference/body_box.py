@@ -33,6 +33,7 @@ class Box:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns of the box."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
     def grown(self, margin: int, shape: tuple[int, int]) -> Box:

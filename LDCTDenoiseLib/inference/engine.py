@@ -46,7 +46,7 @@ _LARGEST_CUDA_BATCH = 8
 class Denoiser:
     """Denoises CT volumes with one model on one device.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from LDCTDenoiseLib import Denoiser
         >>> volume = np.zeros((2, 64, 64), np.int16)

@@ -33,6 +33,7 @@ class HUCascade(nn.Module):
         self.scale = scale
 
     def forward(self, hu: torch.Tensor) -> torch.Tensor:
+        """Denoised HU, of (batch, 1, rows, columns) float32 in HU."""
         unit = self.scale.to_unit(hu)
         return finish_hu(hu, self.scale.to_hu_difference(self.cascade(unit) - unit))
 

@@ -21,10 +21,12 @@ class Window:
 
     @property
     def low(self) -> float:
+        """Lower bound in HU."""
         return self.centre - self.width / 2
 
     @property
     def high(self) -> float:
+        """Upper bound in HU."""
         return self.centre + self.width / 2
 
     @property
@@ -45,8 +47,15 @@ _VIF_RANGE = 255.0
 def psnr(image: torch.Tensor, reference: torch.Tensor, window: Window) -> torch.Tensor:
     """Peak signal-to-noise ratio in dB, both images clipped to the window, whose width is the peak.
 
+    Examples:
+        >>> import torch
+        >>> reference = torch.zeros(64, 64)
+        >>> round(float(psnr(reference + 10, reference, ABDOMEN)), 2)  # 20 log10(400 HU / 10 HU)
+        32.04
+
     Args:
-        image, reference: same shape, HU.
+        image: HU, any shape.
+        reference: HU, same shape.
     """
     difference = image.clamp(window.low, window.high) - reference.clamp(window.low, window.high)
     return 10 * torch.log10(window.width**2 / difference.square().mean())

@@ -69,7 +69,7 @@ def noise_left(output: np.ndarray, full: np.ndarray, low: np.ndarray, mask: np.n
     Raises:
         InputError: the shapes differ.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> full = np.zeros((1, 64, 64))
         >>> low = full + np.random.default_rng(0).normal(0, 20, full.shape)

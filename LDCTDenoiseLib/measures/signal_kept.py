@@ -123,7 +123,7 @@ def signal_kept(
     Raises:
         InputError: there are no places, or one does not lie in the scan with its whole lesion.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> scan = np.zeros((1, 64, 64), np.float32)
         >>> signal_kept(lambda hu: 0.8 * hu, scan, [(0, 32, 32)], Lesion(20, 4), (0.7, 0.7)).round(3)

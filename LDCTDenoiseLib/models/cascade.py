@@ -69,6 +69,7 @@ class Cascade(nn.Module):
         return prediction if level.predicts is Predicts.IMAGE else previous - prediction
 
     def forward(self, x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
+        """Denoise (batch, 1, rows, columns) in network units with the first ``levels`` levels; None is all."""
         result = x
         for index in range(self.use(levels)):
             result = self.step(index, x, result)

@@ -30,7 +30,9 @@ class Level:
 
     @classmethod
     def from_metadata(cls, record: dict[str, str]) -> Level:
+        """A level from what a model file keeps of it."""
         return cls(record["network"], Predicts(record["predicts"]), Sees(record["sees"]))
 
     def as_metadata(self) -> dict[str, str]:
+        """What a model file keeps of the level."""
         return {key: getattr(value, "value", value) for key, value in asdict(self).items()}

@@ -63,6 +63,12 @@ def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str]) 
 def load_model(name_or_file: str | os.PathLike[str] = "default") -> tuple[Cascade, ModelInfo]:
     """Load a shipped model by name, or any model file by path.
 
+    Examples:
+        >>> from LDCTDenoiseLib import load_model
+        >>> cascade, info = load_model("default")
+        >>> [level.network for level in info.levels]
+        ['drl', 'drl-difference']
+
     Returns:
         The cascade in evaluation mode, on the CPU, and the model's description.
 

@@ -162,6 +162,15 @@ def simulate_low_dose(
     Voxels at or below -1024 HU (padding, or air that the scanner clipped) stay as they are, and no other voxel falls
     below -1024, as on a scanner.
 
+    Examples:
+        >>> import numpy as np
+        >>> from LDCTDenoiseLib import simulate_low_dose
+        >>> water = np.zeros((1, 128, 128), np.int16)
+        >>> low = simulate_low_dose(water, (0.7, 0.7), 0.25, photons=1e5)
+        >>> lower = simulate_low_dose(water, (0.7, 0.7), 0.1, photons=1e5)
+        >>> bool(0 < low.std() < lower.std())
+        True
+
     Args:
         volume: (slices, rows, columns), HU, any real type.
         spacing: (rows, columns) in mm.

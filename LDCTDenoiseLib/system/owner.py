@@ -46,6 +46,7 @@ class Owner:
         return cls(pid, *texts)
 
     def as_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
         return asdict(self)
 
     @property

@@ -210,4 +210,5 @@ class LevelTraining(LightningModule):
 
 
 def crop(images: torch.Tensor, halo: int) -> torch.Tensor:
+    """Images without a halo of so many pixels on each side."""
     return images[..., halo : images.shape[-2] - halo, halo : images.shape[-1] - halo] if halo else images

@@ -37,6 +37,7 @@ class SharedArray:
 
     @property
     def nbytes(self) -> int:
+        """Size of the voxels in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def map(self, mode: str = "r") -> np.memmap:

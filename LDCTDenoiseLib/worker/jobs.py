@@ -57,6 +57,7 @@ class Jobs:
         self._denoiser: Denoiser | None = None
 
     def report(self, request: Report, tell: Tell) -> DeviceReport:
+        """Say what is installed and which devices there are."""
         problem = _torch_problem()
         found = DeviceReport(__version__, platform.python_version(), _torch_version(), problem)
         if problem:
@@ -68,6 +69,7 @@ class Jobs:
         return replace(found, why_no_cuda=why_no_cuda(), devices=tuple(list_devices()), threads=torch.get_num_threads())
 
     def denoise(self, request: Denoise, tell: Tell) -> Denoised:
+        """Denoise a volume into the output array; measure before and after where asked."""
         require_torch()
         from ..measures.denoising_effect import compare
 
@@ -91,10 +93,12 @@ class Jobs:
         return Denoised(denoiser.provenance(slices), started.device_reason, seconds, comparison)
 
     def lesion_test(self, request: LesionTest, tell: Tell) -> LesionAnswers:
+        """Insert lesions at a place, and measure what is left of them."""
         require_torch()
         return lesion_jobs.lesion_test(request, *self._ready_denoiser(request, tell), self._cancelled)
 
     def lesion_map(self, request: LesionMap, tell: Tell) -> LesionMaps:
+        """Map what is left of a lesion over a slice."""
         require_torch()
         denoiser, started = self._ready_denoiser(request, tell)
         return lesion_jobs.lesion_map(
@@ -125,6 +129,7 @@ class Jobs:
         return self._denoiser, started
 
     def phantom(self, request: Phantom, tell: Tell) -> PhantomScan:
+        """Make a scan of the phantom."""
         from ..simulation.phantom import make_phantom
 
         slices, size, _ = request.output.shape
@@ -133,6 +138,7 @@ class Jobs:
         return PhantomScan(phantom.spacing, PHANTOM_SLICE_MM)
 
     def simulate(self, request: Simulate, tell: Tell) -> Done:
+        """Insert the noise of a lower dose into a volume."""
         from ..simulation import simulate_low_dose
 
         hu = np.asarray(request.volume.map())
@@ -153,6 +159,7 @@ class Jobs:
         return progress
 
     def export(self, request: Export, tell: Tell) -> Exported:
+        """Write a volume as a DICOM series derived from its source."""
         from ..dicom.export_volume import export_volume
         from ..dicom.log_privacy import silence_pydicom
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,9 +66,7 @@ def test_floating_voxels_are_rounded_to_the_sources_steps(files: list[Path], tmp
 
 def test_uneven_slices_that_a_volume_spread_evenly_keep_their_own_places(tmp_path: Path) -> None:
     numbers = [0, 1, 2, 4, 5]
-    files = []
-    for number in numbers:
-        files.append(save(make_slice(number), tmp_path / "source" / f"{number}.dcm"))
+    files = [save(make_slice(number), tmp_path / "source" / f"{number}.dcm") for number in numbers]
     hu = np.stack([dcmread(path).pixel_array.astype(np.int16) - 1024 for path in files])
     export_volume(files, hu, places(step=5 * STEP_MM / 4), ACROSS, DOWN, tmp_path / "out", MADE)
     written = [dcmread(path) for path in sorted((tmp_path / "out").iterdir())]
@@ -85,7 +85,9 @@ def test_uneven_slices_that_a_volume_spread_evenly_keep_their_own_places(tmp_pat
         (lambda given: given.update(files=[]), "not where they were"),
     ],
 )
-def test_a_volume_that_is_not_these_files_is_refused(files: list[Path], tmp_path: Path, change, words: str) -> None:
+def test_a_volume_that_is_not_these_files_is_refused(
+    files: list[Path], tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
     given = {"files": files, "hu": denoised(files), "places": places(), "across": ACROSS, "down": DOWN}
     change(given)
     with pytest.raises(InputError, match=words):

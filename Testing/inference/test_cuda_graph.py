@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from LDCTDenoiseLib.inference.cuda_graph import Replayed
 class FakeGraph:
     """Replays as a graph does: the function on the tensors it was recorded with, into the result of the recording."""
 
-    def __init__(self, function, setting: int, places: list[torch.Tensor]) -> None:
+    def __init__(self, function: Callable[..., torch.Tensor], setting: int, places: list[torch.Tensor]) -> None:
         self._run = lambda: function(setting, *places)
         self.result = self._run()
 

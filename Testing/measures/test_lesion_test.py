@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -30,7 +33,7 @@ def blur(hu: np.ndarray) -> np.ndarray:
     return gaussian_filter(hu, (0, 1.5, 1.5), radius=(0, RADIUS_PX, RADIUS_PX))
 
 
-def answer(scan: np.ndarray, denoise, **how) -> LesionAnswer:
+def answer(scan: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray], **how: Any) -> LesionAnswer:
     return try_lesion(denoise, scan, PLACE, LESION, SPACING, **how)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import LDCTDenoiseLib
 from LDCTDenoiseLib.models.networks import NETWORKS
 from Testing.conftest import REPOSITORY
 
@@ -32,6 +33,12 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_examples_are_there_to_run() -> None:
     assert {page.name for page in PAGES} >= {"index.md", "evaluate.md", "add_a_network.md"}
+
+
+def test_everything_on_the_front_page_has_an_example() -> None:
+    """``make test`` runs the examples (pytest --doctest-modules)."""
+    for name in set(LDCTDenoiseLib.__all__) - {"__version__"}:
+        assert ">>>" in (getattr(LDCTDenoiseLib, name).__doc__ or ""), name
 
 
 def test_the_site_lists_pages_that_exist() -> None:

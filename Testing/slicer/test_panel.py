@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def panel(warm_panel: Panel) -> Panel:
     return warm_panel
 
 
-def expected(model: Path, voxels: np.ndarray, **options) -> np.ndarray:
+def expected(model: Path, voxels: np.ndarray, **options: Any) -> np.ndarray:
     slices = options.pop("slices", None)
     return Denoiser(model, "cpu", **options)(voxels, slices=slices)
 

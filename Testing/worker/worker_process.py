@@ -45,7 +45,7 @@ class SubprocessTransport:
             thread.start()
         threading.Thread(target=self._wait, args=(client,), daemon=True).start()
 
-    def _read(self, stream, hand_on: Callable[[bytes], None]) -> None:
+    def _read(self, stream: Any, hand_on: Callable[[bytes], None]) -> None:
         while data := stream.read1(65536):
             self._said.put(lambda data=data: hand_on(data))
 

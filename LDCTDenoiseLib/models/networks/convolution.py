@@ -70,10 +70,11 @@ def step(
     """A layer with its batch norm as a step.
 
     Args:
-        result, sources, relu, added, coarsest: as in :class:`Convolution`.
         layer: of stride 1.
         norm: follows the layer; None if nothing does.
         channels: how many channels each source has; None where there is one source.
+
+    The other arguments are those of :class:`Convolution`.
     """
     weight, bias = folded(layer, norm)
     dilation = int(layer.dilation[0])

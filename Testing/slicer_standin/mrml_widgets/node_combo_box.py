@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import slicer
@@ -265,11 +266,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _get_current_node_id(self) -> str:
         return vars(self)["_current_id"] or ""
 
-    def _option(name: str):
-        def read(self):
+    def _option(name: str) -> tuple[Callable[..., Any], Callable[..., None]]:
+        def read(self: Any) -> Any:
             return vars(self)["_options"][name]
 
-        def write(self, value):
+        def write(self: Any, value: Any) -> None:
             if not isinstance(value, type(vars(self)["_options"][name])):
                 raise TypeError(f"qMRMLNodeComboBox.{name} does not take {value!r}")
             vars(self)["_options"][name] = value

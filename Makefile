@@ -66,7 +66,7 @@ screenshots: $(INSTALLED)
 
 # The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
 train-default: $(INSTALLED)
-	$(BIN)/ldctdenoise train --config configs/default.yaml --data $(DATA) --out $(RUN) --cache cache --vgg-weights $(VGG_WEIGHTS) --resume
+	$(BIN)/ldctdenoise train --config configs/default.yaml --data $(DATA) --out $(RUN) --cache cache --start-from default --resume
 	cp $(RUN)/default.safetensors $(RUN)/default.md LDCTDenoiseLib/models/shipped/
 	$(MAKE) figures
 

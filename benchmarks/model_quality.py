@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from LDCTDenoiseLib import Denoiser, load_model
+from LDCTDenoiseLib import Denoiser, load_model, simulate_low_dose
 from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
@@ -32,7 +32,6 @@ from LDCTDenoiseLib.measures.tissue_bias import TISSUES, tissue_bias, tissue_mas
 from LDCTDenoiseLib.models.model_card import write_card
 from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import find_model
-from LDCTDenoiseLib.training.patches.noise_cache import prepare
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 from .paper_results.measure import PAPER_BLEND
@@ -57,18 +56,19 @@ COLUMNS = ["volume", "kernel", "dose", "method", "gain, dB", *FIGURES, bias_name
 class TestVolume:
     """Every n-th slice of a normal-dose volume, which gives low doses."""
 
-    def __init__(self, path: Path, cache: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int) -> None:
         volume = read_volume(path)
         self.name = path.name.split(".")[0]
-        self.prepared = prepare(volume, cache, seed=SEED)
+        self.scan = volume
         self.every = every
-        self.full = np.array(self.prepared.hu[::every])
+        self.full = volume.hu[::every]
 
     def pair(self, dose: float, kernel: str) -> DosePair:
         """The slices with inserted noise beside the scan itself."""
-        low = self.prepared.low_dose(dose, kernel, slice(None, None, self.every))
-        slices = tuple(range(0, len(self.prepared.hu), self.every))
-        return DosePair(self.name, self.name, low, self.full, self.prepared.spacing, slices)
+        spacing = self.scan.spacing
+        low = simulate_low_dose(self.full, spacing, dose, kernel=kernel, seed=SEED)
+        slices = tuple(range(0, len(self.scan.hu), self.every))
+        return DosePair(self.name, self.name, low, self.full, spacing, slices)
 
 
 def rows_of(pair: DosePair, kernel: str, dose: float, methods: list[Method]) -> list[list[str]]:
@@ -120,7 +120,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     parser.add_argument("--model", default="default")
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--kernels", default="soft,sharp")
     parser.add_argument(
@@ -136,7 +135,7 @@ def main() -> None:
     split = info.training["config"]["data"]
 
     def volumes(patients: list[str]) -> list[TestVolume]:
-        return [TestVolume(options.data / f"{patient}.nrrd", options.cache, options.every) for patient in patients]
+        return [TestVolume(options.data / f"{patient}.nrrd", options.every) for patient in patients]
 
     tuning, judged = volumes(split["validate"]), volumes(split[options.on])
     baselines = [find_baseline(name) for name in options.baselines.split(",")]

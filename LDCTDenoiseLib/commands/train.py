@@ -18,6 +18,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: checkpoints, logs, model")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's checkpoints")
+    parser.add_argument("--start-from", metavar="MODEL", help="name or file of a model whose weights the levels begin with")
     parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-16 (safetensors; default: fetch torchvision's)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for prepared volumes (default: RUN/cache)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan (steps, memory, time) and write nothing")
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace) -> None:
         options.data,
         options.out,
         resume=options.resume,
+        start_from=options.start_from,
         vgg_weights=options.vgg_weights,
         cache=options.cache,
         device=options.device,

@@ -55,6 +55,9 @@ def _training_text(training: dict[str, Any]) -> str:
     for number, (level, steps, minutes) in enumerate(
         zip(training["config"]["levels"], training["steps"], training["minutes"], strict=True), 1
     ):
+        if not steps:
+            lines.append(f"- level {number}: kept from the model that the run started from")
+            continue
         loss = level["loss"]
         terms = [f"{loss['mse']:g} * MSE"] if loss["mse"] else []
         if loss["perceptual"]:
@@ -64,11 +67,18 @@ def _training_text(training: dict[str, Any]) -> str:
             )
         if loss.get("adversarial"):
             terms.append(f"{loss['adversarial']:g} * Wasserstein critic")
+        if loss.get("lesions"):
+            terms.append(f"{loss['lesions']:g} * response to small lesions")
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
         if level.get("muon_rate"):
             spent += ", hidden convolutions by Muon"
+        if level.get("average"):
+            spent += f", weights averaged with a decay of {level['average']:g}"
         lines.append(f"- level {number}: {spent}; loss {' + '.join(terms)}{weighted}")
+    if start := training.get("start_from"):
+        before = f" after {' + '.join(f'{steps:,}' for steps in start['steps'])} steps" if start.get("steps") else ""
+        lines.append(f"- started from {start['name']} (tensors {start['tensor_hash'][:8]}){before}")
     lines += [f"- {remark}" for remark in training.get("remarks", [])]
     return "\n".join(lines) + "\n"
 

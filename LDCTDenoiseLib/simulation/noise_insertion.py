@@ -38,6 +38,9 @@ MU_WATER_PER_MM = 0.0192
 LARGEST_LINE_INTEGRAL = 20.0
 """A metre of water, which nothing gets through; exp(p) of what is called denser is left out of the numbers."""
 CALIBRATION_SLICES = 8
+LEAST_NOISE_HU = 0.5
+"""Less is rounding, not quantum noise."""
+NO_NOISE = "The image has no measurable noise of its own to calibrate with; give photons=... instead."
 _THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -126,8 +129,8 @@ def calibrate_photons(
     part = volume[chosen]
     windows = uniform_windows(part, spacing)
     own_variance = noise_sd(part, windows, spacing) ** 2
-    if own_variance < 0.25:  # half an HU: rounding, not quantum noise
-        raise InputError("The image has no measurable noise of its own to calibrate with; give photons=... instead.")
+    if own_variance < LEAST_NOISE_HU**2:
+        raise InputError(NO_NOISE)
 
     beam = ParallelBeam(part.shape[1], part.shape[2], spacing)
     noise = np.empty((2 if electronic_noise > 0 else 1, *part.shape), np.float32)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..ct.hu import DEFAULT_SCALE
 from .level_training import LevelTraining, crop
+from .patches.samples import Images
 
 _WIDTHS = (64, 64, 128, 128, 256, 256)
 _STRIDES = (1, 2, 1, 2, 1, 2)
@@ -70,10 +71,10 @@ class AdversarialTraining(LevelTraining):
         for group in checkpoint["optimizer_states"][1]["param_groups"]:
             group["lr"] = self.config.learning_rate
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:
-        full, low = (crop(one, self.halo) for one in batch)
+    def training_step(self, batch: Images, batch_index: int) -> torch.Tensor:
+        full, low = (crop(one, self.halo) for one in (batch.full, batch.low))
         optimizer, critic_optimizer = cast(list[LightningOptimizer], self.optimizers())
-        result = self.denoise(batch[1], self.halo)
+        result = self.denoise(batch.low, self.halo)
 
         # Seeded by its place in the run, so that a resumed one draws the same.
         generator = torch.Generator().manual_seed(self.current_epoch * 2**20 + batch_index)

@@ -15,6 +15,7 @@ from ..measures.image_quality import ABDOMEN, WINDOWS, Window
 from ..models.level import Level, Predicts, Sees
 from ..models.networks import NETWORKS
 from ..system.extras import require_extra
+from .patches.noise_cache import Variety
 
 SCHEDULES = ("constant", "cosine", "step")
 WINDOWS_BY_NAME = {window.name: window for window in WINDOWS}
@@ -32,6 +33,8 @@ class LossConfig:
         vgg_window: [low, high] HU that VGG sees as [0, 1].
         noise_weighted: divide each patch's loss by (SD of its inserted noise)^2 / 4 + (3 HU)^2, so that a batch of mixed
             doses is not ruled by its noisiest patches.
+        lesions: weight of the response to small discs that are added to a quarter of the patches (``losses/lesion_response.py``);
+            0 leaves it out. Never divided by the noise.
         adversarial: weight of a Wasserstein critic's opinion of the result (``adversarial.py``); 0 leaves it out.
         critic_steps: batches that the critic learns from for each that the network learns from.
         gradient_penalty: weight of the critic's gradient penalty.
@@ -43,6 +46,7 @@ class LossConfig:
     vgg_blocks: int = 4
     vgg_window: tuple[float, float] = (-1024.0, 3071.0)
     noise_weighted: bool = False
+    lesions: float = 0.0
     adversarial: float = 0.0
     critic_steps: int = 4
     gradient_penalty: float = 10.0
@@ -68,6 +72,7 @@ class LevelConfig:
         patience: epochs without a higher validation PSNR after which the level ends; 0 takes all steps.
         hold_norm_from_step: from this step on, batch norm's statistics are estimated over ``batch_norm_batches`` batches and
             held, and the weights settle to what inference uses; 0 estimates them at the level's end.
+        average: decay of the exponential moving average of the weights that the level ends with; 0 averages none.
         precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
             predict is no larger than bfloat16's rounding.
         loss: the level's loss.
@@ -87,6 +92,7 @@ class LevelConfig:
     weights: str = "last"
     patience: int = 0
     hold_norm_from_step: int = 0
+    average: float = 0.0
     precision: str = "32"
     loss: LossConfig = field(default_factory=LossConfig)
 
@@ -103,6 +109,9 @@ class DataConfig:
         patch_size: side of a training patch in pixels.
         batch_size: patches in a step.
         dose_range: [lowest, highest] dose fraction of the inserted noise, drawn log-uniformly.
+        full_dose: chance that nothing is inserted: a scan at its own dose is to come out as it went in.
+        electronics: chance that a patch has electronic noise too, which makes streaks where the detector is starved.
+        versions, zoom, girth: how training volumes are varied (``patches/noise_cache.py``).
         inserts: chance of each of three ellipses of known contrast in a patch (``inserts.py``); 0 adds none.
         slab: most neighbouring slices whose mean is the normal dose, drawn uniformly from 1; a mean has less noise of its own.
             Of volumes that get their noise inserted.
@@ -114,11 +123,20 @@ class DataConfig:
     patch_size: int = 64
     batch_size: int = 32
     dose_range: tuple[float, float] = (0.05, 0.5)
+    full_dose: float = 0.0
+    electronics: float = 0.0
+    versions: int = 1
+    zoom: tuple[float, float] = (1.0, 1.0)
+    girth: tuple[float, float] = (1.0, 1.0)
     inserts: float = 0.0
     slab: int = 1
     noise_from_elsewhere: float = 0.0
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+
+    @property
+    def variety(self) -> Variety:
+        return Variety(self.versions, self.zoom, self.girth)
 
 
 @dataclass(frozen=True)
@@ -156,7 +174,14 @@ class TrainingConfig:
         low, high = self.data.dose_range
         checks = [
             (len(self.levels) > 0, "levels is empty; list at least one"),
-            (0 < low <= high < 1, f"dose_range {[low, high]} must lie between 0 and 1, lowest first"),
+            (0 < low <= high <= 1, f"dose_range {[low, high]} must lie between 0 and 1, lowest first"),
+            (0 <= self.data.full_dose <= 1, f"full_dose {self.data.full_dose:g} must be 0 to 1"),
+            (0 <= self.data.electronics <= 1, f"electronics {self.data.electronics:g} must be 0 to 1"),
+            (self.data.versions >= 1, f"versions {self.data.versions} must be 1 or more"),
+            *(
+                (0 < limits[0] <= limits[1], f"{name} {list(limits)} must be above 0, lowest first")
+                for name, limits in (("zoom", self.data.zoom), ("girth", self.data.girth))
+            ),
             (0 <= self.data.inserts <= 1, f"inserts {self.data.inserts:g} must be 0 to 1"),
             (self.data.slab >= 1, f"slab {self.data.slab} must be 1 or more"),
             (
@@ -172,7 +197,10 @@ class TrainingConfig:
             loss = level.loss
             checks += [
                 (level.network in NETWORKS, f"level {number}: network must be one of {', '.join(NETWORKS)}"),
-                (level.steps > 0, f"level {number}: steps must be above 0"),
+                (level.steps >= 0, f"level {number}: steps must not be negative"),
+                (0 <= level.average < 1, f"level {number}: average must be 0 or more and below 1"),
+                (loss.lesions >= 0, f"level {number}: lesions must not be negative"),
+                (not (loss.lesions and loss.adversarial), f"level {number}: lesions and adversarial do not go together"),
                 # A checkpoint in mid-epoch could not be resumed exactly.
                 (
                     level.steps % max(1, self.steps_per_epoch) == 0,

@@ -17,7 +17,9 @@ from ..models.cascade import Cascade
 from ..models.networks import DenoisingNetwork
 from ..models.networks.layers import without_autocast
 from .config import LevelConfig
+from .losses.lesion_response import lesion_response
 from .losses.perceptual import PerceptualLoss
+from .patches.samples import Images
 
 VALIDATION_PSNR = "psnr_db"
 """Name of the validation's mean PSNR, by which epochs are compared."""
@@ -39,7 +41,7 @@ class LevelTraining(LightningModule):
         perceptual: the perceptual loss, when the level has one.
 
     Attributes:
-        norm_held: batch norm keeps its statistics while the weights learn (``callbacks/held_batch_norm.py``).
+        norm_held: batch norm keeps its statistics while the weights learn (``callbacks/hold_batch_norm.py``).
     """
 
     batches_per_step = 1
@@ -94,14 +96,14 @@ class LevelTraining(LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what this level trains only: earlier ones have checkpoints of their own, which may go on training.
-
-        ModelCheckpoint's memory goes too: it is a path on this machine, and a run folder may travel.
-        """
-        state, callbacks = checkpoint["state_dict"], checkpoint["callbacks"]
-        for key in [key for key in state if not key.startswith(self.trained)]:
-            del state[key]
-        for key in [key for key in callbacks if key.startswith("ModelCheckpoint")]:
+        """Keep what this level trains only: earlier ones have checkpoints of their own, which may go on training."""
+        for kept in ("state_dict", "current_model_state"):  # the second is there with averaged weights
+            state = checkpoint.get(kept, {})
+            for key in [key for key in state if not key.startswith(self.trained)]:
+                del state[key]
+        # The memory of the last checkpoint is a path on this machine, and a run folder may travel.
+        callbacks = checkpoint.get("callbacks", {})
+        for key in [key for key in callbacks if key.startswith("ModelCheckpoint{'monitor': None")]:
             del callbacks[key]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -148,15 +150,22 @@ class LevelTraining(LightningModule):
             loss = loss / expected
         return loss.mean()
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_index: int) -> torch.Tensor:
-        loss = self.step_loss(*batch)
+    def training_step(self, batch: Images, batch_index: int) -> torch.Tensor:
+        loss = self.step_loss(batch)
         self.log_loss(loss)
         return loss
 
-    def step_loss(self, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
-        """Loss of a step on a batch in HU, with its halo; ``all_terms`` as in ``loss``."""
-        result = self.denoise(low, self.halo)
-        return self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
+    def step_loss(self, images: Images, *, all_terms: bool | None = None) -> torch.Tensor:
+        """Loss of a step on a batch with its halo; ``all_terms`` as in ``loss``."""
+        full, low, lesions, patch = images
+        if lesions is None or patch is None:
+            result = self.denoise(low, self.halo)
+            return self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
+        both = self.denoise(torch.cat([low, low[patch] + lesions]), self.halo)
+        result, with_lesions = both[: len(low)], both[len(low) :]
+        response = DEFAULT_SCALE.to_hu_difference(with_lesions.float() - result[patch].float())
+        loss = self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
+        return loss + self.config.loss.lesions * lesion_response(response, crop(lesions, self.halo))
 
     def log_loss(self, loss: torch.Tensor) -> None:
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)

@@ -15,8 +15,9 @@ from ..models.networks.layers import channels_last
 from ..system.devices import choose_device
 from .config import LevelConfig, TrainingConfig
 from .level_training import LevelTraining
-from .patches.batches import ValidationSlices
-from .patches.cases import find_training_data
+from .patches.batches import LESIONS_EVERY, ValidationSlices
+from .patches.cases import find_training_data, patients_by_split
+from .patches.samples import Images
 from .processes import find_processes
 from .train import check_training, check_validation, level_module, new_cascade
 
@@ -45,7 +46,7 @@ def plan(
     processes = find_processes(devices)
     check_training(config, processes)
     pairs = find_training_data(data, config.data)
-    splits = {split: {pair.patient for pair in pairs if pair.split == split} for split in ("train", "validate", "test")}
+    splits = patients_by_split(pairs)
     check_validation(config, validated=bool(splits["validate"]))
     kinds = Counter("pairs" if pair.low else "normal-dose volumes with noise to insert" for pair in pairs)
     cascade = channels_last(new_cascade(config)).to(where)
@@ -60,6 +61,9 @@ def plan(
     ]
     total = 0.0
     for index, level in enumerate(config.levels):
+        if level.steps == 0:
+            lines.append(f"Level {index + 1}: {level.network}, kept as it is in the model to start from")
+            continue
         module = level_module(cascade, index, config, vgg_weights).to(where)
         module.on_fit_start()
         share = config.data.batch_size // processes.count
@@ -87,13 +91,17 @@ def _time_steps(
     optimizer = module.network_optimizer()
     module.train()
     low = torch.randn(count, 1, side + 2 * module.halo, side + 2 * module.halo, device=device) * 50
+    images = Images(torch.zeros_like(low), low)
+    if level.loss.lesions:
+        some = torch.arange(0, count, LESIONS_EVERY, device=device)
+        images = images._replace(lesions=torch.ones_like(low[some]), patch=some)
     low_precision = level.precision.startswith(("bf16", "16"))
     kind = torch.bfloat16 if level.precision.startswith("bf16") or device.type == "cpu" else torch.float16
     seconds = []
     for _ in range(1 + _TIMED_STEPS):
         start = time.perf_counter()
         with torch.autocast(device.type, kind, enabled=low_precision):
-            loss = module.step_loss(torch.zeros_like(low), low, all_terms=all_terms)
+            loss = module.step_loss(images, all_terms=all_terms)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -127,7 +135,7 @@ def _memory(device: torch.device) -> str:
 
 def _loss_in_words(level: LevelConfig) -> str:
     loss = level.loss
-    weights = {"MSE": loss.mse, "L_P": loss.perceptual, "critic": loss.adversarial}
+    weights = {"MSE": loss.mse, "L_P": loss.perceptual, "critic": loss.adversarial, "lesions": loss.lesions}
     return "loss " + " + ".join(f"{weight:g} {name}" for name, weight in weights.items() if weight)
 
 

@@ -7,16 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed
 
 from ..errors import DeviceError
-
-_PREPARATION = timedelta(days=1)
-"""How long processes wait for the one that prepares the data."""
 
 
 @dataclass(frozen=True)
@@ -28,38 +24,17 @@ class Processes:
         count: how many there are, on all machines.
         on_machine: its number on this machine.
         per_machine: how many there are on this machine.
-        by_torchrun: whether ``torchrun`` started them.
     """
 
     rank: int = 0
     count: int = 1
     on_machine: int = 0
     per_machine: int = 1
-    by_torchrun: bool = False
 
     @property
     def first(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
-
-    @contextmanager
-    def first_on_machine_goes_first(self, device: torch.device) -> Iterator[None]:
-        """Around work whose result the first process of each machine leaves on disk for the others.
-
-        Lightning starts the others only when the first is through with it; ``torchrun`` starts all at once.
-        """
-        if not self.by_torchrun:
-            yield
-            return
-        if device.type == "cuda":
-            torch.cuda.set_device(self.on_machine)
-        if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PREPARATION)
-        if self.on_machine != 0:
-            distributed.barrier()
-        yield
-        if self.on_machine == 0:
-            distributed.barrier()
 
     def trainer_settings(self, device: torch.device) -> dict[str, Any]:
         """Lightning's settings of accelerator, devices and strategy."""
@@ -102,7 +77,7 @@ def find_processes(devices: int) -> Processes:
         rank, count, on_machine, per_machine = (
             int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         )
-        return Processes(rank, count, on_machine, per_machine, by_torchrun=True)
+        return Processes(rank, count, on_machine, per_machine)
     if devices > 1 and torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise DeviceError(f"{devices} devices were asked for, and this machine has {torch.cuda.device_count()} GPU(s).")
     rank = int(os.environ.get("LOCAL_RANK", 0)) if devices > 1 else 0

@@ -25,8 +25,9 @@ from torch.utils.data import DataLoader
 from ..ct.hu import DEFAULT_SCALE
 from ..errors import Code, InputError, OutputError, TrainingError
 from ..models.cascade import Cascade
+from ..models.level import Level
 from ..models.model_card import write_card
-from ..models.model_file import save_model
+from ..models.model_file import load_model, save_model
 from ..models.model_info import SUFFIX, ModelInfo
 from ..models.networks import initialise
 from ..models.networks.layers import channels_last
@@ -34,24 +35,24 @@ from ..system.devices import choose_device
 from ..system.files import replace_when_complete
 from ..version import __version__
 from .adversarial import AdversarialTraining
-from .callbacks.best_epoch import BestEpoch
+from .callbacks.average_weights import AverageWeights
 from .callbacks.divergence import Divergence
 from .callbacks.epoch_log import EpochLog
-from .callbacks.held_batch_norm import HeldBatchNorm, estimate_batch_norm
+from .callbacks.hold_batch_norm import HoldBatchNorm, estimate_batch_norm
+from .callbacks.patience import Patience
 from .checkpoint_files import WholeCheckpoints
 from .config import TrainingConfig, config_record, load_config
-from .level_training import LevelTraining
+from .level_training import VALIDATION_PSNR, LevelTraining
 from .losses.perceptual import PerceptualLoss, load_vgg
 from .patches.batches import PatchBatches, ValidationSlices
-from .patches.cases import Case, load_cases
-from .patches.samples import Batch
+from .patches.cases import Case, find_training_data, load_cases, patients_by_split
+from .patches.samples import Batch, Images
 from .processes import Processes, find_processes, part_at_the_end
-from .synced_batch_norm import sync_batch_norm
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "last.ckpt"
-BEST = "best.pt"
+BEST = "best.ckpt"
 RUN_RECORD = "run.json"
 
 
@@ -91,22 +92,37 @@ class LevelResult:
     kept_step: int
 
 
-class LevelData(LightningDataModule):
+class TrainingData(LightningDataModule):
     """New patches every epoch, the same ones for the same seed, level and epoch.
 
     Args:
-        cases: patients by split.
+        data: as in :func:`train`.
         config: of the run.
-        module: the level in training.
+        cache: folder for prepared volumes.
         processes: which share of each batch is this process's.
+
+    Attributes:
+        module: the level in training.
+        cases: patients' slices by split, once they are prepared.
     """
 
-    def __init__(self, cases: dict[str, list[Case]], config: TrainingConfig, module: LevelTraining, processes: Processes) -> None:
+    module: LevelTraining
+
+    def __init__(self, data: Path, config: TrainingConfig, cache: Path, processes: Processes) -> None:
         super().__init__()
-        self.cases = cases
+        self.data = data
         self.config = config
-        self.module = module
+        self.cache = cache
         self.processes = processes
+        self.cases: dict[str, list[Case]] = {}
+
+    def prepare_data(self) -> None:
+        # Lightning lets the first process of a machine go first; the others find what it leaves in the cache.
+        self.setup("fit")
+
+    def setup(self, stage: str) -> None:
+        if not self.cases:
+            self.cases = load_cases(self.data, self.config.data, ("train", "validate"), cache=self.cache, seed=self.config.seed)
 
     def batches(self, count: int, epoch: int) -> DataLoader[Any]:
         patches = PatchBatches(
@@ -116,6 +132,7 @@ class LevelData(LightningDataModule):
             batches=count,
             seed=[self.config.seed, self.module.index, epoch],
             share=(self.processes.rank, self.processes.count),
+            lesions=self.module.config.loss.lesions > 0,
         )
         return self._loader(patches)
 
@@ -131,12 +148,13 @@ class LevelData(LightningDataModule):
         # Every process sees all of them: what depends on the result is then decided alike.
         return self._loader(ValidationSlices(self.cases["validate"]))
 
-    def on_after_batch_transfer(self, batch: Batch | tuple[Batch, str], dataloader_index: int) -> tuple[Any, ...]:
+    def on_after_batch_transfer(self, batch: Batch | tuple[Batch, str], dataloader_index: int) -> Images | tuple[Any, ...]:
         """Noise, flips and rotations are made here, on the device."""
         if isinstance(batch, Batch):
             return batch.images()
         slices, shown = batch
-        return *slices.images(), shown
+        images = slices.images()
+        return images.full, images.low, shown
 
     def _loader(self, dataset: Any) -> DataLoader[Any]:
         # On the CPU the step needs every core; beside a GPU they are idle.
@@ -150,6 +168,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    start_from: str | os.PathLike[str] | None = None,
     vgg_weights: str | os.PathLike[str] | None = None,
     cache: Path | None = None,
     device: str = "auto",
@@ -163,6 +182,8 @@ def train(
         data: folder of normal-dose volumes, or CSV of pairs (see ``cases.load_cases``).
         out: run folder: configuration, checkpoints, ``metrics.csv``, TensorBoard logs, model.
         resume: go on from the run folder's checkpoints.
+        start_from: name or file of a model whose weights the levels begin with, as far as it has such levels; the optimiser
+            begins anew. A level that its checkpoint holds goes on from there.
         vgg_weights: safetensors file of VGG-16; None fetches torchvision's when the loss needs it.
         cache: folder for prepared volumes; None is ``out/cache``.
         device: "auto", "cuda", "cuda:N", "mps" or "cpu".
@@ -173,7 +194,7 @@ def train(
         The path of the model file.
 
     Raises:
-        InputError: bad data, or a run folder that holds another run.
+        InputError: bad data, a run folder that holds another run, or a model to start from with other levels.
         TrainingError: the training cannot go on; the last good checkpoint is left.
     """
     files = RunFiles(out)
@@ -182,21 +203,24 @@ def train(
     check_training(config, processes)
     if processes.first:
         _open_run(files, config, resume)
+    patients = patients_by_split(find_training_data(data, config.data))
+    check_validation(config, validated=bool(patients["validate"]))
     with part_at_the_end():
-        with processes.first_on_machine_goes_first(where):
-            cases = load_cases(data, config.data, ("train", "validate"), cache=cache or out / "cache", seed=config.seed)
-        check_validation(config, validated=bool(cases["validate"]))
+        datamodule = TrainingData(data, config, cache or out / "cache", processes)
         seed_everything(config.seed, workers=True)
-        cascade = new_cascade(config)
+        cascade, start = begin(config, start_from)
         results = []
         for index in range(len(config.levels)):
-            results.append(_train_level(cascade, index, config, cases, files, where, processes, vgg_weights, progress))
+            module = level_module(cascade, index, config, vgg_weights) if config.levels[index].steps else None
+            results.append(
+                _train_level(module, datamodule, files, where, progress=progress, validated=bool(patients["validate"]))
+            )
     model = files.model(config.name)
     if not processes.first:
         return model
     training = {
         "config": config_record(config),
-        "patients": {split: len(members) for split, members in cases.items()},
+        "patients": {split: len(patients[split]) for split in ("train", "validate")},
         "data": "normal-dose volumes with inserted noise" if data.is_dir() else "pairs of a CSV",
         "dose_range": list(config.data.dose_range),
         "steps": [result.steps for result in results],
@@ -204,6 +228,8 @@ def train(
         "minutes": [round(result.minutes, 1) for result in results],
         "device": _device_name(where, processes.count),
     }
+    if start is not None:
+        training["start_from"] = {"name": start.name, "tensor_hash": start.tensor_hash, "steps": start.training.get("steps")}
     info = ModelInfo(config.name, cascade.levels, DEFAULT_SCALE, config.purpose, training)
     info = save_model(cascade, info, model)
     write_card(info, model.with_suffix(".md"))
@@ -245,6 +271,35 @@ def new_cascade(config: TrainingConfig) -> Cascade:
     for index in range(len(config.levels)):
         initialise(cascade.network(index))
     return cascade
+
+
+def begin(config: TrainingConfig, start_from: str | os.PathLike[str] | None) -> tuple[Cascade, ModelInfo | None]:
+    """The cascade of a run at its start, and the description of the model whose weights it has, if any.
+
+    Raises:
+        InputError: the model's levels are not the run's, or no model is given for a level of no steps.
+    """
+    cascade = new_cascade(config)
+    if start_from is None:
+        if any(level.steps == 0 for level in config.levels):
+            raise InputError("A level has steps: 0, which keeps the weights of a model; give the model to start from.")
+        return cascade, None
+    model, info = load_model(start_from)
+    count = min(len(model.levels), len(cascade.levels))
+    if model.levels[:count] != cascade.levels[:count]:
+        raise InputError(
+            f"{info.name} has the levels {_in_words(model.levels)}, the configuration {_in_words(cascade.levels)}; "
+            "start from a model whose first levels are the configuration's."
+        )
+    if any(level.steps == 0 for level in config.levels[count:]):
+        raise InputError(f"A level has steps: 0, and {info.name} has no weights for it.")
+    for index in range(count):
+        cascade.network(index).load_state_dict(model.network(index).state_dict())
+    return cascade, info
+
+
+def _in_words(levels: Sequence[Level]) -> str:
+    return ", ".join(f"{level.network} ({level.predicts.value}, sees {level.sees.value})" for level in levels)
 
 
 def level_module(
@@ -293,36 +348,45 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train_level(
-    cascade: Cascade,
-    index: int,
-    config: TrainingConfig,
-    cases: dict[str, list[Case]],
+    module: LevelTraining | None,
+    datamodule: TrainingData,
     files: RunFiles,
     device: torch.device,
-    processes: Processes,
-    vgg_weights: str | os.PathLike[str] | None,
+    *,
     progress: bool,
+    validated: bool,
 ) -> LevelResult:
-    """Train one level in place, from its checkpoint if there is one."""
-    level = config.levels[index]
-    module = level_module(cascade, index, config, vgg_weights)
-    if processes.count > 1:
-        sync_batch_norm(module.network)
-    channels_last(cascade)
-    datamodule = LevelData(cases, config, module, processes)
+    """Train a level in place, from its checkpoint if there is one; None is a level that is kept as it is."""
+    if module is None:
+        return LevelResult(0, 0.0, 0)
+    config, processes, index, level = datamodule.config, datamodule.processes, module.index, module.config
+    datamodule.module = module
+    channels_last(module.cascade)
     checkpoint = files.checkpoint(index)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     epochs = EpochLog(files.level(index) / "metrics.csv")
-    best = BestEpoch(files.best(index), level.patience) if level.weights == "best" or level.patience else None
     callbacks: list[Callback] = [
         Divergence(index + 1),
         epochs,
         ModelCheckpoint(checkpoint.parent, filename=checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
-    if best is not None:
-        callbacks.insert(1, best)
+    best = None
+    if level.weights == "best":
+        best = ModelCheckpoint(
+            checkpoint.parent,
+            filename=Path(BEST).stem,
+            monitor=VALIDATION_PSNR,
+            mode="max",
+            enable_version_counter=False,
+            save_weights_only=True,
+        )
+        callbacks.append(best)
+    if level.patience:
+        callbacks.append(Patience(level.patience))
     if level.hold_norm_from_step:
-        callbacks.append(HeldBatchNorm(level.hold_norm_from_step, datamodule.batches_for_norm))
+        callbacks.append(HoldBatchNorm(level.hold_norm_from_step, datamodule.batches_for_norm))
+    if level.average:
+        callbacks.append(AverageWeights(decay=level.average))
     if progress and processes.first:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     trainer = Trainer(
@@ -331,13 +395,14 @@ def _train_level(
         gradient_clip_val=level.gradient_clip or None,
         max_steps=level.steps,
         max_epochs=-1,
-        limit_val_batches=None if cases["validate"] else 0,
+        limit_val_batches=None if validated else 0,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,  # PatchBatches shares the batches out itself
         logger=TensorBoardLogger(files.folder, name="tensorboard", version=f"level{index + 1}"),
         callbacks=callbacks,
         plugins=[WholeCheckpoints()],
+        sync_batchnorm=device.type == "cuda",  # PyTorch's own refuses the CPU
         enable_progress_bar=progress and processes.first,
         enable_model_summary=False,
         log_every_n_steps=50,
@@ -356,14 +421,17 @@ def _train_level(
     if trainer.interrupted:
         raise KeyboardInterrupt
     kept_step = trainer.global_step
-    if best is not None and level.weights == "best":
-        best.restore(module)
-        kept_step = best.step
-        log.info("Level %d: weights of step %d (%.2f dB at %s).", index + 1, kept_step, best.psnr_db, config.window.label)
+    if best is not None:
+        state = torch.load(files.best(index), map_location="cpu", weights_only=True)
+        module.load_state_dict(state["state_dict"])
+        kept_step = state["global_step"]
+        log.info(
+            "Level %d: weights of step %d (%.2f dB at %s).", index + 1, kept_step, best.best_model_score, config.window.label
+        )
     held = 0 < level.hold_norm_from_step < kept_step
     if config.batch_norm_batches and not held:
         estimate_batch_norm(module, datamodule.batches_for_norm(), trainer.strategy.root_device)
-    cascade.eval().cpu()
+    module.cascade.eval().cpu()
     return LevelResult(trainer.global_step, epochs.seconds / 60, kept_step)
 
 

@@ -76,9 +76,9 @@ def test_wgan_vgg_says_whose_features_it_learnt_from() -> None:
 def test_the_shipped_models_training_keeps_the_test_patients_out() -> None:
     config = load_config(REPOSITORY / "configs" / "default.yaml")
     assert tuple(level.level for level in config.levels) == SYSTEMS["C"]
-    assert config.data.dose_range == (0.05, 0.5)
-    assert {name.split("_")[1] for name in config.data.test} == {"CRLM-CT-1006", "TCGA-THCA"}
-    assert {name.split("_")[1] for name in config.data.validate} == {"CRLM-CT-1004"}
+    assert {name.split("_")[1] for name in config.data.test} == {"CRLM-CT-1006", "TCGA-THCA", "QIN-LUNG-CT"}
+    assert {name.split("_")[1] for name in config.data.validate} == {"CRLM-CT-1004", "QIN-LUNG-CT"}
+    assert not set(config.data.test) & set(config.data.validate)
 
 
 def test_a_configuration_survives_its_record(tmp_path: Path) -> None:

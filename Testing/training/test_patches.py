@@ -10,15 +10,16 @@ import SimpleITK as sitk
 import torch
 
 from LDCTDenoiseLib.data.pairs_csv import CSV_COLUMNS
-from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.errors import InputError, OutputError
 from LDCTDenoiseLib.simulation import simulate_low_dose
+from LDCTDenoiseLib.simulation.kernel import KERNELS
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 from LDCTDenoiseLib.training.config import DataConfig
 from LDCTDenoiseLib.training.patches import array_cache, noise_cache, pair_cache
 from LDCTDenoiseLib.training.patches.array_cache import cached_arrays
 from LDCTDenoiseLib.training.patches.batches import PatchBatches, ValidationSlices
-from LDCTDenoiseLib.training.patches.cases import Case, Degradation, NoiseInsertedCase, PairedCase, load_cases
-from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, prepare
+from LDCTDenoiseLib.training.patches.cases import Case, Degradation, NoiseInsertedCase, PairedCase, load_cases, shared_out
+from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, Variety, prepare
 from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
 from LDCTDenoiseLib.training.patches.samples import collate
 from LDCTDenoiseLib.volumes.volume_file import read_volume
@@ -28,14 +29,15 @@ SIZE = 96
 
 def region(case: Case, degradation: Degradation) -> tuple[np.ndarray, np.ndarray]:
     """The whole volume of a case in both doses, as training would see it."""
-    everything = (slice(None), slice(None))
+    everything = tuple(slice(0, length) for length in case.full.shape[1:])
     slices = [collate([case.sample((z, *everything), degradation)], [0]).images() for z in range(len(case.full))]
     full, low = (np.concatenate([images[dose].numpy()[0] for images in slices]) for dose in (0, 1))
     return full, low
 
 
 def images(patches: PatchBatches, index: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    return patches[index].images()
+    batch = patches[index].images()
+    return batch.full, batch.low
 
 
 def write_phantom(path: Path, *, seed: int = 0, dose: float = 1.0, slices: int = 2) -> Path:
@@ -67,19 +69,23 @@ def write_csv(folder: Path, *rows: str) -> Path:
 
 def test_prepared_noise_is_the_simulations_noise(data: Path, cache: Path) -> None:
     volume = read_volume(data / "anna.nrrd")
-    case = NoiseInsertedCase(prepare(volume, cache, seed=5))
-    for sharp_share, kernel in ((0.0, "soft"), (1.0, "sharp")):
-        full, low = region(case, Degradation(0.1, sharp_share))
-        expected = simulate_low_dose(volume.hu.astype(np.float32), volume.spacing, 0.1, kernel=kernel, seed=5)
-        np.testing.assert_array_equal(full, volume.hu)
-        np.testing.assert_allclose(low, expected, rtol=2e-3, atol=0.5)  # the cache holds float16
+    (prepared,) = prepare(volume, cache, seed=5)
+    full, low = region(NoiseInsertedCase(prepared), Degradation(0.25, KERNELS["soft"]))
+    np.testing.assert_array_equal(full, volume.hu)
+    expected = simulate_low_dose(volume.hu.astype(np.float32), volume.spacing, 0.25, kernel="soft", seed=5)
+    np.testing.assert_allclose(low, expected, rtol=2e-3, atol=0.5)  # the cache holds float16
+    # Another kernel shapes the same rays; its loudness has a limit.
+    full, low = region(NoiseInsertedCase(prepared), Degradation(0.25, KERNELS["sharp"]))
+    expected = simulate_low_dose(volume.hu.astype(np.float32), volume.spacing, 0.25, kernel="sharp", seed=5)
+    body = volume.hu > -200
+    assert np.corrcoef((low - full)[body], (expected - full)[body])[0, 1] > 0.99
 
 
 def test_preparing_again_reads_the_cache(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = read_volume(data / "anna.nrrd")
-    first = prepare(volume, tmp_path, seed=5)
+    (first,) = prepare(volume, tmp_path, seed=5)
     monkeypatch.setattr(noise_cache, "ray_noise", None)
-    np.testing.assert_array_equal(prepare(volume, tmp_path, seed=5).noise, first.noise)
+    np.testing.assert_array_equal(prepare(volume, tmp_path, seed=5)[0].noise, first.noise)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -88,7 +94,7 @@ def test_an_interrupted_preparation_leaves_nothing(data: Path, tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(array_cache.np, "save", full_disk)
-    with pytest.raises(InputError, match="No space"):
+    with pytest.raises(OutputError, match="No space"):
         prepare(read_volume(data / "anna.nrrd"), tmp_path, seed=5)
     assert list(tmp_path.iterdir()) == []
 
@@ -98,7 +104,7 @@ def test_a_folder_is_split_by_the_configuration(data: Path, cache: Path) -> None
     cases = load_cases(data, config, ("train", "validate"), cache=cache, seed=1)
     assert {split: len(members) for split, members in cases.items()} == {"train": 1, "validate": 1}
     expected = read_volume(data / "anna.nrrd").hu
-    np.testing.assert_array_equal(region(cases["train"][0], Degradation(0.5, 0))[0], expected)
+    np.testing.assert_array_equal(region(cases["train"][0], Degradation(0.5, KERNELS["soft"]))[0], expected)
 
 
 def test_test_patients_are_not_even_read(data: Path, cache: Path, tmp_path: Path) -> None:
@@ -114,7 +120,7 @@ def test_csv_pairs_and_normal_dose_volumes_mix(tmp_path: Path, cache: Path) -> N
     cases = load_cases(pairs, DataConfig(), ("train", "validate"), cache=cache, seed=1)
     (pair,), (single,) = cases["train"], cases["validate"]
     assert isinstance(pair, PairedCase)
-    full, low = region(pair, Degradation(0.01, 1))
+    full, low = region(pair, Degradation(0.01, KERNELS["sharp"]))
     np.testing.assert_array_equal(full, read_volume(tmp_path / "full.nrrd").hu)
     np.testing.assert_array_equal(low, read_volume(tmp_path / "low.nii.gz").hu)
     assert isinstance(single, NoiseInsertedCase)
@@ -195,8 +201,8 @@ def test_shares_of_a_batch_make_up_the_batch_of_one_process() -> None:
     noise = np.random.default_rng(0).normal(0, 20, (2, 3, 80, 80)).astype(np.float16)
     texture = np.random.default_rng(1).integers(-50, 50, (3, 80, 80)).astype(np.int16)
     cases: list[Case] = [
-        NoiseInsertedCase(PreparedVolume(texture, noise, (1.0, 1.0))),
-        PairedCase(PreparedPair(texture, texture + np.int16(5))),
+        NoiseInsertedCase(PreparedVolume(texture, noise, (1.0, 1.0), 10.0)),
+        PairedCase(PreparedPair(texture, texture + np.int16(5), (1.0, 1.0))),
         body_case(),  # half of it air: some patches are drawn again
     ]
     config = DataConfig(patch_size=16, batch_size=24)
@@ -218,7 +224,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
 
 def test_a_measured_pair_is_turned_together_and_keeps_its_own_noise() -> None:
     full = np.arange(64 * 64, dtype=np.int16).reshape(1, 64, 64)
-    case = PairedCase(PreparedPair(full, (full + 7).astype(np.int16)))
+    case = PairedCase(PreparedPair(full, (full + 7).astype(np.int16), (1.0, 1.0)))
     shown, low = images(PatchBatches([case], DataConfig(patch_size=8, batch_size=64), halo=0, batches=1, seed=[0]))
     assert torch.equal(low - shown, torch.full_like(shown, 7))
     assert len({tuple((patch[0, 0, :2] - patch[0, 1, 0]).tolist()) for patch in shown}) == 8
@@ -236,12 +242,12 @@ def test_a_split_that_names_an_absent_patient_is_refused(data: Path, tmp_path: P
 
 
 def body_case(rows: int = 80, columns: int = 80) -> NoiseInsertedCase:
-    """Tissue on the left half, air on the right; noise of 10 HU (soft) and 20 HU (sharp) everywhere."""
+    """Tissue on the left half, air on the right; noise of 10 HU (photons) and 20 HU (electronics) everywhere."""
     hu = np.full((3, rows, columns), -1000, np.int16)
     hu[:, :, : columns // 2] = 50
     noise = np.empty((2, 3, rows, columns), np.float16)
     noise[0], noise[1] = 10, 20
-    return NoiseInsertedCase(PreparedVolume(hu, noise, (1.0, 1.0)))
+    return NoiseInsertedCase(PreparedVolume(hu, noise, (1.0, 1.0), 10.0))
 
 
 def test_batches_are_a_function_of_the_seed_and_their_number() -> None:
@@ -265,24 +271,73 @@ def test_patches_of_air_alone_are_dropped() -> None:
     assert ((full > -800).float().mean(dim=(1, 2, 3)) >= 0.01).all()
 
 
-def test_doses_and_kernels_are_spread_over_their_ranges() -> None:
-    config = DataConfig(patch_size=8, batch_size=400, dose_range=(0.05, 0.5))
-    full, low = images(PatchBatches([body_case()], config, halo=0, batches=1, seed=[0]))
-    noise = (low - full).amax(dim=(1, 2, 3))
-    lowest, highest = 10 * np.sqrt(1 / 0.5 - 1), 20 * np.sqrt(1 / 0.05 - 1)
-    assert noise.min() == pytest.approx(lowest, rel=0.2)
-    assert noise.max() == pytest.approx(highest, rel=0.2)
+def test_degradations_are_spread_over_their_ranges() -> None:
+    config = DataConfig(dose_range=(0.05, 0.5), full_dose=0.1, electronics=0.6)
     rng = np.random.default_rng(0)
-    drawn = [Degradation.at(*rng.random(2), (0.05, 0.5)) for _ in range(2000)]
-    assert np.mean([d.dose_fraction < np.sqrt(0.05 * 0.5) for d in drawn]) == pytest.approx(0.5, abs=0.05)
-    for kernel in (0.0, 1.0):
-        assert np.mean([d.sharp_share == kernel for d in drawn]) == pytest.approx(0.2, abs=0.04)
+    drawn = [Degradation.draw(rng, config) for _ in range(2000)]
+    doses = np.array([one.dose_fraction for one in drawn])
+    assert np.mean(doses == 1) == pytest.approx(0.1, abs=0.03)
+    below = doses[doses < 1]
+    assert below.min() == pytest.approx(0.05, rel=0.05)
+    assert below.max() == pytest.approx(0.5, rel=0.05)
+    assert np.mean(below < np.sqrt(0.05 * 0.5)) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([one.electronics > 0 for one in drawn]) == pytest.approx(0.6, abs=0.05)
+    assert len({one.kernel for one in drawn}) == 2000
+
+
+def test_at_full_dose_nothing_is_inserted() -> None:
+    full, low = region(body_case(), Degradation(1.0, KERNELS["sharp"], electronics=2.0))
+    np.testing.assert_array_equal(full, low)
+
+
+def test_electronic_noise_grows_faster_than_the_photons() -> None:
+    strength = [Degradation(dose, KERNELS["soft"], electronics=1.0).amplitudes() for dose in (0.1, 0.05)]
+    assert strength[0][1] == pytest.approx(strength[0][0])  # told at a tenth of the dose
+    assert strength[1][0] ** 2 / strength[0][0] ** 2 == pytest.approx(19 / 9)
+    assert strength[1][1] ** 2 / strength[0][1] ** 2 == pytest.approx(19 / 9 * 21 / 11)
+
+
+def test_a_varied_volume_comes_in_blocks_of_other_pixels_and_keeps_its_millimetres(data: Path, tmp_path: Path) -> None:
+    scan = read_volume(data / "anna.nrrd")
+    blocks = prepare(scan, tmp_path, seed=5, variety=Variety(versions=3, zoom=(0.7, 1.4), girth=(0.8, 1.2)))
+    assert len(blocks) == 3
+    assert len({block.spacing for block in blocks}) == 3
+    for block in blocks:
+        assert block.noise.shape == (2, *block.hu.shape)
+        assert block.spacing[0] * block.hu.shape[1] == pytest.approx(scan.spacing[0] * SIZE, rel=0.02)
+        assert block.hu.mean() == pytest.approx(scan.hu.mean(), abs=10)
+        assert block.own_noise_hu == blocks[0].own_noise_hu
+
+
+def test_quiet_patients_are_drawn_more_often() -> None:
+    def patient(hu: int, own: float) -> list[NoiseInsertedCase]:
+        voxels = np.full((2, 40, 40), hu, np.int16)
+        return shared_out([PreparedVolume(voxels, np.zeros((2, 2, 40, 40), np.float16), (1.0, 1.0), own)] * 3)
+
+    config = DataConfig(patch_size=8, batch_size=1000)
+    full, _ = images(PatchBatches([*patient(10, 8.0), *patient(20, 16.0)], config, halo=0, batches=1, seed=[0]))
+    assert (full[:, 0, 0, 0] == 10).float().mean() == pytest.approx(2 / 3, abs=0.06)
+
+
+def test_lesions_come_with_every_fourth_patch_and_go_into_neither_dose() -> None:
+    config = DataConfig(patch_size=16, batch_size=16)
+    cases = [body_case(), PairedCase(PreparedPair(*[np.full((3, 80, 80), 20, np.int16)] * 2, (0.5, 0.5)))]
+    plain, with_lesions = (
+        PatchBatches(cases, config, halo=2, batches=1, seed=[5], lesions=lesions)[0].images() for lesions in (False, True)
+    )
+    assert plain.lesions is None
+    assert torch.equal(plain.low, with_lesions.low)
+    assert with_lesions.lesions is not None
+    assert with_lesions.lesions.shape == (4, 1, 20, 20)
+    assert (with_lesions.lesions.abs().amax(dim=(1, 2, 3)) > 1).all()
+    assert with_lesions.patch is not None
+    assert len(set(with_lesions.patch.tolist())) == 4
 
 
 def test_every_flip_and_rotation_occurs() -> None:
     hu = np.full((1, 8, 8), 50, np.int16)
     hu[0, 0, 1] = 90  # one of eight places in the patch tells the orientation
-    case = NoiseInsertedCase(PreparedVolume(hu, np.zeros((2, 1, 8, 8), np.float16), (1.0, 1.0)))
+    case = PairedCase(PreparedPair(hu, hu, (1.0, 1.0)))
     full, _ = images(PatchBatches([case], DataConfig(patch_size=8, batch_size=200), halo=0, batches=1, seed=[0]))
     assert len({int(patch.argmax()) for patch in full}) == 8
 
@@ -290,7 +345,7 @@ def test_every_flip_and_rotation_occurs() -> None:
 def test_patients_are_drawn_with_equal_chance_whatever_their_slices() -> None:
     def uniform(hu: int, slices: int) -> Case:
         voxels = np.full((slices, 16, 16), hu, np.int16)
-        return PairedCase(PreparedPair(voxels, voxels))
+        return PairedCase(PreparedPair(voxels, voxels, (1.0, 1.0)))
 
     config = DataConfig(patch_size=8, batch_size=1000)
     full, _ = images(PatchBatches([uniform(10, 1), uniform(20, 50)], config, halo=0, batches=1, seed=[0]))
@@ -298,21 +353,21 @@ def test_patients_are_drawn_with_equal_chance_whatever_their_slices() -> None:
 
 
 def test_volumes_smaller_than_a_patch_are_named() -> None:
-    with pytest.raises(InputError, match=r"80x80, smaller than a patch and its halo \(98"):
+    with pytest.raises(InputError, match=r"80x80, smaller than a patch, its halo and the margin of its noise \(122"):
         PatchBatches([body_case()], DataConfig(), halo=17, batches=1, seed=[0])
 
 
 def test_data_without_tissue_are_refused() -> None:
     air = np.full((2, 32, 32), -1000, np.int16)
     with pytest.raises(InputError, match="hardly anything but air"):
-        PatchBatches([PairedCase(PreparedPair(air, air))], DataConfig(patch_size=8), halo=0, batches=1, seed=[0])[0]
+        PatchBatches([PairedCase(PreparedPair(air, air, (1.0, 1.0)))], DataConfig(patch_size=8), halo=0, batches=1, seed=[0])[0]
 
 
 def test_validation_shows_the_same_whole_slices_every_time() -> None:
     slices = ValidationSlices([body_case()])
     assert len(slices) == 3 * len(ValidationSlices.degradations)
-    batch, shown = slices[1]
-    full, low = batch.images()
-    assert shown == "dose_0.10"
+    batch, shown = slices[0]
+    full, low = batch.images()[:2]
+    assert shown == "dose_0.25"
     assert full.shape == low.shape == (1, 1, 80, 80)
-    assert (low - full)[0, 0, 0, 0] == pytest.approx(20 * 3)  # sharp kernel at dose 0.10
+    assert (low - full)[0, 0, 0, 0] == pytest.approx(10 * np.sqrt(3), rel=1e-3)  # no kernel changes the mean

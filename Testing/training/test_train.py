@@ -224,6 +224,78 @@ def test_checkpoints_know_no_path_of_the_machine(finished: Path) -> None:
         assert str(finished.parent).encode() not in (finished / f"level{level}" / "last.ckpt").read_bytes()
 
 
+def test_a_run_starts_from_a_models_weights_and_can_keep_a_level(finished: Path, data: Path, tmp_path: Path) -> None:
+    shipped = finished / "small.safetensors"
+    first, second = (dict(level) for level in CONFIG["levels"])  # type: ignore[arg-type, attr-defined]
+    config = CONFIG | {
+        "levels": [first | {"steps": 0, "hold_norm_from_step": 0}, second | {"learning_rate": 1e-9, "muon_rate": 0.0}]
+    }
+    out = tmp_path / "further"
+    assert main([*arguments(data, out, config), "--quiet", "--start-from", str(shipped)]) == 0
+    before, after = load_file(shipped), load_file(out / "small.safetensors")
+    for name, tensor in before.items():
+        if name.startswith("networks.0."):
+            assert torch.equal(after[name], tensor), name
+        elif name.endswith(".weight"):
+            torch.testing.assert_close(after[name], tensor, atol=1e-6, rtol=0, msg=name)
+    _, info = load_model(out / "small.safetensors")
+    assert info.training["start_from"]["name"] == "small"
+    assert "small" in (out / "small.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("levels", "start", "complaint"),
+    [
+        ([{"network": "cnn10", "predicts": "difference", "steps": 2}], True, "start from a model whose first levels"),
+        ([{"network": "drl", "predicts": "image", "steps": 0}], False, "give the model to start from"),
+        ([*CONFIG["levels"], {"network": "drl-difference", "predicts": "difference", "steps": 0}], True, "has no weights for it"),  # type: ignore[misc]
+    ],
+)
+def test_a_model_that_does_not_fit_is_no_start(
+    finished: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    levels: list[dict[str, object]],
+    start: bool,
+    complaint: str,
+) -> None:
+    command = arguments(data, tmp_path / "run", CONFIG | {"levels": levels})
+    assert main([*command, *(["--start-from", str(finished / "small.safetensors")] if start else [])]) == 1
+    assert complaint in capsys.readouterr().err
+
+
+def averaged(steps: int, decay: float) -> dict[str, object]:
+    level = {
+        "network": "drl",
+        "predicts": "image",
+        "steps": steps,
+        "learning_rate": 0.01,
+        "average": decay,
+        "loss": {"lesions": 0.5},
+    }
+    return CONFIG | {"levels": [level], "batch_norm_batches": 0}
+
+
+def test_a_level_ends_with_the_average_of_its_weights_also_when_it_is_resumed(data: Path, tmp_path: Path) -> None:
+    def weights(name: str, *decays: float) -> torch.Tensor:
+        out = tmp_path / name
+        for count, decay in enumerate(decays, 1):
+            more = ["--resume"] if count > 1 else []
+            assert main([*arguments(data, out, averaged(2 * count, decay)), "--quiet", *more]) == 0
+        return load_file(out / "small.safetensors")["networks.0.c1.weight"]
+
+    def whole(name: str, decay: float) -> torch.Tensor:
+        out = tmp_path / name
+        assert main([*arguments(data, out, averaged(4, decay)), "--quiet"]) == 0
+        return load_file(out / "small.safetensors")["networks.0.c1.weight"]
+
+    plain, mean = whole("plain", 0.0), whole("mean", 0.9)
+    first = weights("first", 0.0)
+    assert 0 < (mean - first).norm() < (plain - first).norm(), "an average lags behind the last weights"
+    torch.testing.assert_close(weights("resumed", 0.9, 0.9), mean, atol=1e-6, rtol=0)
+
+
 def test_the_same_seed_gives_the_same_model(finished: Path, data: Path, tmp_path: Path) -> None:
     assert main([*arguments(data, tmp_path / "again"), "--quiet"]) == 0
     again, first = (load_model(folder / "small.safetensors")[1] for folder in (tmp_path / "again", finished))

@@ -65,7 +65,7 @@ def make_results(
         system.config: path for system in SYSTEMS if (path := RunFiles(how.runs / system.config).model(system.config)).exists()
     }
     out.mkdir(parents=True, exist_ok=True)
-    csv = write_low_doses(how.csv, how.runs / "low_doses", how.cache)
+    csv = write_low_doses(how.csv, how.runs / "low_doses")
     log.info("Judges %s.", ", ".join(models))
     measured = judge([str(path) for path in models.values()], csv, out, every=every, device=how.device)
     if any(name in models for name in RUNS.values()):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from LDCTDenoiseLib import simulate_low_dose
 from LDCTDenoiseLib.data.pairs_csv import Pair, Source, read_pairs, write_pairs
 from LDCTDenoiseLib.training.config import DataConfig
 from LDCTDenoiseLib.training.patches.cases import find_training_data
-from LDCTDenoiseLib.training.patches.noise_cache import prepare
 from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
 
 DOSE = 0.25
@@ -24,20 +24,17 @@ def write_split(data: Path, split: DataConfig, csv: Path) -> Path:
     return csv
 
 
-def write_low_doses(csv: Path, folder: Path, cache: Path) -> Path:
-    """Low doses of the validation and test patients as files, and the CSV of these pairs.
-
-    Once for all evaluations and figures: to insert noise takes longer than to denoise.
-    """
+def write_low_doses(csv: Path, folder: Path) -> Path:
+    """Low doses of the validation and test patients as files, and the CSV of these pairs."""
     folder.mkdir(parents=True, exist_ok=True)
     pairs = []
     for pair in read_pairs(csv):
         if pair.split == "train":
             continue
         volume = read_volume(pair.full.path, series=pair.full.series)
-        prepared = prepare(volume, cache, seed=SEED)
         path = folder / f"{pair.patient}_low.nrrd"
-        write_volume(volume.with_hu(prepared.low_dose(DOSE, KERNEL)), path)
+        low = simulate_low_dose(volume.hu, volume.spacing, DOSE, kernel=KERNEL, seed=SEED)
+        write_volume(volume.with_hu(low), path)
         pairs.append(Pair(pair.patient, Source(path), pair.full, pair.split))
     write_pairs(pairs, folder / "pairs.csv")
     return folder / "pairs.csv"

@@ -26,7 +26,7 @@ def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray]]) ->
         make: computes the arrays.
 
     Raises:
-        InputError: the cache cannot be written, on a full disk for instance.
+        OutputError: the cache cannot be written, on a full disk for instance.
     """
     found = _read(folder)
     if found is None:

@@ -8,36 +8,39 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ...errors import InputError
+from ...simulation.kernel import KERNELS
 from ..config import DataConfig
-from .cases import Case, Degradation, NoiseInsertedCase
-from .inserts import DRAWS_PER_PATCH
+from .cases import Case, Degradation, NoiseInsertedCase, Region
+from .inserts import DRAWS_PER_PATCH as INSERT_DRAWS
+from .lesions import DRAWS_PER_PATCH as LESION_DRAWS
 from .samples import ORIENTATIONS, Batch, InsertedSample, Sample, collate
 
 AIR_BELOW_HU = -800.0
 TISSUE_SHARE = 0.01
 _TRIES = 100
-_DRAWS = 7
-"""Random numbers of a patch: case, slice, row, column, dose, kernel, orientation."""
-_MIXING_DRAWS = 6
-"""More of them: thickness of the slab, whether the noise is from elsewhere, and that place: case, slice, row, column."""
+NOISE_MARGIN = 12
+"""Pixels of noise around a patch that its kernel is shaped with: the filter reaches no farther, and what wraps round is cut."""
+LESIONS_EVERY = 4
+"""Every so many-th patch of a batch tells its response to lesions."""
 
 
 class PatchBatches(Dataset[Batch]):
     """Batch ``i`` of patches: (batch, side, side), as it is stored.
 
-    Patients are drawn with equal chance, then slice, place, one of the eight flips and rotations, dose, kernel and inserts.
-    Patches of air alone are drawn again. A scan at normal dose has noise of its own, and a network that always finds it
-    beneath as much inserted noise learns to leave that much of any noise: a slab has less of it, and noise from elsewhere
-    may be that of a larger patient. A process of several sees its share of each batch; all shares together are the
-    batch that a single process would see.
+    Patients are drawn by their shares, then slice, place, one of the eight flips and rotations, dose, kernel, electronic
+    noise and inserts. Patches of air alone are drawn again. A scan at normal dose has noise of its own, and a network that
+    always finds it beneath as much inserted noise learns to leave that much of any noise: a slab has less of it, and noise
+    from elsewhere may be that of a larger patient. A process of several sees its share of each batch; all shares together
+    are the batch that a single process would see.
 
     Args:
-        cases: training patients.
+        cases: training patients, as blocks of slices.
         config: patch size, batch size, dose range and inserts.
         halo: extra pixels on every side of a patch.
         batches: length of the data set.
         seed: numbers that make these batches differ from others, such as (run's seed, level, epoch).
         share: (number of this process, how many there are).
+        lesions: some patches get lesions, to which a response is looked for.
     """
 
     def __init__(
@@ -49,13 +52,17 @@ class PatchBatches(Dataset[Batch]):
         batches: int,
         seed: Sequence[int],
         share: tuple[int, int] = (0, 1),
+        lesions: bool = False,
     ) -> None:
         self.cases = cases
-        self._inserted = [case for case in cases if isinstance(case, NoiseInsertedCase)]
         self.config = config
         self.side = config.patch_size + 2 * halo
         self.batches = batches
         self.seed = list(seed)
+        self.lesions = lesions
+        self._shares = _cumulative([case.share for case in cases])
+        self._inserted = [case for case in cases if isinstance(case, NoiseInsertedCase)]
+        self._inserted_shares = _cumulative([case.share for case in self._inserted])
         process, processes = share
         if config.batch_size % processes:
             raise InputError(f"batch_size is {config.batch_size}, which {processes} processes cannot share evenly; change one.")
@@ -63,10 +70,11 @@ class PatchBatches(Dataset[Batch]):
         self.numbers = range(process * each, (process + 1) * each)
         for case in cases:
             rows, columns = case.full.shape[1:]
-            if min(rows, columns) < self.side:
+            needed = self.side + 2 * self._margin(case)
+            if min(rows, columns) < needed:
                 raise InputError(
-                    f"A training volume's slices are {rows}x{columns}, smaller than a patch and its halo "
-                    f"({self.side} pixels); leave it out or lower patch_size."
+                    f"A training volume's slices are {rows}x{columns}, smaller than a patch, its halo and the margin of its "
+                    f"noise ({needed} pixels); leave it out or lower patch_size."
                 )
 
     def __len__(self) -> int:
@@ -75,55 +83,63 @@ class PatchBatches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         if index >= self.batches:
             raise IndexError(index)
-        rng = np.random.default_rng([*self.seed, index])
-        draws = rng.random((self.config.batch_size, _DRAWS))
-        inserts = None
-        if self.config.inserts:
-            of_batch = rng.random((self.config.batch_size, DRAWS_PER_PATCH))
-            inserts = of_batch[self.numbers.start : self.numbers.stop], self.config.inserts
-        mixing: list[np.ndarray | None] = [None] * self.config.batch_size
-        if self.config.slab > 1 or self.config.noise_from_elsewhere:
-            mixing = list(rng.random((self.config.batch_size, _MIXING_DRAWS)))
-        patches = [self._patch(draws[number], mixing[number], [*self.seed, index, number]) for number in self.numbers]
-        return collate([sample for sample, _ in patches], [orientation for _, orientation in patches], inserts)
+        samples, orientations, inserts = [], [], []
+        lesions = {}
+        for place, number in enumerate(self.numbers):
+            rng = np.random.default_rng([*self.seed, index, number])
+            sample, spacing = self._patch(rng)
+            samples.append(sample)
+            orientations.append(int(rng.integers(ORIENTATIONS)))
+            inserts.append(rng.random(INSERT_DRAWS))
+            if self.lesions and number % LESIONS_EVERY == 0:
+                lesions[place] = rng.random(LESION_DRAWS), spacing[0]
+        painted = (np.stack(inserts), self.config.inserts) if self.config.inserts else None
+        return collate(samples, orientations, painted, lesions)
 
-    def _patch(self, draw: np.ndarray, mixing: np.ndarray | None, seed: list[int]) -> tuple[Sample, int]:
-        for attempt in range(_TRIES):
-            if attempt:
-                draw = np.random.default_rng([*seed, attempt]).random(_DRAWS)
-            in_case, *place, dose, kernel, orientation = draw.tolist()
-            case = self.cases[int(in_case * len(self.cases))]
-            where = self._where(case, place)
+    def _patch(self, rng: np.random.Generator) -> tuple[Sample, tuple[float, float]]:
+        for _ in range(_TRIES):
+            case = self.cases[_place(self._shares, rng)]
+            where = self._where(case, rng)
             if np.count_nonzero(case.full[where] > AIR_BELOW_HU) >= TISSUE_SHARE * self.side**2:
-                degradation = Degradation.at(dose, kernel, self.config.dose_range)
-                if mixing is not None and isinstance(case, NoiseInsertedCase):
-                    sample: Sample = self._mixed(case, where, degradation, mixing)
-                else:
-                    sample = case.sample(where, degradation)
-                return sample, int(orientation * ORIENTATIONS)
+                degradation = Degradation.draw(rng, self.config)
+                if isinstance(case, NoiseInsertedCase):
+                    return self._mixed(case, where, degradation, rng), case.spacing
+                return case.sample(where, degradation), case.spacing
         raise InputError("The training volumes hold hardly anything but air; check that they are CT in HU.")
 
-    def _where(self, case: Case, place: Sequence[float]) -> tuple[int, slice, slice]:
-        """The region of a patch at a place in the unit cube."""
-        in_slices, in_rows, in_columns = place
-        slices, rows, columns = case.full.shape
-        row, column = (int(at * (length - self.side + 1)) for at, length in ((in_rows, rows), (in_columns, columns)))
-        return int(in_slices * slices), slice(row, row + self.side), slice(column, column + self.side)
+    def _margin(self, case: Case) -> int:
+        return 0 if case.measured else NOISE_MARGIN
+
+    def _where(self, case: Case, rng: np.random.Generator) -> Region:
+        """The region of a patch at any place where its noise has its margin."""
+        slices, *size = case.full.shape
+        margin = self._margin(case)
+        row, column = (int(rng.integers(margin, length - margin - self.side + 1)) for length in size)
+        return int(rng.integers(slices)), slice(row, row + self.side), slice(column, column + self.side)
 
     def _mixed(
-        self, case: NoiseInsertedCase, where: tuple[int, slice, slice], degradation: Degradation, draw: np.ndarray
+        self, case: NoiseInsertedCase, where: Region, degradation: Degradation, rng: np.random.Generator
     ) -> InsertedSample:
         """A sample as a slab, with the noise of elsewhere where that is louder, or both."""
-        thickness, elsewhere, in_case, *place = draw.tolist()
-        sample = case.sample(where, degradation)
-        if elsewhere < self.config.noise_from_elsewhere:
-            other = self._inserted[int(in_case * len(self._inserted))]
-            noise = other.sample(self._where(other, place), degradation).noise
-            if noise.std(dtype=np.float32) > sample.noise.std(dtype=np.float32):
+        sample = case.sample(where, degradation, NOISE_MARGIN)
+        if rng.random() < self.config.noise_from_elsewhere:
+            other = self._inserted[_place(self._inserted_shares, rng)]
+            noise = other.sample(self._where(other, rng), degradation, NOISE_MARGIN).noise
+            if noise[0].std(dtype=np.float32) > sample.noise[0].std(dtype=np.float32):
                 sample = sample._replace(noise=noise)
         z, *region = where
-        slab = case.full[(slice(z, z + 1 + int(thickness * self.config.slab)), *region)]
+        slab = case.full[(slice(z, z + 1 + int(rng.integers(self.config.slab))), *region)]
         return sample._replace(full=np.rint(slab.mean(axis=0)).astype(np.int16))
+
+
+def _cumulative(shares: Sequence[float]) -> np.ndarray:
+    """Upper ends of the cases' parts of [0, 1)."""
+    ends = np.cumsum(shares)
+    return ends[:-1] / ends[-1] if len(ends) else ends
+
+
+def _place(ends: np.ndarray, rng: np.random.Generator) -> int:
+    return int(np.searchsorted(ends, rng.random(), side="right"))
 
 
 class ValidationSlices(Dataset[tuple[Batch, str]]):
@@ -133,7 +149,7 @@ class ValidationSlices(Dataset[tuple[Batch, str]]):
     """
 
     slices_per_case = 4
-    degradations = (Degradation(0.25, 0.0), Degradation(0.10, 1.0))
+    degradations = (Degradation(0.25, KERNELS["soft"]), Degradation(0.10, KERNELS["sharp"]))
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self.items = [
@@ -149,4 +165,5 @@ class ValidationSlices(Dataset[tuple[Batch, str]]):
     def __getitem__(self, index: int) -> tuple[Batch, str]:
         case, z, degradation = self.items[index]
         name = "pairs" if case.measured else f"dose_{degradation.dose_fraction:.2f}"
-        return collate([case.sample((z, slice(None), slice(None)), degradation)], [0]), name
+        rows, columns = case.full.shape[1:]
+        return collate([case.sample((z, slice(0, rows), slice(0, columns)), degradation)], [0]), name

@@ -10,15 +10,27 @@ from typing import Protocol
 
 import numpy as np
 
-from ...data.pairs_csv import Pair, Source, read_pairs
+from ...data.pairs_csv import SPLITS, Pair, Source, read_pairs
 from ...errors import InputError
+from ...simulation.kernel import KERNELS, Kernel, random_kernel
 from ...volumes.volume_file import VOLUME_SUFFIXES, read_volume, volume_suffix
 from ..config import DataConfig
-from .noise_cache import PreparedVolume, prepare
+from .noise_cache import AS_SCANNED, PreparedVolume, prepare
 from .pair_cache import PreparedPair, prepare_pair
 from .samples import InsertedSample, MeasuredSample, Sample
 
 log = logging.getLogger(__name__)
+
+Region = tuple[int, slice, slice]
+QUIET_HU, LOUD_HU = 8.0, 20.0
+"""Own noise below and above which patients are drawn no more and no less often."""
+
+
+ELECTRONICS_AT_DOSE = 0.1
+"""Dose fraction at which ``Degradation.electronics`` is told."""
+ELECTRONICS = (0.003, 3.0)
+LOUDEST_KERNEL = 2.0
+"""Most times that a kernel makes noise louder than the soft one does; scanners' users give bone kernels more dose."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +39,44 @@ class Degradation:
 
     Attributes:
         dose_fraction: share of the dose.
-        sharp_share: share of the sharp kernel's noise in a mix of both kernels' (both come from the same rays).
+        kernel: reconstruction kernel of the inserted noise.
+        electronics: variance of the electronic noise in soft tissue, in variances of the photons' noise, at a tenth of the
+            dose; 0 is none, 1 and more makes streaks.
     """
 
     dose_fraction: float
-    sharp_share: float
+    kernel: Kernel
+    electronics: float = 0.0
 
     @classmethod
-    def at(cls, dose: float, kernel: float, dose_range: tuple[float, float]) -> Degradation:
-        """The one at a place of the unit square: a log-uniform dose; a soft kernel, a sharp one (a fifth each) or between."""
-        low, high = np.log(dose_range)
-        return cls(float(np.exp(low + dose * (high - low))), min(1.0, max(0.0, (5 * kernel - 1) / 3)))
+    def draw(cls, rng: np.random.Generator, config: DataConfig) -> Degradation:
+        """A log-uniform dose, or now and then the full one; any kernel; electronic noise in some patches."""
+        low, high = np.log(config.dose_range)
+        dose = 1.0 if rng.random() < config.full_dose else float(np.exp(rng.uniform(low, high)))
+        strength = float(np.exp(rng.uniform(*np.log(ELECTRONICS))))
+        return cls(dose, random_kernel(rng), strength * (rng.random() < config.electronics))
+
+    def amplitudes(self) -> np.ndarray:
+        """(2,) float32: factors on a prepared volume's noises."""
+        dose, at = self.dose_fraction, ELECTRONICS_AT_DOSE
+        growth = (1 + dose) / dose / ((1 + at) / at)
+        return np.sqrt((1 - dose) / dose * np.array([1.0, self.electronics * growth])).astype(np.float32)
+
+    def window(self, rows: int, columns: int, spacing: tuple[float, float]) -> np.ndarray:
+        """The kernel as a filter of images of this size: (rows, columns // 2 + 1) float32, for ``rfft2``."""
+        frequency = np.hypot(np.fft.fftfreq(rows, spacing[0])[:, None], np.fft.rfftfreq(columns, spacing[1])[None, :])
+        window, soft = self.kernel.window(frequency), KERNELS["soft"].window(frequency)
+        # The bare ramp's noise has a power in proportion to the frequency.
+        loudness = np.sqrt((frequency * window**2).sum() / (frequency * soft**2).sum())
+        return (window * min(1.0, LOUDEST_KERNEL / loudness)).astype(np.float32)
 
 
 class Case(Protocol):
-    """A volume that gives regions in both doses."""
+    """Neighbouring slices that give regions in both doses."""
+
+    @property
+    def share(self) -> float:
+        """How often it is drawn, in relation to other cases."""
 
     @property
     def measured(self) -> bool:
@@ -51,25 +86,40 @@ class Case(Protocol):
     def full(self) -> np.ndarray:
         """Normal dose: (slices, rows, columns) int16 HU."""
 
-    def sample(self, where: tuple[int | slice, ...], degradation: Degradation) -> Sample:
-        """A region of one slice, as it is stored."""
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """(rows, columns) in mm."""
+
+    def sample(self, where: Region, degradation: Degradation, margin: int = 0) -> Sample:
+        """A region of one slice, as it is stored; noise comes with a margin of so many pixels around it."""
 
 
 @dataclass(frozen=True)
 class NoiseInsertedCase:
-    """Normal-dose volume; low dose by noise insertion."""
+    """Normal-dose slices; low dose by noise insertion.
+
+    Attributes:
+        share: how often it is drawn, in relation to other cases.
+    """
 
     prepared: PreparedVolume
+    share: float = 1.0
     measured = False
 
     @property
     def full(self) -> np.ndarray:
         return self.prepared.hu
 
-    def sample(self, where: tuple[int | slice, ...], degradation: Degradation) -> InsertedSample:
-        dose, sharp = degradation.dose_fraction, degradation.sharp_share
-        amplitude = np.sqrt((1 - dose) / dose) * np.array([1 - sharp, sharp])
-        return InsertedSample(self.prepared.hu[where], self.prepared.noise[(slice(None), *where)], amplitude.astype(np.float32))
+    @property
+    def spacing(self) -> tuple[float, float]:
+        return self.prepared.spacing
+
+    def sample(self, where: Region, degradation: Degradation, margin: int = 0) -> InsertedSample:
+        z, rows, columns = where
+        around_rows, around_columns = (slice(axis.start - margin, axis.stop + margin) for axis in (rows, columns))
+        noise = self.prepared.noise[:, z, around_rows, around_columns]
+        window = degradation.window(noise.shape[1], noise.shape[2], self.spacing)
+        return InsertedSample(self.prepared.hu[where], noise, degradation.amplitudes(), window)
 
 
 @dataclass(frozen=True)
@@ -77,13 +127,18 @@ class PairedCase:
     """Volumes measured at both doses."""
 
     prepared: PreparedPair
+    share: float = 1.0
     measured = True
 
     @property
     def full(self) -> np.ndarray:
         return self.prepared.full
 
-    def sample(self, where: tuple[int | slice, ...], degradation: Degradation) -> MeasuredSample:
+    @property
+    def spacing(self) -> tuple[float, float]:
+        return self.prepared.spacing
+
+    def sample(self, where: Region, degradation: Degradation, margin: int = 0) -> MeasuredSample:
         return MeasuredSample(self.prepared.full[where], self.prepared.low[where])
 
 
@@ -93,7 +148,7 @@ def load_cases(data: Path, config: DataConfig, splits: Sequence[str], *, cache: 
     Args:
         data: a folder of normal-dose volumes (a file is a patient, split by the configuration), or a CSV of pairs
             (``data/pairs_csv.py``).
-        config: names the validation and test patients of a folder.
+        config: names the validation and test patients of a folder, and how training patients are varied.
         splits: which to load.
         cache: folder for prepared volumes.
         seed: of the inserted noise.
@@ -108,10 +163,18 @@ def load_cases(data: Path, config: DataConfig, splits: Sequence[str], *, cache: 
         if pair.low is None:
             log.info("Preparing %s.", pair.patient)
             full = read_volume(pair.full.path, series=pair.full.series)
-            cases[pair.split].append(NoiseInsertedCase(prepare(full, cache, seed=seed)))
+            variety = config.variety if pair.split == "train" else AS_SCANNED
+            cases[pair.split].extend(shared_out(prepare(full, cache, seed=seed, variety=variety)))
         else:
             cases[pair.split].append(PairedCase(prepare_pair(pair, cache)))
     return cases
+
+
+def shared_out(blocks: Sequence[PreparedVolume]) -> list[NoiseInsertedCase]:
+    """The blocks of a patient: drawn the more often the less noise the scan has of its own, which is the target's too."""
+    quietness = QUIET_HU / min(max(blocks[0].own_noise_hu, QUIET_HU), LOUD_HU)
+    slices = sum(len(block.hu) for block in blocks)
+    return [NoiseInsertedCase(block, quietness * len(block.hu) / slices) for block in blocks]
 
 
 def find_training_data(data: Path, config: DataConfig) -> list[Pair]:
@@ -120,6 +183,11 @@ def find_training_data(data: Path, config: DataConfig) -> list[Pair]:
     if not any(pair.split == "train" for pair in pairs):
         raise InputError("No patient is left to train on; move one into the train split.")
     return pairs
+
+
+def patients_by_split(pairs: Sequence[Pair]) -> dict[str, set[str]]:
+    """The patients of each split."""
+    return {split: {pair.patient for pair in pairs if pair.split == split} for split in SPLITS}
 
 
 def _volumes_of(folder: Path, config: DataConfig) -> list[Pair]:

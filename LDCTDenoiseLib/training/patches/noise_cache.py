@@ -1,7 +1,7 @@
-"""Normal-dose volumes prepared for training: voxels and calibrated unit noise.
+"""Normal-dose volumes prepared for training: voxels, and noise from which every dose and kernel follows.
 
-Inserting noise is linear in its amplitude, so one noise image per slice and kernel, computed once, gives every dose:
-low(a) = volume + sqrt((1-a)/a) * noise (``simulation/noise_insertion.py`` with no electronic noise).
+A kernel is a filter of the image and a dose a factor, so two noise images of a slice, of the photons and of the
+electronics, computed once with the bare ramp, serve all of them (``simulation/noise_insertion.py``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,50 +18,83 @@ import numpy as np
 
 from ...ct.hu import as_voxels
 from ...ct.scan import Scan
-from ...simulation.kernel import find_kernel
-from ...simulation.noise_insertion import calibrate_photons, each_slice, insert_noise, ray_noise
+from ...errors import InputError
+from ...measures.noise_level import noise_sd, uniform_windows
+from ...simulation.kernel import KERNELS
+from ...simulation.noise_insertion import CALIBRATION_SLICES, LEAST_NOISE_HU, NO_NOISE, each_slice, ray_noise
 from ...simulation.parallel_beam import ParallelBeam
+from ...system.extras import require_extra
 from .array_cache import cached_arrays
 
 log = logging.getLogger(__name__)
 
-KERNELS = ("soft", "sharp")
-_FORMAT = 2
+BLOCK = 6
+"""Slices that share a zoom and a girth."""
+_FORMAT = 3
+_CALIBRATION_SEED = 20_06_14738
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How a volume is varied when it is prepared.
+
+    Attributes:
+        versions: times that each slice is prepared.
+        zoom: [lowest, highest] factor on its matrix in the plane, drawn log-uniformly for each block of slices: pixels of
+            other sizes, bodies of other widths.
+        girth: [lowest, highest] factor on the line integrals of its noise, drawn uniformly: photon starvation of wider
+            bodies, or less of it.
+    """
+
+    versions: int = 1
+    zoom: tuple[float, float] = (1.0, 1.0)
+    girth: tuple[float, float] = (1.0, 1.0)
+
+
+AS_SCANNED = Variety()
 
 
 @dataclass(frozen=True)
 class PreparedVolume:
-    """A normal-dose volume and the noise that half its dose would add.
+    """Neighbouring slices at normal dose and their noise.
 
     Attributes:
         hu: (slices, rows, columns) int16.
-        noise: (kernels, slices, rows, columns) float16, HU, kernels in the order of ``KERNELS``.
+        noise: (2, slices, rows, columns) float16, HU, by the bare ramp: the photons' noise, which the soft kernel would give
+            the strength that half the dose adds, and the electronics', of the same strength in uniform soft tissue.
         spacing: (rows, columns) in mm.
+        own_noise_hu: SD of the whole volume's own noise in uniform soft tissue.
     """
 
     hu: np.ndarray
     noise: np.ndarray
     spacing: tuple[float, float]
-
-    def low_dose(self, dose_fraction: float, kernel: str, slices: slice = slice(None)) -> np.ndarray:
-        """Some slices at a share of the dose: (slices, rows, columns) int16 HU."""
-        noise = self.noise[KERNELS.index(kernel), slices].astype(np.float32)
-        return insert_noise(self.hu[slices], math.sqrt((1 - dose_fraction) / dose_fraction) * noise)
+    own_noise_hu: float
 
 
-def prepare(scan: Scan, cache: Path, *, seed: int) -> PreparedVolume:
+def prepare(scan: Scan, cache: Path, *, seed: int, variety: Variety = AS_SCANNED) -> list[PreparedVolume]:
     """Prepare a normal-dose volume, or reuse what an earlier call left in the cache.
 
     Args:
         scan: normal-dose CT.
         cache: folder for the arrays; one sub-folder per volume, named after its content.
-        seed: of the noise.
+        seed: of the noise and the variety.
+        variety: how its blocks of slices are varied; as it was scanned, it is one block.
+
+    Raises:
+        InputError: the volume has no uniform soft tissue to measure its noise in.
+        MissingExtraError: SciPy, which zooms, is not installed.
     """
     hu, spacing = as_int16(scan.hu), scan.spacing
     digest = hashlib.sha256(hu.tobytes())
-    digest.update(json.dumps([_FORMAT, hu.shape, spacing, seed]).encode())
-    arrays = cached_arrays(cache / digest.hexdigest()[:16], lambda: {"hu": hu, "noise": _unit_noise(hu, spacing, seed)})
-    return PreparedVolume(arrays["hu"], arrays["noise"], spacing)
+    record = [_FORMAT, hu.shape, spacing, seed, variety.versions, variety.zoom, variety.girth]
+    digest.update(json.dumps(record).encode())
+    arrays = cached_arrays(cache / digest.hexdigest()[:16], lambda: _make(hu, spacing, seed, variety))
+    own = float(arrays["own_noise_hu"])
+    return [
+        PreparedVolume(arrays[f"hu{n}"], arrays[f"noise{n}"], tuple(pixel), own)
+        for n, pixel in enumerate(arrays["spacing"].tolist())
+    ]
 
 
 def as_int16(hu: np.ndarray) -> np.ndarray:
@@ -68,20 +102,63 @@ def as_int16(hu: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(as_voxels(hu, np.dtype(np.int16)))
 
 
-def _unit_noise(hu: np.ndarray, spacing: tuple[float, float], seed: int) -> np.ndarray:
-    kernels = [find_kernel(name) for name in KERNELS]
-    scales = []
-    for name, kernel in zip(KERNELS, kernels, strict=True):
-        photons = calibrate_photons(hu, spacing, kernel)
-        scales.append(1 / math.sqrt(photons))
-        log.info("Kernel %s: %.3g photons per ray.", name, photons)
-    noise = np.empty((len(kernels), *hu.shape), np.float16)
-    beam = ParallelBeam(hu.shape[1], hu.shape[2], spacing)
+def _make(hu: np.ndarray, spacing: tuple[float, float], seed: int, variety: Variety) -> dict[str, np.ndarray]:
+    own, ray_sd = _strengths(hu, spacing)
+    log.info("Own noise %.1f HU, %.3g photons per ray.", own, (ray_sd[0] / own) ** 2)
+    rng = np.random.default_rng([seed, 0])
+    arrays: dict[str, np.ndarray] = {"own_noise_hu": np.array(own)}
+    pixels: list[tuple[float, float]] = []
+    size = len(hu) if variety == AS_SCANNED else BLOCK
+    for version in range(variety.versions):
+        for start in range(0, len(hu), size):
+            block = hu[start : start + size]
+            low, high = np.log(variety.zoom)
+            zoom = math.exp(rng.uniform(low, high))
+            girth = float(rng.uniform(*variety.girth))
+            zoomed = _zoom(block, zoom) if zoom != 1 else block
+            pixel = (spacing[0] / zoom, spacing[1] / zoom)
+            # Photons are as many as a pixel's detector bin is wide.
+            scale = [own / sd * math.sqrt(zoom) for sd in ray_sd]
+            arrays[f"hu{len(pixels)}"] = zoomed
+            arrays[f"noise{len(pixels)}"] = _noise(zoomed, pixel, seed, version * len(hu) + start, girth, scale)
+            pixels.append(pixel)
+    return arrays | {"spacing": np.array(pixels)}
 
-    def work(index: int) -> None:
-        rays = ray_noise(hu[index], beam, seed=seed, index=index)[0]
-        for one, kernel, scale in zip(noise, kernels, scales, strict=True):
-            one[index] = scale * kernel.shape(rays, spacing)
+
+def _strengths(hu: np.ndarray, spacing: tuple[float, float]) -> tuple[float, list[float]]:
+    """SD in uniform soft tissue of the image's own noise, and of both noises of one photon per ray with the soft kernel."""
+    chosen = np.unique(np.linspace(0, len(hu) - 1, CALIBRATION_SLICES).round().astype(int))
+    part = hu[chosen]
+    windows = uniform_windows(part, spacing)
+    noise = KERNELS["soft"].shape(_rays(part, spacing, _CALIBRATION_SEED, 0, 1.0), spacing)
+    own = noise_sd(part, windows, spacing)
+    if own < LEAST_NOISE_HU:
+        raise InputError(NO_NOISE)
+    return own, [noise_sd(one, windows, spacing) for one in noise]
+
+
+def _noise(
+    hu: np.ndarray, spacing: tuple[float, float], seed: int, first: int, girth: float, scale: Sequence[float]
+) -> np.ndarray:
+    return (_rays(hu, spacing, seed, first, girth) * np.array(scale, np.float32)[:, None, None, None]).astype(np.float16)
+
+
+def _rays(hu: np.ndarray, spacing: tuple[float, float], seed: int, first: int, girth: float) -> np.ndarray:
+    """(2, slices, rows, columns) float32: both noises of one photon per ray."""
+    beam = ParallelBeam(hu.shape[1], hu.shape[2], spacing)
+    noise = np.empty((2, *hu.shape), np.float32)
+
+    def work(z: int) -> None:
+        noise[:, z] = ray_noise(hu[z], beam, seed=seed, index=first + z, electronic=True, girth=girth)
 
     each_slice(len(hu), work)
     return noise
+
+
+def _zoom(hu: np.ndarray, zoom: float) -> np.ndarray:
+    with require_extra("train"):
+        from scipy import ndimage
+    images = hu.astype(np.float32)
+    if zoom < 1:  # what the coarser pixels cannot hold must not fold back
+        images = ndimage.gaussian_filter(images, (0, *[0.5 * math.sqrt(1 / zoom**2 - 1)] * 2))
+    return as_int16(ndimage.zoom(images, (1, zoom, zoom), order=3, mode="nearest", grid_mode=True).clip(min=int(hu.min())))

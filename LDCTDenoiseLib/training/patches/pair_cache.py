@@ -21,15 +21,21 @@ from .noise_cache import as_int16
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class PreparedPair:
-    """Both doses at the same places: (slices, rows, columns) int16 HU."""
+    """Both doses at the same places.
+
+    Attributes:
+        full, low: (slices, rows, columns) int16 HU.
+        spacing: (rows, columns) in mm.
+    """
 
     full: np.ndarray
     low: np.ndarray
+    spacing: tuple[float, float]
 
 
 def prepare_pair(pair: Pair, cache: Path) -> PreparedPair:
@@ -46,14 +52,15 @@ def prepare_pair(pair: Pair, cache: Path) -> PreparedPair:
     state = [_FORMAT, pair.full.series, _state(pair.full), pair.low.series, _state(pair.low)]
     name = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
     arrays = cached_arrays(cache / f"pair-{name}", lambda: _read(pair))
-    return PreparedPair(arrays["full"], arrays["low"])
+    rows, columns = arrays["spacing"].tolist()
+    return PreparedPair(arrays["full"], arrays["low"], (rows, columns))
 
 
 def _read(pair: Pair) -> dict[str, np.ndarray]:
     log.info("Preparing %s.", pair.patient)
     volumes = read_pair(pair)
     assert volumes.low is not None
-    return {"full": as_int16(volumes.full), "low": as_int16(volumes.low)}
+    return {"full": as_int16(volumes.full), "low": as_int16(volumes.low), "spacing": np.array(volumes.spacing)}
 
 
 def _state(source: Source) -> list[tuple[str, int, int]]:

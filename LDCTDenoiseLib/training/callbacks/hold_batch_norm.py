@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
+from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from ..level_training import LevelTraining
 from ..patches.samples import Batch
 
 Batches = Callable[[], Iterable[Batch]]
+
+
+class _Network(nn.Module):
+    """A level's network alone as a module, so that the norms of earlier levels are left as they are."""
+
+    def __init__(self, module: LevelTraining) -> None:
+        super().__init__()
+        self.network = module.network
+        self._module = (module,)  # a tuple: not a sub-module
+
+    def forward(self, low: torch.Tensor) -> torch.Tensor:
+        (module,) = self._module
+        return module.denoise(low, module.halo)
 
 
 def estimate_batch_norm(module: LevelTraining, batches: Iterable[Batch], device: torch.device) -> None:
@@ -25,24 +40,19 @@ def estimate_batch_norm(module: LevelTraining, batches: Iterable[Batch], device:
         batches: to see; every one counts the same.
         device: where to compute.
     """
-    module.to(device)
-    norms = module.norms
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
-    module.norm_held = False
-    module.train()
-    with torch.no_grad():
+
+    def low_doses() -> Iterator[torch.Tensor]:
         for batch in batches:
-            _, low = module.transfer_batch_to_device(batch, device, 0).images()
-            module.denoise(low, module.halo)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+            yield module.transfer_batch_to_device(batch, device, 0).images().low
+
+    module.to(device)
+    module.norm_held = False
+    module.eval()
+    update_bn(low_doses(), _Network(module))
     module.eval()
 
 
-class HeldBatchNorm(Callback):
+class HoldBatchNorm(Callback):
     """Holds the statistics from a step on, so that the weights settle to what inference will use.
 
     In training mode every batch is normed by its own statistics, which no single slice has.

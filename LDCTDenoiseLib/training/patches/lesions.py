@@ -1,0 +1,49 @@
+"""Small discs of low contrast, by whose response a network is taught to keep them.
+
+A disc is added to the low dose of a patch alone; what the network's result gains by it is compared with the disc itself
+(``losses/lesion_response.py``). Squared error hardly rewards such signals: they are rare and smaller than the noise.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .inserts import between, coverage, log_between
+
+PER_PATCH = 4
+DRAWS = 6
+"""Random numbers of a disc: kind, contrast, sign, radius, row, column; a patch has one more: sharpness."""
+DRAWS_PER_PATCH = PER_PATCH * DRAWS + 1
+KINDS = ((10.0, 6.0), (20.0, 4.0), (40.0, 2.5), (100.0, 1.2))
+"""Contrast in HU and radius in mm: about what a reader can just make out, larger where fainter."""
+CONTRAST_FACTOR = (0.67, 1.5)
+RADIUS_FACTOR = (0.74, 1.35)
+EDGE_SD_MM = (0.35, 0.7)
+"""Of the Gaussian that blurs the borders."""
+_MARGIN = 0.1
+"""Share of the patch along its borders that has no disc's centre."""
+
+
+def paint_lesions(draws: torch.Tensor, spacing: torch.Tensor, side: int) -> torch.Tensor:
+    """Discs of both signs to add to patches.
+
+    Args:
+        draws: (patches, ``DRAWS_PER_PATCH``) in [0, 1).
+        spacing: (patches,) pixel spacing in mm.
+        side: of a patch in pixels.
+
+    Returns:
+        (patches, 1, side, side), HU.
+    """
+    spacing = spacing[:, None, None, None]
+    edge_sd = between(draws[:, -1:, None, None], EDGE_SD_MM) / spacing
+    discs = draws[:, :-1].reshape(len(draws), PER_PATCH, DRAWS, 1, 1)
+    kind, size, sign, wide, in_rows, in_columns = discs.unbind(2)
+    contrasts, radii = draws.new_tensor(KINDS).unbind(1)
+    chosen = (kind * len(KINDS)).long()
+    contrast = contrasts[chosen] * log_between(size, CONTRAST_FACTOR) * torch.where(sign < 0.5, -1.0, 1.0)
+    radius = radii[chosen] * log_between(wide, RADIUS_FACTOR) / spacing
+    inner = (_MARGIN, 1 - _MARGIN)
+    centre = between(in_rows, inner), between(in_columns, inner)
+    covered = coverage(side, centre, (radius, radius), torch.zeros_like(radius), edge_sd)
+    return (contrast * covered).sum(dim=1, keepdim=True)

@@ -1,0 +1,48 @@
+"""Lesions of the loss: their size in mm, their contrast, and what losing them costs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from LDCTDenoiseLib.training.losses.lesion_response import lesion_response
+from LDCTDenoiseLib.training.patches.lesions import DRAWS, DRAWS_PER_PATCH, KINDS, PER_PATCH, paint_lesions
+
+SIDE = 96
+
+
+def draws_of_the_first_disc(kind: int) -> torch.Tensor:
+    """One disc in the middle of a patch; the other three of the patch have left it for its corners."""
+    draws = torch.zeros(1, DRAWS_PER_PATCH)
+    discs = draws[:, :-1].view(PER_PATCH, DRAWS)
+    discs[:, 0] = (kind + 0.5) / len(KINDS)
+    discs[0] = torch.tensor([(kind + 0.5) / len(KINDS), 0.5, 1.0, 0.5, 0.5, 0.5])
+    return draws
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_a_lesion_has_its_contrast_and_its_area_in_mm(kind: int) -> None:
+    contrast, radius = KINDS[kind]
+    spacing = torch.tensor([0.4])  # small pixels: even the smallest disc reaches its height
+    patch = paint_lesions(draws_of_the_first_disc(kind), spacing, SIDE)[0, 0]
+    middle = slice(SIDE // 2 - 20, SIDE // 2 + 20)
+    area = float(patch[middle, middle].sum()) * 0.4**2 / contrast
+    assert area == pytest.approx(math.pi * radius**2, rel=0.15)
+    assert float(patch[SIDE // 2, SIDE // 2]) == pytest.approx(contrast, rel=0.1)
+
+
+def test_a_lesion_of_the_same_size_takes_fewer_pixels_where_they_are_larger() -> None:
+    draws = draws_of_the_first_disc(0)
+    counts = [int((paint_lesions(draws, torch.tensor([mm]), SIDE)[0, 0] > 5).sum()) for mm in (0.5, 1.0)]
+    assert counts[0] == pytest.approx(4 * counts[1], rel=0.1)
+
+
+def test_the_loss_is_the_lost_share_of_the_lesions_square() -> None:
+    lesions = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 20
+    assert float(lesion_response(lesions, lesions)) == 0
+    assert float(lesion_response(torch.zeros_like(lesions), lesions)) == pytest.approx(1)
+    assert float(lesion_response(0.5 * lesions, lesions)) == pytest.approx(0.25)
+    faint = lesions * torch.tensor([1.0, 0.1, 0.1])[:, None, None, None]
+    assert float(lesion_response(0.5 * faint, faint)) == pytest.approx(0.25), "a faint lesion counts as much as a plain one"

@@ -14,9 +14,11 @@ from ..data.pairs_csv import Pair, Source, read_pairs
 from ..data.read_pair import read_pair
 from ..errors import InputError
 from ..inference.engine import Denoiser
+from ..measures.tissue_bias import tissue_masks
 from ..simulation.noise_insertion import simulate_low_dose
 from .baselines import find_baseline, tuned_method
 from .dose_pair import DosePair
+from .local_response import local_response
 from .methods import INPUT, Method, model_method
 from .patient_table import PatientRow, one_row_per_patient, volume_rows
 from .phantom_study import DOSES, REALISATIONS, PhantomResult, study_phantom
@@ -198,9 +200,11 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
 def _judge(evaluation: Evaluation, pair: DosePair) -> None:
     images = {method.name: method.apply(pair.low, pair.noise_hu) for method in evaluation.methods}
     rows = [row for name, image in images.items() for row in slice_rows(pair, name, image)]
+    masks = tissue_masks(pair.full)
+    responses = {method.name: local_response(method, pair, images[method.name], masks) for method in evaluation.methods}
     images[REFERENCE] = pair.full
     evaluation.slices += rows
-    evaluation.patients += volume_rows(pair, images, rows)
+    evaluation.patients += volume_rows(pair, images, rows, masks, responses)
 
     def view(index: int, why: str) -> SliceView:
         shown = {name: np.array(image[index]) for name, image in images.items()}

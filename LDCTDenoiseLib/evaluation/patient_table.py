@@ -14,7 +14,7 @@ import numpy as np
 
 from ..measures.noise_level import noise_sd, uniform_windows
 from ..measures.nps import NoisePower, tissue_noise_power, tissue_windows
-from ..measures.tissue_bias import tissue_bias, tissue_masks
+from ..measures.tissue_bias import tissue_bias
 from ..system.extras import require_extra
 from .dose_pair import DosePair
 from .slice_table import SliceRow, write_rows
@@ -45,7 +45,13 @@ class PatientRow:
     noise_power: NoisePower | None
 
 
-def volume_rows(pair: DosePair, images: dict[str, np.ndarray], slices: Sequence[SliceRow]) -> list[PatientRow]:
+def volume_rows(
+    pair: DosePair,
+    images: dict[str, np.ndarray],
+    slices: Sequence[SliceRow],
+    masks: dict[str, np.ndarray],
+    responses: dict[str, dict[str, float]],
+) -> list[PatientRow]:
     """A row for each method on one volume.
 
     The places for noise and spectrum are found once, in the normal dose, so that all methods are measured there.
@@ -54,8 +60,9 @@ def volume_rows(pair: DosePair, images: dict[str, np.ndarray], slices: Sequence[
         pair: the volume.
         images: (slices, rows, columns) HU by method.
         slices: the volume's rows of the slice table; a method without rows (the reference) gets noise figures alone.
+        masks: of ``tissue_masks(pair.full)``.
+        responses: noise left and signal kept by method (``local_response.py``).
     """
-    masks = tissue_masks(pair.full)
     spectrum_windows = tissue_windows(pair.full, pair.spacing)
     rows = []
     for method, image in images.items():
@@ -63,6 +70,7 @@ def volume_rows(pair: DosePair, images: dict[str, np.ndarray], slices: Sequence[
         values = {name: float(np.mean([one[name] for one in own])) for name in (own[0] if own else ())}
         if own:
             values |= {bias_name(tissue): bias for tissue, bias in tissue_bias(image, pair.full, masks).items()}
+        values |= responses.get(method, {})
         power = None if spectrum_windows is None else tissue_noise_power(image, spectrum_windows, pair.spacing)
         values[NOISE] = float("nan") if power is None else noise_sd(image, uniform_windows(pair.full, pair.spacing), pair.spacing)
         values[NPS_MEAN] = float("nan") if power is None else power.mean_frequency

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, label, uniform_filter
 
-from ..measures.image_quality import ABDOMEN, CHEST, Window
+from ..measures.image_quality import ABDOMEN, BRAIN, CHEST, LIVER, Window
+from ..measures.noise_left import noise_left_of_tiles
 from ..measures.nps import NoisePower
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _SOLID_HU = -500.0
 _LUNG_SHARE = 0.2
 _INSIDE_SHARE = 0.95
 _INCHES = 2.6
+_BONE_HU = 300.0
+_SKULL_SHARE = 0.12
+_HEAD_CM2 = 350.0
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -59,6 +63,21 @@ def window_for(reference: np.ndarray) -> Window:
     return CHEST if lung.sum() > _LUNG_SHARE * max(1, body.sum()) else ABDOMEN
 
 
+def organ_window(reference: np.ndarray, spacing: tuple[float, float]) -> Window:
+    """The narrow window that the organ of a slice is read in: brain within a skull, else lung, else liver.
+
+    Args:
+        reference: (rows, columns), HU.
+        spacing: (rows, columns) in mm.
+    """
+    if window_for(reference) is CHEST:
+        return CHEST
+    body = body_mask(reference)
+    area_cm2 = body.sum() * spacing[0] * spacing[1] / 100
+    bone = np.count_nonzero(reference[body] > _BONE_HU)
+    return BRAIN if area_cm2 < _HEAD_CM2 and bone > _SKULL_SHARE * max(1, body.sum()) else LIVER
+
+
 def detail(reference: np.ndarray, window: Window) -> tuple[slice, slice]:
     """Rows and columns of the quarter of a slice with the most structure in the window: worth enlarging."""
     side = [max(1, length // 4) for length in reference.shape]
@@ -83,7 +102,11 @@ def show_hu(axis: Axes, image: np.ndarray, window: Window, aspect: float = 1.0) 
 
 
 def compare_slices(
-    images: Mapping[str, np.ndarray], spacing: tuple[float, float], *, where: tuple[slice, slice] | None = None
+    images: Mapping[str, np.ndarray],
+    spacing: tuple[float, float],
+    *,
+    where: tuple[slice, slice] | None = None,
+    window: Window | None = None,
 ) -> bytes:
     """One slice by every method: whole, enlarged, and as difference from the reference with a colour bar (PNG).
 
@@ -91,9 +114,10 @@ def compare_slices(
         images: (rows, columns) HU by name, the reference last.
         spacing: (rows, columns) in mm.
         where: the enlarged part; None chooses it.
+        window: to show it in; None chooses it.
     """
     reference = list(images.values())[-1].astype(float)
-    window = window_for(reference)
+    window = window or window_for(reference)
     where = where or detail(reference, window)
     aspect = spacing[0] / spacing[1]
     figure = new_figure(_INCHES * len(images) + 0.9, _INCHES * 3 + 0.4)
@@ -128,6 +152,30 @@ def _frame(axis: Axes, where: tuple[slice, slice]) -> None:
     axis.add_patch(
         Rectangle(corner, columns.stop - columns.start, rows.stop - rows.start, fill=False, color="gold", linewidth=0.8)
     )
+
+
+def noise_left_maps(images: Mapping[str, np.ndarray], low: np.ndarray, spacing: tuple[float, float]) -> bytes:
+    """Noise left in tiles of one slice, a map for each method beside the reference (PNG).
+
+    Args:
+        images: (rows, columns) HU by name, the reference last.
+        low: (rows, columns), HU, with the noise that is looked for.
+        spacing: (rows, columns) in mm.
+    """
+    *methods, (name, reference) = images.items()
+    window, aspect = window_for(reference), spacing[0] / spacing[1]
+    figure = new_figure(_INCHES * len(images) + 0.9, _INCHES + 0.4)
+    axes = figure.subplots(1, len(images), squeeze=False)[0]
+    for axis, (method, image) in zip(axes, methods, strict=False):
+        tiles = noise_left_of_tiles(image[None], reference[None], low[None])[0]
+        shown = axis.imshow(tiles, vmin=0, vmax=1, cmap="viridis", interpolation="none", aspect=aspect)
+        axis.set_title(method, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    show_hu(axes[-1], reference, window, aspect)
+    axes[-1].set_title(name, fontsize=10)
+    figure.colorbar(shown, ax=axes, label="noise left", shrink=0.9)
+    return as_png(figure)
 
 
 def blend_strip(low: np.ndarray, denoised: np.ndarray, reference: np.ndarray, spacing: tuple[float, float]) -> bytes:

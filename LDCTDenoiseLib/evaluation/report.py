@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Code, OutputError
+from ..measures import noise_left
 from ..measures.image_quality import WINDOWS
 from ..measures.nps import SIDE_MM
+from ..measures.signal_kept import LESIONS
 from ..measures.tissue_bias import TISSUES
 from ..system.extras import require_extra
 from ..system.files import replace_when_complete
 from ..version import __version__
 from .evaluate import REFERENCE, Evaluation, SliceView
+from .local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, noise_left_name, signal_kept_name
 from .methods import INPUT
 from .patient_table import NOISE, NPS_MEAN, NPS_PEAK, bias_name, summarise, write_patient_table
 from .phantom_study import PhantomResult
-from .pictures import blend_strip, compare_slices, edge_transfers, noise_spectra
+from .pictures import blend_strip, compare_slices, edge_transfers, noise_left_maps, noise_spectra, organ_window, window_for
 from .report_tables import patient_table, phantom_tables, quality_tables, summary_table
 from .slice_table import RMSE, write_slice_table
 
@@ -144,6 +147,9 @@ def page_text(evaluation: Evaluation) -> str:
         tissues=TISSUES,
         bias=summary_table("HU bias", found, {tissue: bias_name(tissue) for tissue in TISSUES}, "{:+.2f}"),
         noise=summary_table("Noise", found | of_reference, {name: name for name in (NOISE, NPS_MEAN, NPS_PEAK)}, "{:.2f}"),
+        noise_left=summary_table("Noise left", found, _noise_left_columns(), "{:.2f}"),
+        signal_kept=summary_table("Signal kept", found, {one.label: signal_kept_name(one) for one in LESIONS}, "{:.2f}"),
+        tile_px=noise_left.TILE_PX,
         nps_mm=f"{SIDE_MM:g}",
         spectra=_spectra(evaluation),
         phantom_tables=phantom_tables(phantom),
@@ -152,6 +158,11 @@ def page_text(evaluation: Evaluation) -> str:
         pictures=_slice_pictures(evaluation),
         by_patient=[patient_table(evaluation, patient) for patient in dict.fromkeys(row.patient for row in judged)],
     )
+
+
+def _noise_left_columns() -> dict[str, str]:
+    by_tissue = {tissue: noise_left_name(tissue) for tissue in noise_left.TISSUES}
+    return {"median": NOISE_LEFT_MEDIAN, "90th percentile": NOISE_LEFT_P90} | by_tissue
 
 
 def _phantom_pictures(results: list[PhantomResult]) -> list[Picture]:
@@ -181,14 +192,21 @@ def _slice_pictures(evaluation: Evaluation) -> list[Picture]:
         ]
         return own[0]
 
-    def titled(view: SliceView, why: str) -> Picture:
+    def titled(view: SliceView, why: str) -> list[Picture]:
         title = f"{why}: {view.patient}, slice {view.slice}, RMSE of {evaluation.against} {error(view):.1f} HU"
-        return Picture(title, compare_slices(view.images, view.spacing))
+        reference = view.images[REFERENCE]
+        windows = dict.fromkeys((window_for(reference), organ_window(reference, view.spacing)))
+        return [
+            Picture(f"{title}, {window.name}", compare_slices(view.images, view.spacing, window=window)) for window in windows
+        ]
 
-    shown = [titled(max((v for v in evaluation.views if v.why == "worst slice"), key=error), "Worst slice of all")]
-    shown.append(titled(min((v for v in evaluation.views if v.why == "best slice"), key=error), "Best slice of all"))
+    shown = titled(max((v for v in evaluation.views if v.why == "worst slice"), key=error), "Worst slice of all")
+    shown += titled(min((v for v in evaluation.views if v.why == "best slice"), key=error), "Best slice of all")
     middle = [view for view in evaluation.views if view.why == "middle slice"][:_MOST_MIDDLE_SLICES]
-    shown += [titled(view, "Middle slice") for view in middle]
+    for view in middle:
+        shown += titled(view, "Middle slice")
+        title = f"Noise left by place: {view.patient}, slice {view.slice}"
+        shown.append(Picture(title, noise_left_maps(view.images, view.images[INPUT.name], view.spacing)))
     if evaluation.against != INPUT.name and evaluation.blend > 0:
         view = middle[0]
         low = view.images[INPUT.name].astype(float)

@@ -39,6 +39,8 @@ ABDOMEN = Window("C50/W400", 50, 400)
 CHEST = Window("C-600/W1500", -600, 1500)
 SOFT_TISSUE = Window("[-160,240]", 40, 400)
 FULL_RANGE = Window("full range", 1023.5, 4095)
+BRAIN = Window("C40/W80", 40, 80)
+LIVER = Window("C100/W150", 100, 150)
 WINDOWS = (ABDOMEN, CHEST, SOFT_TISSUE, FULL_RANGE)
 _VIF_RANGE = 255.0
 """VIF's model of the eye's noise (variance 2) is made for 8-bit grey values."""

@@ -23,14 +23,16 @@ from LDCTDenoiseLib.evaluation import report as report_module
 from LDCTDenoiseLib.evaluation.baselines import BASELINES, find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.evaluate import Evaluation, EvaluationOptions, evaluate_pairs
+from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, local_response, noise_left_name
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method
 from LDCTDenoiseLib.evaluation.patient_table import PatientRow, one_row_per_patient, summarise, wilcoxon_p
 from LDCTDenoiseLib.evaluation.phantom_study import PhantomResult, study_phantom
-from LDCTDenoiseLib.evaluation.pictures import detail, window_for
+from LDCTDenoiseLib.evaluation.pictures import detail, organ_window, window_for
 from LDCTDenoiseLib.evaluation.report import page_text, write_report
 from LDCTDenoiseLib.evaluation.report_tables import text_table
 from LDCTDenoiseLib.evaluation.slice_table import quality
-from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST, WINDOWS
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, BRAIN, CHEST, LIVER, WINDOWS
+from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 
 SIZE = 128
@@ -272,6 +274,41 @@ def test_the_window_of_a_picture_is_that_of_its_anatomy() -> None:
     around = np.where(abdomen < -900, -850, abdomen)
     assert window_for(around) is ABDOMEN
     assert window_for(np.full((40, 60), -1000.0)) is ABDOMEN
+
+
+def test_the_narrow_window_is_that_of_the_organ() -> None:
+    rows, columns = np.mgrid[:256, :256] - 127.5
+    radius = np.hypot(rows, columns)
+    head = np.where(radius < 85, 35.0, np.where(radius < 92, 900.0, np.where(radius < 97, 20.0, -1000.0)))
+    assert organ_window(head, (0.9, 0.9)) is BRAIN
+    abdomen = np.where(radius < 110, 60.0, -1000.0)
+    assert organ_window(abdomen, (1.5, 1.5)) is LIVER
+    abdomen[np.hypot(rows - 40, columns) < 20] = 700  # a spine is no skull
+    assert organ_window(abdomen, (1.5, 1.5)) is LIVER
+    assert organ_window(np.where(np.hypot(rows, columns - 40) < 60, -850.0, abdomen), (1.5, 1.5)) is CHEST
+
+
+def test_noise_left_and_signal_kept_tell_what_a_method_does(evaluation: Evaluation) -> None:
+    rng = np.random.default_rng(3)
+    full = np.full((3, 192, 192), 50.0)
+    full[:, :, :64] = -100
+    low = full + rng.normal(0, 20, full.shape)
+    pair = DosePair("A", "a", low, full, (0.8, 0.8), (0, 1, 2))
+    masks = tissue_masks(full)
+
+    def halved(hu: np.ndarray, noise_hu: float) -> np.ndarray:
+        return 20 + 0.5 * (hu - 20)
+
+    values = local_response(Method("halved", halved), pair, halved(low, 0), masks)
+    assert values["signal kept, 20 HU, 4 mm"] == pytest.approx(0.5, abs=1e-3)
+    halfway = 0.5 * (low + full)
+    values = local_response(Method("halfway", lambda hu, noise_hu: hu), pair, halfway, masks)
+    for name in (NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, noise_left_name("soft"), noise_left_name("fat")):
+        assert values[name] == pytest.approx(0.5, abs=1e-6), name
+    assert math.isnan(values[noise_left_name("bone")])
+    rows = {row.method: row.values for row in evaluation.patients if row.patient == "P"}
+    assert rows["input"][NOISE_LEFT_MEDIAN] == pytest.approx(1)
+    assert rows["median"][NOISE_LEFT_MEDIAN] < 0.5
 
 
 def test_the_enlarged_part_lies_within_the_slice_and_shows_structure() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -12,7 +13,10 @@ from pytorch_optimizer import Muon
 from torch import nn
 
 from ..ct.hu import DEFAULT_SCALE
-from ..measures.image_quality import Window, psnr
+from ..measures.image_quality import Window, psnr, tissue_mask
+from ..measures.noise_left import noise_left_of_tiles
+from ..measures.signal_kept import SMALL_FAINT, passes, signal_kept, spread_places
+from ..measures.tissue_bias import TISSUES
 from ..models.cascade import Cascade
 from ..models.networks import DenoisingNetwork
 from ..models.networks.layers import without_autocast
@@ -23,6 +27,9 @@ from .patches.samples import Images
 
 VALIDATION_PSNR = "psnr_db"
 """Name of the validation's mean PSNR, by which epochs are compared."""
+NOISE_LEFT_P90, SIGNAL_KEPT = "noise_left_p90", "signal_kept_20_hu_4_mm"
+"""Names of the validation's local responses."""
+_PLACES = 8
 ERROR_FLOOR_HU = 3.0
 """Error that a patch is allowed even without inserted noise, when patches are weighted by their noise."""
 
@@ -170,14 +177,38 @@ class LevelTraining(LightningModule):
     def log_loss(self, loss: torch.Tensor) -> None:
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor, str], batch_index: int) -> None:
-        full, low, shown = batch
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor, str, tuple[float, float]], batch_index: int) -> None:
+        full, low, shown, spacing = batch
         with without_autocast(low.device):  # as inference does it
             result = DEFAULT_SCALE.to_hu_difference(self.denoise(low)) - DEFAULT_SCALE.offset
         after = psnr(result, full, self.window)
         self.log(VALIDATION_PSNR, after, batch_size=1, sync_dist=True)
         gain = after - psnr(low, full, self.window)
         self.log(f"gain_db_{shown}", gain, batch_size=1, prog_bar=True, sync_dist=True)
+        for name, value in self._local_response(full, low, result, spacing).items():
+            self.log(name, value, batch_size=1, sync_dist=True)
+
+    def _local_response(
+        self, full: torch.Tensor, low: torch.Tensor, result: torch.Tensor, spacing: tuple[float, float]
+    ) -> dict[str, float]:
+        """Noise left of a slice, and signal kept of small faint lesions in as many places as one pass has room for."""
+        full_hu, low_hu, result_hu = (image[0].float().cpu().numpy() for image in (full, low, result))
+        tiles = noise_left_of_tiles(result_hu, full_hu, low_hu)
+        values = {}
+        if np.isfinite(tiles).any():
+            values[NOISE_LEFT_P90] = float(np.nanpercentile(tiles, 90))
+
+        def denoise(hu: np.ndarray) -> np.ndarray:
+            with without_autocast(low.device):
+                unit = self.denoise(torch.from_numpy(hu)[None].to(low.device))
+            return (DEFAULT_SCALE.to_hu_difference(unit.float()) - DEFAULT_SCALE.offset)[0].cpu().numpy()
+
+        soft = tissue_mask(full_hu, TISSUES["soft"])[0]
+        places = [(0, *place) for place in spread_places(soft, max(SMALL_FAINT.image(spacing).shape) // 2, fewest=_PLACES)]
+        if places:
+            chosen = [places[number] for number in passes(places, SMALL_FAINT, spacing)[0]]
+            values[SIGNAL_KEPT] = float(signal_kept(denoise, low_hu, chosen, SMALL_FAINT, spacing, output=result_hu).mean())
+        return values
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.network_optimizer()

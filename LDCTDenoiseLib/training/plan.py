@@ -23,7 +23,7 @@ from .train import check_training, check_validation, level_module, new_cascade
 
 _TIMED_STEPS = 3
 _SLICE = 512
-_SLICES_PER_PATIENT = ValidationSlices.slices_per_case * len(ValidationSlices.degradations)
+_SLICES_PER_PATIENT = ValidationSlices.slices_per_case * len(ValidationSlices.degradations)  # each once more with lesions
 
 
 def plan(
@@ -71,7 +71,7 @@ def plan(
         early_seconds = _time_steps(module, level, share, config.data.patch_size, where, all_terms=False) if early else 0.0
         seconds = _time_steps(module, level, share, config.data.patch_size, where, all_terms=True)
         epochs = level.steps // config.steps_per_epoch
-        seconds_validating = _time_slice(module, where) * len(splits["validate"]) * _SLICES_PER_PATIENT * epochs
+        seconds_validating = 2 * _time_slice(module, where) * len(splits["validate"]) * _SLICES_PER_PATIENT * epochs
         spent = (early * early_seconds + (level.steps - early) * seconds) * module.batches_per_step + seconds_validating
         total += spent
         lines.append(

@@ -148,13 +148,15 @@ class TrainingData(LightningDataModule):
         # Every process sees all of them: what depends on the result is then decided alike.
         return self._loader(ValidationSlices(self.cases["validate"]))
 
-    def on_after_batch_transfer(self, batch: Batch | tuple[Batch, str], dataloader_index: int) -> Images | tuple[Any, ...]:
+    def on_after_batch_transfer(
+        self, batch: Batch | tuple[Batch, str, tuple[float, float]], dataloader_index: int
+    ) -> Images | tuple[Any, ...]:
         """Noise, flips and rotations are made here, on the device."""
         if isinstance(batch, Batch):
             return batch.images()
-        slices, shown = batch
+        slices, shown, spacing = batch
         images = slices.images()
-        return images.full, images.low, shown
+        return images.full, images.low, shown, spacing
 
     def _loader(self, dataset: Any) -> DataLoader[Any]:
         # On the CPU the step needs every core; beside a GPU they are idle.

@@ -366,7 +366,8 @@ def test_data_without_tissue_are_refused() -> None:
 def test_validation_shows_the_same_whole_slices_every_time() -> None:
     slices = ValidationSlices([body_case()])
     assert len(slices) == 3 * len(ValidationSlices.degradations)
-    batch, shown = slices[0]
+    batch, shown, spacing = slices[0]
+    assert spacing == slices.items[0][0].spacing
     full, low = batch.images()[:2]
     assert shown == "dose_0.25"
     assert full.shape == low.shape == (1, 1, 80, 80)

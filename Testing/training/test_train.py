@@ -408,6 +408,15 @@ def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-2:]) < 0.8 * losses[0]
 
 
+def test_validation_tells_noise_left_and_signal_kept(data: Path, tmp_path: Path) -> None:
+    level = {"network": "drl", "predicts": "image", "steps": 2, "learning_rate": 1e-15}  # what comes in goes out
+    assert main([*arguments(data, tmp_path / "run", CONFIG | {"levels": [level]}), "--quiet"]) == 0
+    with (tmp_path / "run" / "level1" / "metrics.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert float(row["noise_left_p90"]) == pytest.approx(1, abs=1e-3)
+    assert float(row["signal_kept_20_hu_4_mm"]) == pytest.approx(1, abs=1e-3)
+
+
 def test_missing_training_data_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path / "missing", tmp_path / "run")) == 1
     assert "do not exist" in capsys.readouterr().err

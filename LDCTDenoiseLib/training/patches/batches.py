@@ -142,8 +142,8 @@ def _place(ends: np.ndarray, rng: np.random.Generator) -> int:
     return int(np.searchsorted(ends, rng.random(), side="right"))
 
 
-class ValidationSlices(Dataset[tuple[Batch, str]]):
-    """Whole slices spread evenly over each validation volume, each a batch of its own with what it shows.
+class ValidationSlices(Dataset[tuple[Batch, str, tuple[float, float]]]):
+    """Whole slices spread evenly over each validation volume, each a batch of its own with what it shows and its spacing in mm.
 
     Those with inserted noise come at fixed doses, named ``dose_0.25`` and ``dose_0.10``; pairs as they are, named ``pairs``.
     """
@@ -162,8 +162,8 @@ class ValidationSlices(Dataset[tuple[Batch, str]]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[Batch, str]:
+    def __getitem__(self, index: int) -> tuple[Batch, str, tuple[float, float]]:
         case, z, degradation = self.items[index]
         name = "pairs" if case.measured else f"dose_{degradation.dose_fraction:.2f}"
         rows, columns = case.full.shape[1:]
-        return collate([case.sample((z, slice(0, rows), slice(0, columns)), degradation)], [0]), name
+        return collate([case.sample((z, slice(0, rows), slice(0, columns)), degradation)], [0]), name, case.spacing

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .options import add_device, add_model, add_reading, load_denoiser
+from .options import add_device, add_model, add_reading, load_denoiser, slice_progress
 
 if TYPE_CHECKING:
     from ..ct.scan import Scan
     from ..inference.engine import Denoiser
     from ..measures.signal_kept import Lesion
+
+NOT_TESTED = -1.0
+"""What a map holds where there is no place. NaN would do, but ITK reads NaN from NIfTI as 0, which is "wiped out"."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +30,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--diameter", type=float, nargs="+", default=[8.0], metavar="MM", help="of the disc (default 8), or several"
     )
-    parser.add_argument("--map", type=Path, metavar="FILE", help="write signal kept at many places of the slice as a volume")
+    parser.add_argument(
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="write signal kept at many places of the slice (the first diameter's) to FILE, and the noise "
+        "that is left to FILE with _noise_left before its ending; -1 is where nothing was tested",
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when DICOM holds several CT series")
     add_reading(parser)
@@ -55,11 +65,10 @@ def run(options: argparse.Namespace) -> None:
     from ..ct.hu_check import check_hu
     from ..measures.lesion_test import try_lesion
     from ..measures.signal_kept import Lesion
-    from ..volumes.volume_file import check_volume_output, read_volume
+    from ..volumes.volume_file import read_volume
 
-    if options.map is not None:
-        check_volume_output(options.map, overwrite=options.overwrite)
     lesions = [Lesion(options.contrast, diameter / 2) for diameter in options.diameter]
+    maps = _map_files(options)
     scan = read_volume(
         options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
     )
@@ -72,10 +81,16 @@ def run(options: argparse.Namespace) -> None:
         answer = try_lesion(denoiser, scan.hu, where, lesion, scan.spacing, halo_px=denoiser.halo)
         figures = {name: None if math.isnan(value) else value for name, value in answer.figures.items()}
         answers.append({"contrast": options.contrast, "diameter": diameter, **figures})
-    if options.map is not None:
-        _write_map(options.map, scan, where[0], lesions[0], denoiser)
+    told: dict[str, Any] = {
+        "slice": where[0],
+        "row": where[1],
+        "column": where[2],
+        "device": str(denoiser.device),
+        "answers": answers,
+    }
+    if maps:
+        told["map"] = _write_maps(maps, scan, where[0], lesions[0], denoiser, quiet=options.quiet)
     if options.json:
-        told = {"slice": where[0], "row": where[1], "column": where[2], "device": str(denoiser.device), "answers": answers}
         print(json.dumps(told, indent=2))
         return
     print(f"{options.contrast:+g} HU at slice {where[0]}, row {where[1]}, column {where[2]}")
@@ -83,10 +98,25 @@ def run(options: argparse.Namespace) -> None:
     for row in answers:
         pairs = [f"{_figure(row[f'{name}_before'])} > {_figure(row[f'{name}_after'])}" for name in ("noise", "cnr")]
         print(f"{row['diameter']:>7g} mm {100 * row['signal_kept']:>10.0f} % {pairs[0]:>14} {pairs[1]:>12}")
+    if maps:
+        print(*_map_lines(told["map"]), sep="\n")
 
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _map_lines(told: dict[str, Any]) -> Iterator[str]:
+    kept, left = told["signal_kept"], told["noise_left"]
+    yield f"signal kept at {told['places']} places: median {_share(kept['median'])}, least {_share(kept['least'])}"
+    if left is None:
+        yield "noise left: not measured, for there is no uniform soft tissue near this slice"
+    else:
+        yield f"noise left there: median {_share(left['median'])}, most {_share(left['most'])}"
 
 
 def _voxel(at: tuple[float, float, float] | tuple[int, int, int], scan: Scan) -> tuple[int, int, int]:
@@ -96,18 +126,51 @@ def _voxel(at: tuple[float, float, float] | tuple[int, int, int], scan: Scan) ->
     if isinstance(at[0], float):
         x, y, z = at
         try:
-            return scan.geometry.index_of((-x, -y, z))
+            found = scan.geometry.index_of((-x, -y, z))
         except (OverflowError, ValueError) as error:  # infinite, or not a number
             raise InputError(f"The place {x:g}, {y:g}, {z:g} mm cannot be found in the volume; give three numbers.") from error
+        if not all(0 <= index < count for index, count in zip(found, scan.hu.shape, strict=True)):
+            raise InputError(f"The place {x:g}, {y:g}, {z:g} mm lies outside the volume; choose a place inside the body.")
+        return found
     index = [int(n) for n in at[::-1]]  # as the file's axes: slowest first
     index.insert(0, index.pop(scan.geometry.axis))
     return index[0], index[1], index[2]
 
 
-def _write_map(path: Path, scan: Scan, index: int, lesion: Lesion, denoiser: Denoiser) -> None:
-    """Signal kept as a volume of one slice, at the slice's place."""
-    from ..measures.lesion_test import map_lesions
+def _map_files(options: argparse.Namespace) -> tuple[Path, ...]:
+    """Where signal kept and noise left go, after making sure that they can be written; empty without a map."""
+    from ..errors import OutputError
+    from ..volumes.volume_file import check_volume_output, volume_suffix
+
+    if options.map is None:
+        return ()
+    suffix = options.map.name[-len(volume_suffix(options.map) or " ") :]
+    files = options.map, options.map.with_name(options.map.name.removesuffix(suffix) + f"_noise_left{suffix}")
+    for path in files:
+        check_volume_output(path, overwrite=options.overwrite)
+        if path.exists() and options.input.exists() and path.samefile(options.input):
+            raise OutputError(f"The map {path.name} would replace the scan itself; choose another name.")
+    return files
+
+
+def _write_maps(
+    files: tuple[Path, ...], scan: Scan, index: int, lesion: Lesion, denoiser: Denoiser, *, quiet: bool
+) -> dict[str, Any]:
+    """Signal kept and noise left as volumes of one slice, at the slice's place; the figures for JSON."""
+    import numpy as np
+
+    from ..simulation.lesion_map import map_slice
     from ..volumes.volume_file import write_volume
 
-    found = map_lesions(denoiser, scan.hu[index], lesion, scan.spacing)
-    write_volume(scan.part(index, index + 1).with_hu(found.image(found.signal_kept)[None]), path)
+    with slice_progress("Map", unit="pass", quiet=quiet) as progress:
+        found = map_slice(denoiser, scan.hu, index, lesion, scan.spacing, seed=index, progress=progress)
+    left = np.full(len(found.places), np.nan) if found.noise_left is None else found.noise_left
+    for path, values in zip(files, (found.signal_kept, left), strict=True):
+        image = np.nan_to_num(found.image(values), nan=NOT_TESTED)
+        write_volume(scan.part(index, index + 1).with_hu(image[None]), path)
+    return {
+        "diameter": 2 * lesion.radius_mm,
+        "places": len(found.places),
+        "signal_kept": {**found.kept_figures, "file": str(files[0])},
+        "noise_left": None if found.left_figures is None else {**found.left_figures, "file": str(files[1])},
+    }

@@ -130,12 +130,12 @@ def dicom_output(options: argparse.Namespace) -> DicomOutput:
 
 
 @contextmanager
-def slice_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar of slices on stderr: what it gives is called with the number of slices done and their total."""
+def slice_progress(title: str, *, quiet: bool, unit: str = "slice") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr: what it gives is called with the number of slices done and their total."""
     from tqdm import tqdm
 
     # delay: no bar before the first slices are done, so that none stands above an error about the volume.
-    with tqdm(unit="slice", desc=title, disable=quiet, file=sys.stderr, delay=1e-6) as bar:
+    with tqdm(unit=unit, desc=title, disable=quiet, file=sys.stderr, delay=1e-6) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

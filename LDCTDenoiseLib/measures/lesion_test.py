@@ -96,6 +96,18 @@ class LesionMap:
             image[_square(place, self.pitch_px, self.shape)] = value
         return image
 
+    @property
+    def kept_figures(self) -> dict[str, float]:
+        """``median`` and ``least`` share of the signal that is kept."""
+        return {"median": float(np.median(self.signal_kept)), "least": float(self.signal_kept.min())}
+
+    @property
+    def left_figures(self) -> dict[str, float] | None:
+        """``median`` and ``most`` of the noise that is left; None where it was not measured."""
+        if self.noise_left is None:
+            return None
+        return {"median": float(np.median(self.noise_left)), "most": float(self.noise_left.max())}
+
 
 def try_lesion(
     denoise: Denoise,
@@ -121,6 +133,7 @@ def try_lesion(
         InputError: the place is not in the scan's tissue, or the lesion would cross the image's border.
     """
     _check_place(scan, place)
+    place_in_image(place, lesion.shape(spacing), scan.shape)  # before the image of a huge lesion is made
     disc = lesion.image(spacing)
     _, row, column = place
     shown = [
@@ -134,7 +147,6 @@ def try_lesion(
     part = tuple(_clipped(at, half, n) for at, half, n in zip(middle, reach, size, strict=True))
     inner = tuple(slice(p.start - q.start, p.stop - q.start) for p, q in zip(picture, part, strict=True))
     place_in_part = (0, row - part[0].start, column - part[1].start)
-    place_in_image(place, disc.shape, scan.shape)  # names the place in the scan, should it be too near to the border
     where = place_in_image(place_in_part, disc.shape, (1, *(p.stop - p.start for p in part)))
 
     before = np.asarray(scan[place[0]][part], np.float32)
@@ -185,7 +197,7 @@ def map_lesions(
     Raises:
         InputError: there is no tissue that has room for the lesion.
     """
-    margin = max(lesion.image(spacing).shape) // 2 + 1
+    margin = max(lesion.shape(spacing)) // 2 + 1
     pitch, grid = _grid(tissue_mask(slice_[None], _BODY_HU)[0], margin, places)
     if not grid:
         raise InputError("The slice has no tissue with room for such a lesion; choose another slice, or a smaller lesion.")

@@ -51,7 +51,7 @@ class Lesion:
         if not (math.isfinite(self.contrast_hu) and self.contrast_hu != 0):
             raise InputError(f"The contrast is {self.contrast_hu:g} HU; it must be a number other than 0.")
         if not (math.isfinite(self.radius_mm) and self.radius_mm > 0):
-            raise InputError(f"The lesion's radius is {self.radius_mm:g} mm; it must be above 0.")
+            raise InputError(f"The lesion's diameter is {2 * self.radius_mm:g} mm; it must be a number above 0.")
         if not (math.isfinite(self.blur_mm) and self.blur_mm > 0):
             raise InputError(f"The scanner's blur is {self.blur_mm:g} mm; it must be above 0.")
 
@@ -60,29 +60,33 @@ class Lesion:
         """As it stands in tables."""
         return f"{self.contrast_hu:g} HU, {self.radius_mm:g} mm"
 
+    def shape(self, spacing: tuple[float, float]) -> tuple[int, int]:
+        """Rows and columns of :meth:`image`."""
+        reach = self.radius_mm + 3 * self.blur_mm
+        rows, columns = (2 * math.ceil(reach / mm - 0.5) + 1 for mm in spacing)
+        return rows, columns
+
     def image(self, spacing: tuple[float, float]) -> np.ndarray:
         """The blurred disc in the middle of an image with odd sides, averaged over each pixel, HU.
 
         Args:
             spacing: (rows, columns) in mm.
         """
-        reach = self.radius_mm + 3 * self.blur_mm
-        sides = [math.ceil(reach / mm - 0.5) for mm in spacing]
         # Points of the sharp disc, finer than pixels and than the blur, and what each gives to every pixel along one axis.
         steps = [min(mm, 2 * self.blur_mm) / _SUBPIXELS for mm in spacing]
         points = [(np.arange(n := 2 * math.ceil(self.radius_mm / step) + 1) - n // 2) * step for step in steps]
         disc = np.hypot(points[0][:, None], points[1][None, :]) <= self.radius_mm
         rows, columns = (
-            _share_of_pixels(at, side, mm, self.blur_mm) for at, side, mm in zip(points, sides, spacing, strict=True)
+            _share_of_pixels(at, n, mm, self.blur_mm) for at, n, mm in zip(points, self.shape(spacing), spacing, strict=True)
         )
         image = rows @ disc @ columns.T
         volume = self.contrast_hu * math.pi * self.radius_mm**2 / (spacing[0] * spacing[1])
         return (image * (volume / (disc.sum()))).astype(np.float32)
 
 
-def _share_of_pixels(points_mm: np.ndarray, side: int, pixel_mm: float, blur_mm: float) -> np.ndarray:
-    """(pixels, points): share of a blurred point that falls into each of 2 ``side`` + 1 pixels along one axis."""
-    borders = (np.arange(2 * side + 2) - side - 0.5) * pixel_mm
+def _share_of_pixels(points_mm: np.ndarray, pixels: int, pixel_mm: float, blur_mm: float) -> np.ndarray:
+    """(pixels, points): share of a blurred point that falls into each of an odd number of pixels along one axis."""
+    borders = (np.arange(pixels + 1) - pixels / 2) * pixel_mm
     z = (borders[:, None] - points_mm[None, :]) / (blur_mm * math.sqrt(2))
     return np.diff(0.5 * (1 + np.vectorize(math.erf)(z)), axis=0)
 
@@ -163,7 +167,7 @@ def passes(places: Sequence[Place], lesion: Lesion, spacing: tuple[float, float]
         lesion, spacing: lesions never overlap, whatever the distance.
         apart_px: least distance of two places.
     """
-    apart = max(apart_px, *lesion.image(spacing).shape)
+    apart = max(apart_px, *lesion.shape(spacing))
     groups: list[list[int]] = []
     for number, place in enumerate(places):
         for group in groups:

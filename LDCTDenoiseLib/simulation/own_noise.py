@@ -27,7 +27,7 @@ def own_noise(
         index: of the slice.
         spacing: (rows, columns) in mm.
         share: SD of the noise as a share of the scan's own in uniform soft tissue.
-        seed: of the noise.
+        seed: of the noise; the same seed, neighbours and spacing give the same noise.
 
     Returns:
         (rows, columns) float32, HU.
@@ -45,6 +45,6 @@ def own_noise(
     along = np.fft.fftfreq(rows, spacing[0])[:, None] * MM_PER_CM, np.fft.rfftfreq(columns, spacing[1])[None, :] * MM_PER_CM
     # Below the first measured frequency the window's trend was taken away: a reconstruction's noise falls to 0 there.
     amplitude = np.sqrt(np.interp(np.hypot(*along), np.append(0, frequency), np.append(0, power)))
-    white = np.random.default_rng([seed, index]).standard_normal((rows, columns))
+    white = np.random.default_rng(seed).standard_normal((rows, columns))
     noise = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(rows, columns))
     return (noise * (share * own_sd / noise.std())).astype(np.float32)

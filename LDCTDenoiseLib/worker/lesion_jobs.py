@@ -53,39 +53,29 @@ def lesion_map(
     progress: Callable[[int, int], object],
 ) -> LesionMaps:
     """Answer ``lesion_map``: signal kept and noise left at places of a slice, as two maps in the exchange folder."""
-    from ..errors import InputError
-    from ..measures.lesion_test import map_lesions
     from ..measures.signal_kept import Lesion
-    from ..simulation.own_noise import own_noise
+    from ..simulation.lesion_map import map_slice
 
-    scan = np.asarray(request.volume.map())
     maps = request.maps.map("r+")
-    spacing = request.spacing
-    index = request.index
     contrast, diameter = request.lesion
     start = time.perf_counter()
-    noise: np.ndarray | None
-    try:
-        noise = own_noise(scan, index, spacing, seed=request.slice)
-    except InputError:  # no uniform tissue to measure it in: the signal alone is told
-        noise = None
-    found = map_lesions(
+    found = map_slice(
         lambda hu: denoiser(hu, cancel=cancelled),
-        scan[index],
+        np.asarray(request.volume.map()),
+        request.index,
         Lesion(contrast, diameter / 2),
-        spacing,
-        noise=noise,
+        request.spacing,
+        seed=request.slice,
         progress=progress,
     )
     maps[0] = found.image(found.signal_kept)
-    kept, left = found.signal_kept, found.noise_left
-    if left is not None:
-        maps[1] = found.image(left)
+    if found.noise_left is not None:
+        maps[1] = found.image(found.noise_left)
     return LesionMaps(
         started.device,
         started.device_reason,
         time.perf_counter() - start,
         len(found.places),
-        {"median": float(np.median(kept)), "least": float(kept.min())},
-        None if left is None else {"median": float(np.median(left)), "most": float(left.max())},
+        found.kept_figures,
+        found.left_figures,
     )

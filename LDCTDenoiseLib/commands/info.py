@@ -8,11 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ..version import __version__
 
-_PACKAGES = ("torch", "numpy", "SimpleITK", "pydicom", "safetensors")
+_PACKAGES = ("numpy", "SimpleITK", "pydicom", "safetensors", "openvino", "finufft")
 _EXTRAS = {
+    "torch": "torch",
+    "demo": "matplotlib",
     "report": "torchmetrics",
     "train": "pytorch-lightning",
-    "openvino": "openvino",
     "dicom": "pylibjpeg",
     "onnx": "onnxruntime",
 }

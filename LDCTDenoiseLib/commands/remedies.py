@@ -15,6 +15,7 @@ _REMEDIES = {
     Code.CRASHES: "Pass --overwrite to try it again.",
     Code.RUN_EXISTS: "pass --resume to go on with it, or choose another --out.",
     Code.STOPPED: "Go on with --resume.",
+    Code.TORCH: "Install it: pip install 'ldctdenoise[torch]'.",
     Code.MEMORY: "denoise fewer slices at a time (--slices A:B).",
     Code.UNEXPECTED: "run again with --debug.",
 }

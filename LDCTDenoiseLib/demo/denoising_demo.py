@@ -32,9 +32,9 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
 
     Raises:
         OutputError: the folder cannot be made.
-        MissingExtraError: the ``report`` extra is not installed.
+        MissingExtraError: the ``demo`` extra is not installed.
     """
-    with require_extra("report"):
+    with require_extra("demo"):
         import matplotlib.figure  # noqa: F401 (asked for before the computation, not after it)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
-import torch
-from torch import nn
 
 from ..ct.hu import finish_hu
 from ..ct.hu_check import check_finite
-from ..errors import DenoisingCancelled, DeviceError, InputError
-from ..models.cascade import Cascade
-from ..models.model_file import load_model
+from ..errors import DeviceError, InputError
+from ..models.level import levels_to_use
+from ..models.model_file import Model, read_model
 from ..models.options import DenoisingOptions
 from ..models.provenance import Provenance
-from ..system.devices import choose_device
-from .backends import build, choose_backend, choose_precision
+from ..system.devices import find_device
+from ..system.pytorch import require_torch
+from .backends import Backend, choose_backend, choose_precision
 from .body_box import Box, Region, box_to_denoise
-from .cuda_graph import Replayed
-from .tiling import apply_in_tiles
-from .transfers import compute_batches, travels_as
+from .computer import Computer
+from .openvino_computer import OpenVINOComputer
 
 log = logging.getLogger(__name__)
-
-BYTES_PER_PIXEL = 64 * 4 * 8
-"""Working memory of a level: eight sets of 64 float32 feature maps, above any backend's peak."""
-CPU_TILE = 1024
-"""Largest tile on a CPU, px: some 1.3 GB. A CPU short of memory is killed by the system, not told, so never ask for more."""
-SMALLEST_TILE = 64
-_CPU_PIXELS_AT_ONCE = 512 * 512
-_MEMORY_SHARE = 0.6
-_LARGEST_CPU_BATCH = 32
-_LARGEST_CUDA_BATCH = 8
-"""A slice of 512 x 512 alone is two thousand blocks of 128 pixels, enough for any GPU; more slices only hide the launches."""
 
 
 class Denoiser:
@@ -61,15 +45,16 @@ class Denoiser:
         batch_size: slices computed together; None chooses by free memory.
         levels: how many levels of the cascade to use; None is all.
         blend: weight of the denoised image, 0 to 1; the rest is the input (the paper's blend is 0.7).
-        backend: "torch", "openvino" (float32 on the CPU), or "auto": OpenVINO where it is installed and can be used.
-        threads: of a CPU; None leaves PyTorch's number, one for each core.
+        backend: "openvino" (on the CPU), "torch" (needs PyTorch), or "auto": OpenVINO on the CPU, PyTorch on a GPU.
+        threads: of a CPU; None is one for each core.
         region: "all", or "body": the bounding box of the body in all slices; what lies around it stays as it is.
 
     Raises:
         ModelError: the model is missing or damaged.
         DeviceError: the device is not there.
         InputError: another argument is out of range.
-        MissingExtraError: the backend is not installed.
+        MissingTorchError: PyTorch is asked for, and not installed.
+        MissingExtraError: OpenVINO is asked for, and not installed.
     """
 
     def __init__(
@@ -104,19 +89,16 @@ class Denoiser:
             self.region = Region(region)
         except ValueError:
             raise InputError(f"There is no region '{region}'; choose one of {', '.join(one.value for one in Region)}.") from None
-        cascade, self.info = load_model(model)
-        self.levels = cascade.use(levels)
+        content = read_model(model)
+        self.info = content.info
+        self.levels = levels_to_use(self.info.levels, levels)
         self.batch_size = batch_size
         self.threads = threads
-        self.device = choose_device(device)
-        self._precision = choose_precision(precision, self.device)
-        self.backend = choose_backend(backend, self.device, self._precision)
-        self._halo = cascade.radius(self.levels)
-        self._cascade = self._prepare(cascade)
-        me = weakref.proxy(self)  # no cycle: a denoiser that is dropped gives its memory back at once
-        self._not_finite = torch.zeros((), dtype=torch.int64, device=self.device)
-        """Counts predictions that are NaN or infinite where they are made: asking for every batch would wait for the device."""
-        self._replayed = Replayed(lambda *arguments: me._compute(*arguments))
+        self.device = find_device(device)
+        self.backend = choose_backend(backend, self.device, precision)
+        self._precision = choose_precision(precision, self.device, self.backend)
+        self._halo = sum(level.architecture.radius for level in self.info.levels[: self.levels])
+        self._computer = self._prepare(content)
         self._computing = threading.Lock()
 
     @classmethod
@@ -154,11 +136,16 @@ class Denoiser:
         """How many pixels away a voxel can change the result."""
         return self._halo
 
-    def _prepare(self, cascade: Cascade) -> Cascade:
+    def _prepare(self, model: Model) -> Computer:
         """The levels that are used, as the backend computes them."""
-        used = [cascade.network(index) for index in range(self.levels)]
-        cascade.networks = nn.ModuleList(build(used, self.backend, self.device, self._precision))
-        return cascade
+        if self.backend is Backend.OPENVINO:
+            return OpenVINOComputer(model, self.levels, self._precision, self.threads)
+        require_torch()
+        import torch
+
+        from .torch_computer import TorchComputer
+
+        return TorchComputer(model, self.levels, torch.device(str(self.device)), self._precision, self.threads)
 
     def __call__(
         self,
@@ -198,7 +185,7 @@ class Denoiser:
         out[:start] = volume[:start]
         out[stop:] = volume[stop:]
         padding = padding_value[start:stop] if isinstance(padding_value, np.ndarray) else padding_value
-        with self._computing, _threads(self.threads):  # threads that share a denoiser take turns
+        with self._computing, self._computer.running():  # threads that share a denoiser take turns
             self._fill(out[start:stop], volume[start:stop], progress, cancel, padding)
         return out
 
@@ -218,32 +205,31 @@ class Denoiser:
                 progress(total, total)
             return
         outer = box.grown(self._halo, (shape[0], shape[1]))
-        plan = self._plan(total, *outer.shape)
-        self._not_finite.zero_()
+        plan = self._computer.plan(total, *outer.shape, self.batch_size)
+        self._computer.reset()
         done = 0
         while done < total:
             try:
-                for result in self._results(
-                    volume[done:], padding[done:] if isinstance(padding, np.ndarray) else padding, outer, plan, cancel
-                ):
-                    if self.device.type == "cpu":  # others would have to be waited for
+                part = slice(done, None), outer.rows, outer.columns
+                left = padding[part] if isinstance(padding, np.ndarray) else padding
+                for result in self._computer.results(volume[part], left, plan, self.blend, cancel):
+                    if self._computer.counts_at_once:
                         self._check_finite()
                     self._put(result, box, outer, done, out, volume, padding)
                     done += len(result)
                     if progress is not None:
                         progress(done, total)
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not self._computer.is_out_of_memory(error):
                     raise
                 plan = plan.smaller()
                 log.warning("Out of memory on %s; going on with %s.", self.device, plan)
-                if self.device.type == "cuda":
-                    self._replayed.forget()
+                self._computer.forget()
         self._check_finite()
 
     def _check_finite(self) -> None:
-        if bad := int(self._not_finite):
-            computed = f"computed in {str(self._precision).removeprefix('torch.')} on {self.device}"
+        if bad := self._computer.count_not_finite():
+            computed = f"computed in {self._precision.value} on {self.device}"
             raise DeviceError(
                 f"The network gave {bad} voxels that are NaN or infinite, {computed}; use the precision float32, the device "
                 "cpu, or another model."
@@ -269,126 +255,6 @@ class Denoiser:
             out[where] = result
         else:
             out[where] = finish_hu(volume[where], result, padding[where] if isinstance(padding, np.ndarray) else padding)
-
-    def _results(
-        self,
-        volume: np.ndarray,
-        padding: float | np.ndarray | None,
-        outer: Box,
-        plan: _Plan,
-        cancel: Callable[[], bool] | None,
-    ) -> Iterator[np.ndarray]:
-        """What :meth:`_compute` gives for consecutive batches of the outer box."""
-        in_place = travels_as(volume.dtype) != torch.float32
-        by_value = math.nan if padding is None or isinstance(padding, np.ndarray) else padding
-        blend, padding_hu = torch.tensor([self.blend, by_value], dtype=torch.float32).to(self.device)
-
-        def batches() -> Iterator[Sequence[np.ndarray]]:
-            for first in range(0, len(volume), plan.batch):
-                if cancel is not None and cancel():
-                    raise DenoisingCancelled("Denoising was cancelled; nothing was written.")
-                where = slice(first, first + plan.batch), outer.rows, outer.columns
-                yield [volume[where], padding[where]] if in_place and isinstance(padding, np.ndarray) else [volume[where]]
-
-        def compute(voxels: torch.Tensor, *mask: torch.Tensor) -> torch.Tensor:
-            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-                if self.device.type != "cuda":
-                    return self._compute(plan.tile, blend, padding_hu, voxels, *mask)
-                with torch.cuda.device(self.device):
-                    return self._replayed(plan.tile, blend, padding_hu, voxels, *mask)
-
-        yield from compute_batches(batches(), compute, self.device, plan.batch)
-
-    def _compute(
-        self,
-        tile: int,
-        blend: torch.Tensor,
-        padding_hu: torch.Tensor,
-        voxels: torch.Tensor,
-        mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Denoise a batch on the device.
-
-        Args:
-            tile: largest side that is computed at once, px.
-            blend: no axes.
-            padding_hu: HU of padding, NaN for none; no axes.
-            voxels: (batch, rows, columns), HU; integers or float32.
-            mask: padding, same shape, for integers.
-
-        Returns:
-            Integers: the result, in their type. float32: the change in HU.
-        """
-        scale = self.info.scale
-        hu = voxels.float()
-        unit = scale.to_unit(hu)[:, None]
-        prediction = apply_in_tiles(lambda x: self._cascade(x, self.levels), unit, tile, self._halo)
-        self._not_finite += (~torch.isfinite(prediction)).sum()
-        change = scale.to_hu_difference(prediction - unit)[:, 0] * blend
-        if voxels.is_floating_point():
-            return change
-        return finish_hu(voxels, change, padding_hu if mask is None else mask)
-
-    def _plan(self, slices: int, rows: int, columns: int) -> _Plan:
-        """Batch and tile for slices of a size, from the device's free memory."""
-        side = max(rows, columns)
-        if self.device.type != "cuda":
-            batch = self.batch_size or min(_LARGEST_CPU_BATCH, _CPU_PIXELS_AT_ONCE // (rows * columns))
-            return _Plan(max(1, min(batch, slices)), min(side, CPU_TILE))
-        # What PyTorch holds already, for an earlier volume, will serve this one.
-        free = torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device)
-        pixels = int(free * _MEMORY_SHARE) // BYTES_PER_PIXEL
-        tile = side if rows * columns <= pixels else max(SMALLEST_TILE, int(pixels**0.5) - 2 * self._halo)
-        if self.batch_size:
-            return _Plan(min(self.batch_size, slices), tile)
-        most = max(1, min(_LARGEST_CUDA_BATCH, pixels // (rows * columns)))
-        return _Plan(math.ceil(slices / math.ceil(slices / most)), tile)  # batches of one size: none has to be filled up
-
-
-class _Plan:
-    """How much is computed at once: slices in a batch, and the side of a tile in pixels."""
-
-    def __init__(self, batch: int, tile: int) -> None:
-        self.batch = batch
-        self.tile = tile
-
-    def smaller(self) -> _Plan:
-        """Half the batch, then half the tile.
-
-        Raises:
-            DeviceError: nothing smaller is left.
-        """
-        if self.batch > 1:
-            return _Plan(self.batch // 2, self.tile)
-        if self.tile > SMALLEST_TILE:
-            return _Plan(1, max(SMALLEST_TILE, (self.tile + 1) // 2))
-        raise DeviceError(
-            f"The device has not enough memory even for tiles of {SMALLEST_TILE} pixels; "
-            "close other programs or use the device cpu."
-        )
-
-    def __str__(self) -> str:
-        return f"{self.batch} slice(s) at once in tiles of up to {self.tile} pixels"
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute with so many threads of the CPU."""
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # CUDA has a class of its own (a RuntimeError); CPU and MPS say it in words.
-    words = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in words or "not enough memory" in words
 
 
 def _check_volume(volume: np.ndarray) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
 def tile_spans(length: int, tile: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -19,7 +25,9 @@ def tile_spans(length: int, tile: int, halo: int) -> Iterator[tuple[slice, slice
         yield slice(read_start, read_stop), slice(start - read_start, stop - read_start), slice(start, stop)
 
 
-def apply_in_tiles(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, tile: int, halo: int) -> torch.Tensor:
+def apply_in_tiles(
+    function: Callable[[Array], Array], images: Array, tile: int, halo: int, empty_like: Callable[[Array], Array]
+) -> Array:
     """Apply an image-to-image function with receptive-field radius ``halo`` tile by tile.
 
     Args:
@@ -27,11 +35,12 @@ def apply_in_tiles(function: Callable[[torch.Tensor], torch.Tensor], images: tor
         images: (batch, 1, rows, columns).
         tile: largest side of a tile without its halo, px.
         halo: px.
+        empty_like: makes an array for the result, numpy's or torch's.
     """
     rows, columns = images.shape[-2:]
     if rows <= tile and columns <= tile:
         return function(images)
-    result = torch.empty_like(images)
+    result = empty_like(images)
     for read_rows, keep_rows, put_rows in tile_spans(rows, tile, halo):
         for read_columns, keep_columns, put_columns in tile_spans(columns, tile, halo):
             piece = function(images[..., read_rows, read_columns])

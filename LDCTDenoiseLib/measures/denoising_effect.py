@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ct.hu import is_padding
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError
 from .image_quality import ABDOMEN, psnr_of_arrays, rmse, ssim
 from .noise_level import noise_sd, uniform_windows
 
@@ -34,7 +34,7 @@ def compare(
         ``slices`` (how many were measured); ``noise_before`` and ``noise_after`` (SD in HU in the most uniform soft tissue
         of ``before``; None where there is none); ``mean_shift`` (mean of after minus before over all voxels but padding,
         HU). With a reference also ``window`` (name) and, for ``before`` and ``after``, ``rmse`` (HU), ``psnr`` (dB) and
-        ``ssim`` (None without scikit-image).
+        ``ssim`` (None for slices smaller than 11 px).
 
     Raises:
         InputError: the reference has another shape.
@@ -78,6 +78,6 @@ def _mean(image: np.ndarray, mask: np.ndarray) -> float:
 def _against(image: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
     try:
         similarity: float | None = ssim(image, reference, ABDOMEN)
-    except MissingExtraError:
+    except InputError:  # a very small image
         similarity = None
     return {"rmse": rmse(image, reference), "psnr": psnr_of_arrays(image, reference, ABDOMEN), "ssim": similarity}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from ..errors import InputError
 from ..system.extras import require_extra
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -59,37 +63,58 @@ def psnr(image: torch.Tensor, reference: torch.Tensor, window: Window) -> torch.
         image: HU, any shape.
         reference: HU, same shape.
     """
-    difference = image.clamp(window.low, window.high) - reference.clamp(window.low, window.high)
-    return 10 * torch.log10(window.width**2 / difference.square().mean())
+    ratio: torch.Tensor = window.width**2 / _squared_error(image, reference, window)
+    return 10 * ratio.log10()
 
 
 def psnr_of_arrays(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
     """:func:`psnr` of arrays of any real type."""
-    return float(psnr(torch.from_numpy(image).float(), torch.from_numpy(reference).float(), window))
+    error = float(_squared_error(image.astype(np.float32), reference.astype(np.float32), window))
+    return 10 * math.log10(window.width**2 / error) if error else math.inf
+
+
+def _squared_error(image: Any, reference: Any, window: Window) -> Any:
+    """Mean over all pixels of arrays or tensors, in the window."""
+    return ((image.clip(window.low, window.high) - reference.clip(window.low, window.high)) ** 2).mean()
+
+
+_SSIM_SD, _SSIM_RADIUS = 1.5, 5
+_SSIM_CONSTANTS = (0.01, 0.03)
 
 
 def ssim(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
     """Structural similarity, mean over the slices of (slices, rows, columns) HU clipped to the window.
 
-    Gaussian weights of SD 1.5 px over 11 px, as in Wang et al., IEEE Trans Image Process 2004;13:600.
+    Gaussian weights of SD 1.5 px over 11 px, as in Wang et al., IEEE Trans Image Process 2004;13:600, where they fit whole.
 
     Raises:
-        MissingExtraError: the ``report`` extra is not installed.
+        InputError: a side is shorter than 11 px.
     """
-    with require_extra("report"):
-        from skimage.metrics import structural_similarity
-    values = [
-        structural_similarity(
-            np.clip(one, window.low, window.high).astype(np.float64),
-            np.clip(other, window.low, window.high).astype(np.float64),
-            data_range=window.width,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
+    if min(image.shape[1:]) < 2 * _SSIM_RADIUS + 1:
+        raise InputError(f"SSIM needs slices of at least {2 * _SSIM_RADIUS + 1} x {2 * _SSIM_RADIUS + 1} pixels.")
+    return float(np.mean([_ssim_of_slice(one, other, window) for one, other in zip(image, reference, strict=True)]))
+
+
+def _ssim_of_slice(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
+    x, y = (np.clip(one, window.low, window.high).astype(np.float64) for one in (image, reference))
+    c1, c2 = ((constant * window.width) ** 2 for constant in _SSIM_CONSTANTS)
+    mean_x, mean_y = _gaussian_means(x), _gaussian_means(y)
+    variance_x, variance_y = _gaussian_means(x * x) - mean_x**2, _gaussian_means(y * y) - mean_y**2
+    covariance = _gaussian_means(x * y) - mean_x * mean_y
+    alike = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float(np.mean(alike / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))))
+
+
+def _gaussian_means(image: np.ndarray) -> np.ndarray:
+    """Weighted means around the pixels that have all their neighbours."""
+    weights = np.exp(-0.5 * (np.arange(-_SSIM_RADIUS, _SSIM_RADIUS + 1) / _SSIM_SD) ** 2)
+    weights /= weights.sum()
+    for axis in (0, 1):
+        length = image.shape[axis] - 2 * _SSIM_RADIUS
+        image = sum(
+            weight * image[(slice(None),) * axis + (slice(place, place + length),)] for place, weight in enumerate(weights)
         )
-        for one, other in zip(image, reference, strict=True)
-    ]
-    return float(np.mean(values))
+    return image
 
 
 def vif(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
@@ -102,6 +127,7 @@ def vif(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
         MissingExtraError: the ``report`` extra is not installed.
     """
     with require_extra("report"):
+        import torch
         from torchmetrics.functional.image import visual_information_fidelity
 
     def as_grey(hu: np.ndarray) -> torch.Tensor:
@@ -127,10 +153,24 @@ def tissue_mask(reference: np.ndarray, hu_range: tuple[float, float]) -> np.ndar
         reference: (slices, rows, columns), HU.
         hu_range: lowest and highest HU of the tissue.
     """
-    images = torch.as_tensor(np.ascontiguousarray(reference, dtype=np.float32))[:, None]
-    smooth = F.avg_pool2d(images, 7, stride=1, padding=3, count_include_pad=False)
-    outside = ((smooth < hu_range[0]) | (smooth > hu_range[1])).float()
-    return (F.max_pool2d(outside, 5, stride=1, padding=2) == 0)[:, 0].numpy()
+    return np.stack([_tissue_of_slice(one.astype(np.float64), hu_range) for one in reference])
+
+
+def _tissue_of_slice(image: np.ndarray, hu_range: tuple[float, float]) -> np.ndarray:
+    smooth = _box_sums(image, 3) / _box_sums(np.ones_like(image), 3)
+    outside = (smooth < hu_range[0]) | (smooth > hu_range[1])
+    return _box_sums(outside.astype(np.float64), 2) == 0
+
+
+def _box_sums(image: np.ndarray, radius: int) -> np.ndarray:
+    """Sums over the squares around every pixel, as far as they lie in the image."""
+    for axis in (0, 1):
+        length = image.shape[axis]
+        sums = np.cumsum(np.insert(image, 0, 0, axis=axis), axis=axis)
+        places = np.arange(length)
+        upper, lower = np.minimum(places + radius + 1, length), np.maximum(places - radius, 0)
+        image = sums.take(upper, axis=axis) - sums.take(lower, axis=axis)
+    return image
 
 
 def hu_bias(image: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> float:

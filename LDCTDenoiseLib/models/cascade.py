@@ -1,31 +1,18 @@
-"""The cascade: networks applied one after the other, each to what the earlier ones left."""
+"""The cascade as a PyTorch module: networks applied one after the other, each to what the earlier ones left."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
 from torch import nn
 
-from ..errors import InputError
-from .level import Level, Predicts, Sees
+from .level import SYSTEMS, Level, Predicts, Sees, levels_to_use
 from .networks import DenoisingNetwork, build_network
 
-_DRL_IMAGE = Level("drl", Predicts.IMAGE)
-_DRL_DIFFERENCE = Level("drl-difference", Predicts.DIFFERENCE)
-_WU_FIRST = Level("cnn10", Predicts.DIFFERENCE)
-_WU_LATER = Level("cnn10-wu", Predicts.DIFFERENCE, Sees.PREVIOUS_AND_ORIGINAL)
-
-SYSTEMS: dict[str, tuple[Level, ...]] = {
-    "A": (_DRL_DIFFERENCE,),
-    "B": (_DRL_IMAGE,),
-    "C": (_DRL_IMAGE, _DRL_DIFFERENCE),
-    "D": (_DRL_DIFFERENCE, _DRL_DIFFERENCE),
-    "3-level": (_DRL_IMAGE, _DRL_DIFFERENCE, _DRL_DIFFERENCE),
-    "Wu": (_WU_FIRST, _WU_LATER, _WU_LATER, _WU_LATER, _WU_LATER),
-}
-"""The systems that the papers compare, by the papers' names (Wu's with its five levels)."""
+__all__ = ["SYSTEMS", "Cascade", "Level", "Predicts", "Sees"]
 
 
 class Cascade(nn.Module):
@@ -48,10 +35,7 @@ class Cascade(nn.Module):
         Raises:
             InputError: the cascade has not got that many levels.
         """
-        count = len(self.levels) if levels is None else levels
-        if not 1 <= count <= len(self.levels):
-            raise InputError(f"This model has {len(self.levels)} level(s); {count} cannot be used.")
-        return count
+        return levels_to_use(self.levels, levels)
 
     def network(self, index: int) -> DenoisingNetwork:
         """The network of level ``index`` (zero-based)."""
@@ -63,10 +47,8 @@ class Cascade(nn.Module):
 
     def step(self, index: int, original: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
         """Result of level ``index`` (zero-based) given the original and the previous level's result."""
-        level = self.levels[index]
-        seen = previous if level.sees is Sees.PREVIOUS else torch.cat([original, previous], dim=1)
-        prediction = self.networks[index](seen)
-        return prediction if level.predicts is Predicts.IMAGE else previous - prediction
+        result: torch.Tensor = self.levels[index].step(self.networks[index], original, previous, partial(torch.cat, dim=1))
+        return result
 
     def forward(self, x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
         """Denoise (batch, 1, rows, columns) in network units with the first ``levels`` levels; None is all."""

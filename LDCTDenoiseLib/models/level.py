@@ -1,9 +1,14 @@
-"""A level of a cascade, as data: which network, what it predicts, what it sees. Free of torch, so that anyone can read it."""
+"""Levels of a cascade, as data: which network, what it predicts, what it sees. Free of torch, so that anyone can read it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Any
+
+from ..errors import InputError
+from .architectures import Architecture, find_architecture
 
 
 class Predicts(str, Enum):
@@ -22,7 +27,7 @@ class Sees(str, Enum):
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a cascade: which network (a name in ``models.networks.NETWORKS``), what it predicts and sees."""
+    """One level of a cascade: which network (a name in ``models.architectures.NETWORKS``), what it predicts and sees."""
 
     network: str
     predicts: Predicts
@@ -36,3 +41,52 @@ class Level:
     def as_metadata(self) -> dict[str, str]:
         """What a model file keeps of the level."""
         return {key: getattr(value, "value", value) for key, value in asdict(self).items()}
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of its network.
+
+        Raises:
+            ValueError: there is no such network.
+        """
+        return find_architecture(self.network)
+
+    def step(self, network: Callable[[Any], Any], original: Any, previous: Any, join: Callable[[list[Any]], Any]) -> Any:
+        """The level's result.
+
+        Args:
+            network: the level's, of arrays or tensors (batch, channels, rows, columns).
+            original: what the cascade was given, (batch, 1, rows, columns).
+            previous: the previous level's result; of the first level the original.
+            join: concatenates such arrays along their channels.
+        """
+        prediction = network(previous if self.sees is Sees.PREVIOUS else join([original, previous]))
+        return prediction if self.predicts is Predicts.IMAGE else previous - prediction
+
+
+def levels_to_use(levels: Sequence[Level], count: int | None) -> int:
+    """How many levels to run: all for None.
+
+    Raises:
+        InputError: the cascade has not got that many levels.
+    """
+    used = len(levels) if count is None else count
+    if not 1 <= used <= len(levels):
+        raise InputError(f"This model has {len(levels)} level(s); {used} cannot be used.")
+    return used
+
+
+_DRL_IMAGE = Level("drl", Predicts.IMAGE)
+_DRL_DIFFERENCE = Level("drl-difference", Predicts.DIFFERENCE)
+_WU_FIRST = Level("cnn10", Predicts.DIFFERENCE)
+_WU_LATER = Level("cnn10-wu", Predicts.DIFFERENCE, Sees.PREVIOUS_AND_ORIGINAL)
+
+SYSTEMS: dict[str, tuple[Level, ...]] = {
+    "A": (_DRL_DIFFERENCE,),
+    "B": (_DRL_IMAGE,),
+    "C": (_DRL_IMAGE, _DRL_DIFFERENCE),
+    "D": (_DRL_DIFFERENCE, _DRL_DIFFERENCE),
+    "3-level": (_DRL_IMAGE, _DRL_DIFFERENCE, _DRL_DIFFERENCE),
+    "Wu": (_WU_FIRST, _WU_LATER, _WU_LATER, _WU_LATER, _WU_LATER),
+}
+"""The systems that the papers compare, by the papers' names (Wu's with its five levels)."""

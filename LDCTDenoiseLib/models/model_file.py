@@ -1,6 +1,6 @@
 """Model files: a trained cascade as one safetensors file whose metadata says what it is (``model_info.py``).
 
-The tensors are those of ``Cascade.state_dict()``.
+The tensors are those of ``Cascade.state_dict()``: ``networks.``, the level's number, and the names of the level's architecture.
 """
 
 from __future__ import annotations
@@ -8,30 +8,54 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from ..errors import ModelError
 from ..system.files import replace_when_complete
+from ..system.pytorch import require_torch
 from ..version import __version__
-from .cascade import Cascade
+from .architectures.architecture import Tensor
+from .convolution import Convolution, convolutions
+from .level import Level
 from .model_info import FORMAT_VERSION, METADATA_KEY, SUFFIX, ModelInfo, find_model, read_info
 
-_TYPES = {torch.float32: "F32", torch.int64: "I64"}
-"""Types of a cascade's tensors by their names in safetensors."""
+if TYPE_CHECKING:  # it brings torch
+    from .cascade import Cascade
 
 
-def tensor_hash(tensors: dict[str, torch.Tensor]) -> str:
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model file's content.
+
+    Attributes:
+        info: what the file says of itself.
+        tensors: by their names in the file.
+    """
+
+    info: ModelInfo
+    tensors: Mapping[str, np.ndarray]
+
+    def convolutions(self, index: int) -> list[Convolution]:
+        """What the network of level ``index`` (zero-based) does."""
+        prefix = _prefix(index)
+        own = {name.removeprefix(prefix): tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+        return convolutions(self.info.levels[index].architecture, own)
+
+
+def tensor_hash(tensors: Mapping[str, np.ndarray]) -> str:
     """sha256 over names, types, shapes and bytes of the tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        tensor = tensors[name]
+        digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}\n".encode())  # types by PyTorch's names
+        digest.update(np.ascontiguousarray(tensor).tobytes())
     return digest.hexdigest()
 
 
@@ -42,7 +66,7 @@ def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str]) 
         The info as written, with its hashes.
     """
     target = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in cascade.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in cascade.state_dict().items()}
     written = replace(info, levels=cascade.levels, tensor_hash=tensor_hash(tensors))
     record = {
         "format_version": FORMAT_VERSION,
@@ -60,8 +84,37 @@ def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str]) 
     return read_info(target)
 
 
+def read_model(name_or_file: str | os.PathLike[str] = "default") -> Model:
+    """Read a shipped model by name, or any model file by path; needs no PyTorch.
+
+    Raises:
+        ModelError: no such model, or the file is truncated, changed or foreign.
+    """
+    path = find_model(name_or_file)
+    info = read_info(path)
+    try:
+        expected = _expected_tensors(info.levels)
+    except ValueError as error:  # a network that this version does not know
+        raise ModelError(f"{path.name} has a description that cannot be understood ({error})") from error
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            found = {key: Tensor(one.get_dtype(), tuple(one.get_shape())) for key, one in slices.items()}
+            # Before any tensor is loaded: a stranger's file may hold any number of any size.
+            if found != expected:
+                raise ModelError(f"The tensors of {path.name} do not fit the networks that it names; get it again.")
+            tensors = {key: file.get_tensor(key) for key in found}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path.name} is damaged ({error}); get it again.") from error
+    if tensor_hash(tensors) != info.tensor_hash:
+        raise ModelError(f"The tensors of {path.name} do not match its hash: the file was changed or damaged; get it again.")
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ModelError(f"The tensors of {path.name} hold NaN or infinite numbers, which denoise nothing; train it again.")
+    return Model(info, tensors)
+
+
 def load_model(name_or_file: str | os.PathLike[str] = "default") -> tuple[Cascade, ModelInfo]:
-    """Load a shipped model by name, or any model file by path.
+    """Load a shipped model by name, or any model file by path, as a PyTorch module.
 
     Examples:
         >>> from LDCTDenoiseLib import load_model
@@ -73,27 +126,27 @@ def load_model(name_or_file: str | os.PathLike[str] = "default") -> tuple[Cascad
         The cascade in evaluation mode, on the CPU, and the model's description.
 
     Raises:
-        ModelError: no such model, or the file is truncated, changed or foreign.
+        ModelError: as :func:`read_model`.
+        MissingTorchError: PyTorch is not installed.
     """
-    path = find_model(name_or_file)
-    info = read_info(path)
-    try:
-        cascade = Cascade(info.levels)
-    except ValueError as error:  # a network that this version does not know
-        raise ModelError(f"{path.name} has a description that cannot be understood ({error})") from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-            found = {key: (one.get_dtype(), tuple(one.get_shape())) for key, one in slices.items()}
-            # Before any tensor is loaded: a stranger's file may hold any number of any size.
-            if found != {key: (_TYPES[one.dtype], tuple(one.shape)) for key, one in cascade.state_dict().items()}:
-                raise ModelError(f"The tensors of {path.name} do not fit the networks that it names; get it again.")
-            tensors = {key: file.get_tensor(key) for key in found}
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path.name} is damaged ({error}); get it again.") from error
-    if tensor_hash(tensors) != info.tensor_hash:
-        raise ModelError(f"The tensors of {path.name} do not match its hash: the file was changed or damaged; get it again.")
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise ModelError(f"The tensors of {path.name} hold NaN or infinite numbers, which denoise nothing; train it again.")
-    cascade.load_state_dict(tensors)
-    return cascade.eval().requires_grad_(False), info
+    model = read_model(name_or_file)
+    require_torch()
+    import torch
+
+    from .cascade import Cascade
+
+    cascade = Cascade(model.info.levels)
+    cascade.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in model.tensors.items()})
+    return cascade.eval().requires_grad_(False), model.info
+
+
+def _prefix(index: int) -> str:
+    return f"networks.{index}."
+
+
+def _expected_tensors(levels: tuple[Level, ...]) -> dict[str, Tensor]:
+    return {
+        f"{_prefix(index)}{name}": tensor
+        for index, level in enumerate(levels)
+        for name, tensor in level.architecture.tensors().items()
+    }

@@ -34,8 +34,8 @@ class DenoisingOptions:
         levels: how many levels of the cascade to use; None is all.
         blend: weight of the denoised image, 0 to 1; the rest is the input (the paper's blend is 0.7).
         batch_size: slices computed together; None chooses by free memory.
-        backend: "torch", "openvino" (float32 on the CPU), or "auto": OpenVINO where it is installed and can be used.
-        threads: of a CPU; None leaves PyTorch's number, one for each core.
+        backend: "openvino" (on the CPU), "torch" (needs PyTorch), or "auto": OpenVINO on the CPU, PyTorch on a GPU.
+        threads: of a CPU; None is one for each core.
         region: "all", or "body": the bounding box of the body in all slices; what lies around it stays as it is.
         device: "auto" (CUDA, then MPS, then CPU), "cuda", "cuda:N", "mps" or "cpu".
     """
@@ -45,7 +45,9 @@ class DenoisingOptions:
     levels: int | None = _option(None, "use the first N levels of the cascade (default: all)", metavar="N", effect=Effect.RESULT)
     blend: float = _option(1.0, "weight of the denoised image (default 1; the paper: 0.7)", metavar="0..1", effect=Effect.RESULT)
     batch_size: int | None = _option(None, "slices at once (default: by free memory)", metavar="N")
-    backend: str = _option("auto", "on the CPU (default: openvino if installed)", choices=["auto", "torch", "openvino"])
+    backend: str = _option(
+        "auto", "what computes (default: openvino on the CPU, torch on a GPU)", choices=["auto", "openvino", "torch"]
+    )
     threads: int | None = _option(None, "of the CPU (default: one for each core)", metavar="N")
     region: str = _option(
         "all",

@@ -33,3 +33,16 @@ def check_extra(extra: str, *packages: str) -> None:
     with require_extra(extra):
         for package in packages:
             importlib.import_module(package)
+
+
+@contextmanager
+def require_package(package: str) -> Iterator[None]:
+    """Around imports of a package that belongs to the base, but has no wheels for every machine.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"This needs the package {error.name}, which is not installed: pip install {package}.") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..ct.hu_check import check_hu
-from ..errors import DenoisingCancelled, MissingTorchError
+from ..errors import DenoisingCancelled
 from ..version import __version__
 from . import lesion_jobs
 from .messages import (
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 Tell = Callable[[Event], object]
 """Sends an event about the running job."""
-OLDEST_TORCH = (2, 1)
 PHANTOM_SLICE_MM = 5.0
 
 
@@ -58,19 +57,21 @@ class Jobs:
 
     def report(self, request: Report, tell: Tell) -> DeviceReport:
         """Say what is installed and which devices there are."""
-        problem = _torch_problem()
-        found = DeviceReport(__version__, platform.python_version(), _torch_version(), problem)
-        if problem:
-            return found
-        import torch
+        from ..system import pytorch
+        from ..system.devices import list_devices, usable_cores, why_no_cuda
 
-        from ..system.devices import list_devices, why_no_cuda
-
-        return replace(found, why_no_cuda=why_no_cuda(), devices=tuple(list_devices()), threads=torch.get_num_threads())
+        return DeviceReport(
+            __version__,
+            platform.python_version(),
+            pytorch.version(),
+            pytorch.problem(),
+            why_no_cuda=why_no_cuda(),
+            devices=tuple(list_devices()),
+            threads=usable_cores(),
+        )
 
     def denoise(self, request: Denoise, tell: Tell) -> Denoised:
         """Denoise a volume into the output array; measure before and after where asked."""
-        require_torch()
         from ..measures.denoising_effect import compare
 
         hu, denoised = request.volume.map(), request.output.map("r+")
@@ -94,12 +95,10 @@ class Jobs:
 
     def lesion_test(self, request: LesionTest, tell: Tell) -> LesionAnswers:
         """Insert lesions at a place, and measure what is left of them."""
-        require_torch()
         return lesion_jobs.lesion_test(request, *self._ready_denoiser(request, tell), self._cancelled)
 
     def lesion_map(self, request: LesionMap, tell: Tell) -> LesionMaps:
         """Map what is left of a lesion over a slice."""
-        require_torch()
         denoiser, started = self._ready_denoiser(request, tell)
         return lesion_jobs.lesion_map(
             request, denoiser, started, self._cancelled, lambda done, total: tell(Progress(done, total))
@@ -185,37 +184,3 @@ JOBS: dict[type, Callable[..., Answer]] = {
     Simulate: Jobs.simulate,
     Export: Jobs.export,
 }
-
-
-def _torch_version() -> str | None:
-    try:
-        import torch
-    except (ImportError, OSError):
-        return None
-    return str(torch.__version__)
-
-
-def _torch_problem() -> str:
-    """What is wrong with PyTorch, as a sentence; empty when nothing is."""
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            return f"PyTorch cannot be loaded ({error})."
-        return "PyTorch is not installed."
-    except (ImportError, OSError) as error:  # OSError: a library of it is missing or broken
-        return f"PyTorch cannot be loaded ({error})."
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
-        oldest = ".".join(map(str, OLDEST_TORCH))
-        return f"PyTorch {torch.__version__} is too old: {oldest} or newer is needed."
-    return ""
-
-
-def require_torch() -> None:
-    """Make sure that PyTorch is there and new enough.
-
-    Raises:
-        MissingTorchError: it is not; it says why.
-    """
-    if problem := _torch_problem():
-        raise MissingTorchError(problem)

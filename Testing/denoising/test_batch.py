@@ -119,8 +119,8 @@ def test_every_series_goes_to_the_same_place(run: Run, tree: Path, tmp_path: Pat
 
 def test_the_model_is_loaded_once(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    load = engine.load_model
-    monkeypatch.setattr(engine, "load_model", lambda name: loaded.append(name) or load(name))
+    load = engine.read_model
+    monkeypatch.setattr(engine, "read_model", lambda name: loaded.append(name) or load(name))
     assert run().code == 0
     assert len(loaded) == 1
 
@@ -446,7 +446,7 @@ def test_an_input_that_changes_meanwhile_is_told_and_done_again(run: Run, tree: 
 def test_a_dry_run_writes_nothing_and_loads_no_model(
     run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "load_model", lambda name: pytest.fail("loaded"))
+    monkeypatch.setattr(engine, "read_model", lambda name: pytest.fail("loaded"))
     assert run("--dry-run").statuses == dict.fromkeys(OUTPUTS, "to do")
     assert not (tmp_path / "dst").exists()
     monkeypatch.undo()

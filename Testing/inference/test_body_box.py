@@ -95,8 +95,8 @@ def test_padding_around_is_not_computed_and_changes_nothing_else(
     volume[:, 100:][volume[:, 100:] == 63] = 64
     denoiser = Denoiser(tiny_model, device="cpu")
     seen: list[tuple[int, ...]] = []
-    forward = denoiser._cascade.forward
-    monkeypatch.setattr(denoiser._cascade, "forward", lambda x, levels: seen.append(tuple(x.shape)) or forward(x, levels))
+    predict = denoiser._computer.predict  # type: ignore[attr-defined]
+    monkeypatch.setattr(denoiser._computer, "predict", lambda x: seen.append(tuple(x.shape)) or predict(x))
     result = denoiser(volume, padding_value=padding)
     np.testing.assert_array_equal(result[:, :100], volume[:, :100])
     assert {shape[2:] for shape in seen} == {(50 + 34, 160)}

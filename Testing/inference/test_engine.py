@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import weakref
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from LDCTDenoiseLib import Denoiser, load_model
 from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE, finish_hu
 from LDCTDenoiseLib.errors import DenoisingCancelled, DeviceError, InputError, ModelError
-from LDCTDenoiseLib.inference import engine as engine_module
+from LDCTDenoiseLib.inference import computer, openvino_computer
 from LDCTDenoiseLib.inference.tiling import apply_in_tiles, tile_spans
 from LDCTDenoiseLib.models.model_file import save_model
 
@@ -177,7 +178,7 @@ def test_tiles_give_the_same_voxels_as_the_whole_slice(
     volume = noisy_volume(1, 150, 201, np.float32)
     denoiser = Denoiser(tiny_model, device="cpu", levels=levels)
     whole = denoiser(volume)
-    monkeypatch.setattr(engine_module, "CPU_TILE", tile)
+    monkeypatch.setattr(computer, "CPU_TILE", tile)
     np.testing.assert_allclose(denoiser(volume), whole, atol=1e-3)
 
 
@@ -187,10 +188,13 @@ def test_a_halo_one_pixel_short_would_show(tiny_model: Path) -> None:
     radius = cascade.radius()
     with torch.inference_mode():
         whole = cascade(images)
-        exact = apply_in_tiles(cascade, images, 75, radius)
-        short = apply_in_tiles(cascade, images, 75, radius - 1)
+        exact = apply_in_tiles(cascade, images, 75, radius, torch.empty_like)
+        short = apply_in_tiles(cascade, images, 75, radius - 1, torch.empty_like)
     assert (exact - whole).abs().max() < 1e-12
     assert (short - whole).abs().max() > 1e-12
+
+
+OUT_OF_MEMORY = {"torch": torch.cuda.OutOfMemoryError("out of memory"), "openvino": MemoryError("std::bad_alloc")}
 
 
 class Memory:
@@ -198,23 +202,24 @@ class Memory:
 
     def __init__(self, denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
         self.seen: list[tuple[int, ...]] = []
-        forward = denoiser._cascade.forward
+        predict, error = denoiser._computer.predict, OUT_OF_MEMORY[denoiser.backend.value]  # type: ignore[attr-defined]
 
-        def limited(x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
+        def limited(x: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
             self.seen.append(tuple(x.shape))
-            if x.numel() > pixels:
-                raise torch.cuda.OutOfMemoryError("out of memory")
-            return forward(x, levels)
+            if math.prod(x.shape) > pixels:
+                raise error
+            return predict(x)
 
-        monkeypatch.setattr(denoiser._cascade, "forward", limited)
+        monkeypatch.setattr(denoiser._computer, "predict", limited)
 
 
+@pytest.mark.parametrize("backend", OUT_OF_MEMORY)
 def test_out_of_memory_halves_the_batch_then_tiles(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny_model: Path, backend: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     volume = noisy_volume(5, 150, 160, np.float32)
     expected = Denoiser(tiny_model, device="cpu", batch_size=1)(volume)
-    denoiser = Denoiser(tiny_model, device="cpu", batch_size=4)
+    denoiser = Denoiser(tiny_model, device="cpu", batch_size=4, backend=backend)
     memory = Memory(denoiser, monkeypatch, pixels=20_000)
     calls: list[int] = []
     with caplog.at_level(logging.WARNING):
@@ -236,10 +241,10 @@ def test_too_little_memory_for_any_tile_says_so(tiny_model: Path, monkeypatch: p
 def test_other_failures_are_not_taken_for_lack_of_memory(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     denoiser = Denoiser(tiny_model, device="cpu")
 
-    def broken(x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
+    def broken(x: np.ndarray) -> np.ndarray:
         raise RuntimeError("no kernel image")
 
-    monkeypatch.setattr(denoiser._cascade, "forward", broken)
+    monkeypatch.setattr(denoiser._computer, "predict", broken)
     with pytest.raises(RuntimeError, match="no kernel image"):
         denoiser(noisy_volume())
 
@@ -330,7 +335,7 @@ def test_an_error_about_one_volume_leaves_the_next_one_right(denoiser: Denoiser,
     volume = noisy_volume()
     expected = denoiser(volume)
     with monkeypatch.context() as context:
-        context.setattr(engine_module, "apply_in_tiles", lambda network, unit, *_: torch.full_like(unit, float("nan")))
+        context.setattr(openvino_computer, "apply_in_tiles", lambda network, unit, *_: np.full_like(unit, np.nan))
         with pytest.raises(DeviceError, match="gave 5760 voxels"):
             denoiser(volume)
     np.testing.assert_array_equal(denoiser(volume), expected)

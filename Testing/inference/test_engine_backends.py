@@ -14,12 +14,14 @@ import pytest
 import torch
 
 from LDCTDenoiseLib import Denoiser
-from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.errors import InputError, MissingTorchError
 from LDCTDenoiseLib.inference.backends import Backend, choose_backend, choose_precision, onednn, openvino
+from LDCTDenoiseLib.models.architectures.architecture import Precision
 from LDCTDenoiseLib.simulation.phantom import make_phantom
+from LDCTDenoiseLib.system import pytorch
+from LDCTDenoiseLib.system.devices import CPU, Device
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 
-CPU = torch.device("cpu")
 REAL = (
     "abdomen_CRLM-CT-1004",
     "abdpelvis_TCGA-OV_09-2043",
@@ -28,14 +30,21 @@ REAL = (
     "head_CPTAC-LSCC_C3N-04457_neurocranium",
     "neck_TCGA-THCA_E3-A3E5_larynx",
 )
-WITH_OPENVINO = pytest.mark.skipif(not openvino.is_installed(), reason="the extra openvino is not installed")
+WITH_OPENVINO = pytest.mark.skipif(not openvino.is_installed(), reason="openvino is not installed")
 WITH_BFLOAT16 = pytest.mark.skipif(
     not (onednn.has_bfloat16() and onednn.is_usable()), reason="this CPU has no instructions for bfloat16"
 )
 BFLOAT16_HU = 0.5
 FASTER = [
-    pytest.param({"backend": "openvino"}, 0.01, 0.001, id="openvino", marks=WITH_OPENVINO),
+    pytest.param({"backend": "openvino"}, 0.001, 0.0001, id="openvino", marks=WITH_OPENVINO),
     pytest.param({"precision": "bfloat16"}, BFLOAT16_HU, 0.05, id="bfloat16", marks=WITH_BFLOAT16),
+    pytest.param(
+        {"backend": "openvino", "precision": "bfloat16"},
+        BFLOAT16_HU,
+        0.05,
+        id="openvino-bfloat16",
+        marks=pytest.mark.skipif(not openvino.has_bfloat16(), reason="OpenVINO has no bfloat16 on this CPU"),
+    ),
 ]
 
 
@@ -95,59 +104,82 @@ def test_every_process_gives_the_same_bits() -> None:
     assert elsewhere.stdout.strip() == str(here["digests"]())
 
 
-@pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=WITH_OPENVINO)])
-def test_threads_are_as_many_as_asked_and_only_while_it_computes(
-    tiny_model: Path, backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    volume = np.random.default_rng(0).normal(40, 60, (1, 40, 48)).astype(np.float32)
+def noisy() -> np.ndarray:
+    return np.random.default_rng(0).normal(40, 60, (1, 40, 48)).astype(np.float32)
+
+
+def test_threads_are_as_many_as_asked_and_only_while_pytorch_computes(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    denoiser = Denoiser(tiny_model, device="cpu", backend=backend, threads=3)
+    denoiser = Denoiser(tiny_model, device="cpu", backend="torch", threads=3)
     seen: list[int] = []
-    forward = denoiser._cascade.forward
-
-    def noted(x: torch.Tensor, levels: int | None = None) -> torch.Tensor:
-        seen.append(torch.get_num_threads())
-        return forward(x, levels)
-
-    monkeypatch.setattr(denoiser._cascade, "forward", noted)
-    result = denoiser(volume)
+    predict = denoiser._computer.predict  # type: ignore[attr-defined]
+    monkeypatch.setattr(denoiser._computer, "predict", lambda x: seen.append(torch.get_num_threads()) or predict(x))
+    result = denoiser(noisy())
     assert seen == [3]
     assert torch.get_num_threads() == before
-    np.testing.assert_allclose(result, Denoiser(tiny_model, device="cpu", backend=backend)(volume), atol=2e-3)
+    np.testing.assert_allclose(result, Denoiser(tiny_model, device="cpu", backend="torch")(noisy()), atol=2e-3)
 
 
-def test_only_the_levels_that_are_used_are_prepared(tiny_model: Path) -> None:
-    assert len(Denoiser(tiny_model, device="cpu", levels=1)._cascade.networks) == 1
-    assert len(Denoiser(tiny_model, device="cpu")._cascade.networks) == 2
+@WITH_OPENVINO
+def test_openvino_computes_with_as_many_threads_as_asked(tiny_model: Path) -> None:
+    denoiser = Denoiser(tiny_model, device="cpu", backend="openvino", threads=1)
+    result = denoiser(noisy())
+    for network in denoiser._computer.networks:  # type: ignore[attr-defined]
+        compiled = network._sections[0]._request.get_compiled_model()
+        assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    np.testing.assert_allclose(result, Denoiser(tiny_model, device="cpu", backend="openvino")(noisy()), atol=2e-3)
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=WITH_OPENVINO)])
+def test_only_the_levels_that_are_used_are_prepared(tiny_model: Path, backend: str) -> None:
+    def networks(levels: int | None) -> int:
+        return len(Denoiser(tiny_model, device="cpu", backend=backend, levels=levels)._computer.networks)  # type: ignore[attr-defined]
+
+    assert (networks(1), networks(None)) == (1, 2)
 
 
 @pytest.mark.parametrize(
     ("device", "precision", "installed", "chosen"),
     [
-        ("cpu", torch.float32, True, Backend.OPENVINO),
-        ("cpu", torch.float32, False, Backend.TORCH),
-        ("cpu", torch.bfloat16, True, Backend.TORCH),
-        ("cuda", torch.float16, True, Backend.TORCH),
-        ("mps", torch.float32, True, Backend.TORCH),
+        ("cpu", "auto", True, Backend.OPENVINO),
+        ("cpu", "float32", True, Backend.OPENVINO),
+        ("cpu", "float32", False, Backend.TORCH),
+        ("cpu", "bfloat16", True, Backend.TORCH),
+        ("cuda", "float16", True, Backend.TORCH),
+        ("mps", "float32", True, Backend.TORCH),
     ],
 )
 def test_auto_takes_openvino_on_the_cpu_where_it_is_installed(
-    device: str, precision: torch.dtype, installed: bool, chosen: Backend, monkeypatch: pytest.MonkeyPatch
+    device: str, precision: str, installed: bool, chosen: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino, "is_installed", lambda: installed)
-    assert choose_backend("auto", torch.device(device), precision) is chosen
-    assert choose_backend("torch", torch.device(device), precision) is Backend.TORCH
+    assert choose_backend("auto", Device(device), precision) is chosen
+    assert choose_backend("torch", Device(device), precision) is Backend.TORCH
 
 
-@pytest.mark.parametrize(("device", "precision"), [("cuda", torch.float32), ("cpu", torch.bfloat16)])
-def test_openvino_is_refused_where_it_cannot_compute(device: str, precision: torch.dtype) -> None:
-    with pytest.raises(InputError, match="float32 on the CPU"):
-        choose_backend("openvino", torch.device(device), precision)
+def test_without_pytorch_openvino_computes_in_bfloat16_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "is_installed", lambda: False)
+    monkeypatch.setattr(openvino, "is_installed", lambda: True)
+    assert choose_backend("auto", CPU, "bfloat16") is Backend.OPENVINO
+    with pytest.raises(MissingTorchError, match="PyTorch is not installed"):
+        choose_backend("torch", CPU, "float32")
+
+
+def test_without_any_backend_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "is_installed", lambda: False)
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    with pytest.raises(MissingTorchError, match=r"PyTorch is not installed\. Neither is OpenVINO: pip install openvino"):
+        choose_backend("auto", CPU, "auto")
+
+
+def test_openvino_is_refused_where_it_cannot_compute() -> None:
+    with pytest.raises(InputError, match="on the CPU"):
+        choose_backend("openvino", Device("cuda", 0), "float32")
 
 
 def test_an_unknown_backend_is_named_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no backend 'tensorrt'.*auto, torch, openvino"):
-        choose_backend("tensorrt", CPU, torch.float32)
+        choose_backend("tensorrt", CPU, "auto")
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -156,16 +188,20 @@ def test_a_number_of_threads_below_one_is_refused(tiny_model: Path, threads: int
         Denoiser(tiny_model, device="cpu", threads=threads)
 
 
+@pytest.mark.parametrize("backend", [Backend.TORCH, Backend.OPENVINO])
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_cpu_without_the_instructions_computes_in_float32_and_says_so(
-    precision: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    precision: str, backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(onednn, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
     with caplog.at_level(logging.INFO):
-        assert choose_precision(precision, CPU) == torch.float32
+        assert choose_precision(precision, CPU, backend) is Precision.FLOAT32
     assert f"no fast instructions for {precision}" in caplog.text
 
 
-@pytest.mark.parametrize(("device", "dtype"), [("cuda", torch.float16), ("cpu", torch.float32), ("mps", torch.float32)])
-def test_automatic_precision_is_half_on_cuda_only(device: str, dtype: torch.dtype) -> None:
-    assert choose_precision("auto", torch.device(device)) == dtype
+@pytest.mark.parametrize(
+    ("device", "precision"), [("cuda", Precision.FLOAT16), ("cpu", Precision.FLOAT32), ("mps", Precision.FLOAT32)]
+)
+def test_automatic_precision_is_half_on_cuda_only(device: str, precision: Precision) -> None:
+    assert choose_precision("auto", Device(device), Backend.TORCH) is precision

@@ -11,7 +11,10 @@ import torch
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.inference.backends import cudnn
 from LDCTDenoiseLib.inference.backends.plain import PlainNetwork
+from LDCTDenoiseLib.models.architectures.architecture import Precision
+from LDCTDenoiseLib.models.convolution import convolutions
 from LDCTDenoiseLib.simulation.phantom import make_phantom
+from LDCTDenoiseLib.system.devices import Device
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.conftest import random_cascade
 
@@ -48,23 +51,24 @@ def test_reduced_precision_stays_within_the_limits_on_real_volumes(shared: Path,
     assert_within_the_limits(read_volume(shared / f"data/train/{name}.nrrd").hu[::8], precision)
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float32])
-def test_fused_calls_are_used_and_give_what_plain_ones_give(precision: torch.dtype) -> None:
+@pytest.mark.parametrize("precision", list(Precision))
+def test_fused_calls_are_used_and_give_what_plain_ones_give(precision: Precision) -> None:
     device = torch.device("cuda:0")
     assert cudnn.is_usable(device, precision), "this GPU falls back to plain calls"
     network = random_cascade("B").network(0)
+    steps = convolutions(network.architecture, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     x = torch.rand(2, 1, 64, 65, device=device)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        fused = cudnn.CuDNNNetwork(network, device, precision)(x)
-        plain = PlainNetwork(network, device, precision)(x)
+        fused = cudnn.CuDNNNetwork(network.architecture, steps, device, precision)(x)
+        plain = PlainNetwork(network.architecture, steps, device, precision)(x)
     torch.testing.assert_close(fused, plain, rtol=0, atol=0.5 / 4095)
 
 
 def test_later_volumes_are_replayed_and_not_recorded_again(volume: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     denoiser = Denoiser(device="cuda", batch_size=3)
     recorded: list[object] = []
-    record = denoiser._replayed._record
-    monkeypatch.setattr(denoiser._replayed, "_record", lambda *what: recorded.append(what[0]) or record(*what))
+    record = denoiser._computer.replayed._record
+    monkeypatch.setattr(denoiser._computer.replayed, "_record", lambda *what: recorded.append(what[0]) or record(*what))
     first = denoiser(volume)
     denoiser.blend = 0.5
     blended = denoiser(volume, padding_value=40)
@@ -77,7 +81,7 @@ def test_later_volumes_are_replayed_and_not_recorded_again(volume: np.ndarray, m
 def test_without_recording_the_result_is_the_same(volume: np.ndarray) -> None:
     expected = Denoiser(device="cuda")(volume)
     denoiser = Denoiser(device="cuda")
-    denoiser._replayed._can_record = False
+    denoiser._computer.replayed._can_record = False
     assert np.abs(denoiser(volume).astype(int) - expected).max() <= 1
 
 
@@ -110,4 +114,4 @@ def test_little_memory_is_enough(volume: np.ndarray) -> None:
 
 
 def test_device_by_number(tiny_model: Path) -> None:
-    assert Denoiser(tiny_model, device="cuda:0").device == torch.device("cuda:0")
+    assert Denoiser(tiny_model, device="cuda:0").device == Device("cuda", 0)

@@ -71,7 +71,7 @@ def test_an_int16_volume_gives_the_rounded_result_of_the_same_volume_in_int32(ti
     volume = np.random.default_rng(0).normal(40, 60, (3, 40, 48)).astype(np.int16)
     volume[0, 0, :6] = [-2000, 63, 32767, -32768, -1024, -1025]
     given_padding = volume == 64 if padding == "mask" else padding
-    denoiser = Denoiser(tiny_model, device="cpu")
+    denoiser = Denoiser(tiny_model, device="cpu", backend="torch")
     on_device = denoiser(volume, padding_value=given_padding)
     on_host = denoiser(volume.astype(np.int32), padding_value=given_padding).clip(-32768, 32767)
     np.testing.assert_array_equal(on_device, on_host)

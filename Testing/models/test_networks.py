@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from LDCTDenoiseLib.models.networks import CNN10, DRL, NETWORKS, DRLEdge, build_network, count_parameters, initialise
+from LDCTDenoiseLib.models.networks import NETWORKS, build_network, count_parameters, initialise
 from LDCTDenoiseLib.models.networks.denoising_network import DenoisingNetwork
 from Testing.conftest import random_cascade, random_statistics
 
@@ -37,8 +37,25 @@ def test_parameters_are_as_many_as_the_papers_count(name: str, count: int) -> No
     assert count_parameters(build_network(name)) == count
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_described_tensors_are_those_of_the_module(name: str) -> None:
+    kinds = {torch.float32: "F32", torch.int64: "I64"}
+    found = {key: (kinds[one.dtype], tuple(one.shape)) for key, one in build_network(name).state_dict().items()}
+    assert found == {key: (one.kind, one.shape) for key, one in NETWORKS[name].tensors().items()}
+
+
+def test_modules_are_registered_in_the_order_of_earlier_checkpoints() -> None:
+    def first(name: str) -> list[str]:
+        return [key.rpartition(".")[0] for key, _ in build_network(name).named_parameters() if key.endswith("weight")]
+
+    assert first("drl") == [*(f"c{i}" for i in range(1, 8)), *(f"bn{i}" for i in range(2, 7))]
+    assert first("cnn10")[:4] == ["first", "middle.0", "middle.1", "middle.3"]
+    assert first("cnn10")[-1] == "last"
+    assert first("redcnn") == [*(f"encoder.{i}" for i in range(5)), *(f"decoder.{i}" for i in range(5))]
+
+
 def test_difference_form_of_drl_only_leaves_out_the_input() -> None:
-    image, difference = DRL().eval(), DRL(add_input=False).eval()
+    image, difference = build_network("drl").eval(), build_network("drl-difference").eval()
     difference.load_state_dict(image.state_dict())
     x = torch.rand(1, 1, 20, 20)
     torch.testing.assert_close(image(x), difference(x) + x)
@@ -73,7 +90,7 @@ def test_a_slice_of_512_by_512_comes_out_whole() -> None:
 
 def test_training_starts_at_the_identity() -> None:
     torch.manual_seed(0)
-    image, difference = DRL(), DRL(add_input=False)
+    image, difference = build_network("drl"), build_network("drl-difference")
     initialise(image)
     initialise(difference)
     x = torch.rand(1, 1, 30, 30)
@@ -82,9 +99,9 @@ def test_training_starts_at_the_identity() -> None:
 
 
 def test_edge_layer_is_blind_to_flat_images_and_sees_every_direction() -> None:
-    network = DRLEdge()
+    network = build_network("drl-edge")
     seen: list[torch.Tensor] = []
-    network.c1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    network.get_submodule("c1").register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     ramp = torch.arange(9.0)
     images = {
         "flat": torch.ones(9, 9),
@@ -100,7 +117,7 @@ def test_edge_layer_is_blind_to_flat_images_and_sees_every_direction() -> None:
         strongest[name] = int(middle.argmax()) if middle.max() > 0 else None
     assert strongest.pop("flat") is None
     assert len(set(strongest.values())) == 4, strongest
-    assert "edge_kernels" not in network.state_dict()
+    assert not any("kernels" in key for key in network.state_dict())
 
 
 def test_layers_that_touch_hu_stay_in_float32_under_autocast() -> None:
@@ -121,4 +138,4 @@ def test_an_unknown_network_is_named_with_the_known_ones() -> None:
 
 
 def test_cnn10_has_eleven_convolutions() -> None:
-    assert sum(isinstance(module, torch.nn.Conv2d) for module in CNN10().modules()) == 11
+    assert sum(isinstance(module, torch.nn.Conv2d) for module in build_network("cnn10").modules()) == 11

@@ -14,7 +14,9 @@ import torch
 from LDCTDenoiseLib import Denoiser, load_model
 from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE
 from LDCTDenoiseLib.inference.backends import Backend, onednn, openvino
-from LDCTDenoiseLib.models.networks import CNN10, REDCNN, DenoisingNetwork
+from LDCTDenoiseLib.models.architectures import NETWORKS, Architecture
+from LDCTDenoiseLib.models.model_info import find_model, read_info
+from LDCTDenoiseLib.models.networks import build_network
 
 NOISE_HU = 20.0
 
@@ -52,24 +54,23 @@ def engines(device: torch.device, levels: int | None = None, threads: int | None
 
 
 def _flop(levels: int | None) -> float:
-    cascade, _ = load_model()
-    return sum(flop_per_pixel(cascade.network(index)) for index in range(cascade.use(levels)))
+    described = read_info(find_model("default")).levels
+    return sum(flop_per_pixel(level.architecture) for level in described[:levels])
 
 
-def flop_per_pixel(network: DenoisingNetwork) -> float:
+def flop_per_pixel(network: Architecture) -> float:
     """Multiplications and additions of the convolutions."""
-    return 2.0 * sum(weight.numel() for one in network.convolutions() for weight in one.weights)
+    return 2.0 * sum(sum(network.source_channels(one)) * one.filters * one.size**2 for one in network.layers)
 
 
 def references(device: torch.device) -> dict[str, Method]:
     """The same networks in plain PyTorch, and other networks (with random weights: that costs the same time)."""
     cascade, _ = load_model()
-    flop = sum(flop_per_pixel(cascade.network(index)) for index in range(len(cascade.levels)))
-    cnn10, redcnn = CNN10().eval(), REDCNN().eval()
+    cnn10, redcnn = (build_network(name).eval() for name in ("cnn10", "redcnn"))
     return {
-        "the same cascade, plain PyTorch": Method(_eager(cascade, device), flop, slow=True),
-        "CNN10, plain PyTorch": Method(_eager(cnn10, device), flop_per_pixel(cnn10), slow=True),
-        "RED-CNN, plain PyTorch": Method(_eager(redcnn, device), flop_per_pixel(redcnn), slow=True),
+        "the same cascade, plain PyTorch": Method(_eager(cascade, device), _flop(None), slow=True),
+        "CNN10, plain PyTorch": Method(_eager(cnn10, device), flop_per_pixel(NETWORKS["cnn10"]), slow=True),
+        "RED-CNN, plain PyTorch": Method(_eager(redcnn, device), flop_per_pixel(NETWORKS["redcnn"]), slow=True),
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from LDCTDenoiseLib import Denoiser, load_model
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.models.model_info import find_model, read_info
 
 from .machine import memory_bandwidth
 from .methods import flop_per_pixel, noisy_slices
@@ -44,7 +45,7 @@ def measure(device: torch.device, precision: str) -> dict[str, Any]:
     total = sum(shares.values())
 
     network_seconds = 0.0
-    forward = denoiser._cascade.forward
+    forward = denoiser._computer.predict  # type: ignore[attr-defined]
 
     def clocked(*arguments: Any) -> torch.Tensor:
         nonlocal network_seconds
@@ -55,14 +56,14 @@ def measure(device: torch.device, precision: str) -> dict[str, Any]:
 
     outside = None
     if device.type == "cpu":  # a GPU's replays do not come by here
-        denoiser._cascade.forward = clocked  # type: ignore[method-assign]
+        denoiser._computer.predict = clocked  # type: ignore[attr-defined]
         start = time.perf_counter()
         denoiser(volume)
         outside = 1 - network_seconds / (time.perf_counter() - start)
 
-    level = load_model()[0].network(0)
-    maps = sum(len(one.bias) for one in level.convolutions())
-    read = sum(weight.shape[1] for one in level.convolutions() for weight in one.weights)
+    level = read_info(find_model("default")).levels[0].architecture
+    maps = sum(one.filters for one in level.layers)
+    read = sum(sum(level.source_channels(one)) for one in level.layers)
     return {
         "precision": precision,
         "shares": {name: value / total for name, value in sorted(shares.items(), key=lambda item: -item[1])},

@@ -7,33 +7,33 @@ with the call that ``torch.compile`` uses for "convolution, plus what is there, 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
 
-from ...models.networks import DenoisingNetwork
-from ...models.networks.convolution import INPUT
-from .plain import PlainNetwork, count_uses, used_by
+from ...models.architectures.architecture import INPUT, Architecture, Precision, count_uses
+from ...models.convolution import Convolution
+from .plain import PlainNetwork
 
 
 class OneDNNNetwork(PlainNetwork):
     """As :class:`PlainNetwork`, on a CPU for which :func:`is_usable`.
 
     Args:
-        network: not changed.
-        precision: of the convolutions that bear it.
+        architecture: of the network.
+        steps: its layers with their weights.
+        precision: of the layers that bear it.
         memory: for the feature maps; networks that take turns share one.
     """
 
-    def __init__(self, network: DenoisingNetwork, precision: torch.dtype, memory: Memory) -> None:
-        super().__init__(network, torch.device("cpu"), precision)
+    def __init__(self, architecture: Architecture, steps: Sequence[Convolution], precision: Precision, memory: Memory) -> None:
+        super().__init__(architecture, steps, torch.device("cpu"), precision)
         self._memory = memory
         for one, weights in zip(self._steps, self._weights, strict=True):
             if len(one.bias) > 1:
-                weights[:] = [_pack(weight, one.padding, one.dilation) for weight in weights]
+                weights[:] = [_pack(weight, one.padding, one.layer.dilation) for weight in weights]
 
     def _run(self, image: torch.Tensor) -> torch.Tensor:
         try:
@@ -43,7 +43,8 @@ class OneDNNNetwork(PlainNetwork):
 
     def _run_in_memory(self, image: torch.Tensor) -> torch.Tensor:
         maps: dict[tuple[str, torch.dtype], torch.Tensor] = {(INPUT, image.dtype): image}
-        uses: Counter[str] = count_uses(self._steps)
+        layers = [one.layer for one in self._steps]
+        uses = count_uses(layers)
 
         def read(name: str, kind: torch.dtype) -> torch.Tensor:
             if (name, kind) not in maps:
@@ -51,31 +52,32 @@ class OneDNNNetwork(PlainNetwork):
                 maps[name, kind] = self._memory.take(there.shape, kind).copy_(there)
             return maps[name, kind]
 
-        for number, one in enumerate(self._steps):
+        for number, layer in enumerate(layers):
             kind = self._types[number]
-            sources = [read(name, kind) for name in one.sources]
-            added = None if one.added is None else read(one.added, kind)
+            sources = [read(name, kind) for name in layer.sources]
+            added = None if layer.added is None else read(layer.added, kind)
             result = self._step(number, sources, added)
-            maps[one.result, kind] = result
-            for name in used_by(one):
+            maps[layer.result, kind] = result
+            for name in layer.reads:
                 uses[name] -= 1
                 for key in [key for key in maps if key[0] == name and uses[name] == 0]:
                     self._memory.give_back(maps.pop(key))
-        return maps[self._steps[-1].result, self._types[-1]]
+        return maps[layers[-1].result, self._types[-1]]
 
     def _step(self, number: int, sources: Sequence[torch.Tensor], added: torch.Tensor | None) -> torch.Tensor:
         one, weights, bias = self._steps[number], self._weights[number], self._biases[number]
         if len(bias) == 1:
             return super()._step(number, sources, added)
         batch, _, rows, columns = sources[0].shape
-        grown = 2 * one.padding - one.dilation * (one.size - 1)
+        layer = one.layer
+        grown = 2 * one.padding - layer.dilation * (layer.size - 1)
         result = self._memory.take((batch, len(bias), rows + grown, columns + grown), sources[0].dtype)
         start = bias.view(1, -1, 1, 1)
         result.copy_(start if added is None else added)
         extra = bias if added is not None else None
         for last, (source, weight) in enumerate(zip(sources, weights, strict=True), start=1 - len(sources)):
-            activation = "relu" if one.relu and last == 0 else None
-            _add_convolution(result, source, weight, extra, one.padding, one.dilation, activation)
+            activation = "relu" if layer.relu and last == 0 else None
+            _add_convolution(result, source, weight, extra, one.padding, layer.dilation, activation)
             extra = None
         return result
 

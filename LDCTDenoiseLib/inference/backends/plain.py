@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...models.networks import DenoisingNetwork
-from ...models.networks.convolution import INPUT, Convolution
+from ...models.architectures.architecture import INPUT, Architecture, Precision, count_uses
+from ...models.convolution import Convolution
 from ...models.networks.denoising_network import padded_to
 from .taps import convolve_to_one_channel
 
 
 class PlainNetwork(nn.Module):
-    """A network's convolutions, folded, channels-last, in the precision that each of them bears.
+    """A network's convolutions, channels-last, in the precision that each of them bears.
 
     Input and output: as the network's, float32.
 
     Args:
-        network: not changed.
+        architecture: of the network.
+        steps: its layers with their weights.
         device: where it computes.
-        precision: of the convolutions that bear it.
+        precision: of the layers that bear it.
     """
 
-    def __init__(self, network: DenoisingNetwork, device: torch.device, precision: torch.dtype) -> None:
+    def __init__(
+        self, architecture: Architecture, steps: Sequence[Convolution], device: torch.device, precision: Precision
+    ) -> None:
         super().__init__()
-        self._smallest = network.smallest
-        self._adds_input = network.adds_input
-        self._steps = network.convolutions()
-        self._types = [one.precision(precision, device) for one in self._steps]
+        self._smallest = architecture.smallest
+        self._adds_input = architecture.adds_input
+        self._steps = steps
+        self._types = [getattr(torch, one.layer.precision(precision, has_float16=device.type == "cuda").value) for one in steps]
         self._weights = [
-            [weight.to(device, kind).contiguous(memory_format=torch.channels_last) for weight in one.weights]
-            for one, kind in zip(self._steps, self._types, strict=True)
+            [torch.from_numpy(weight).to(device, kind).contiguous(memory_format=torch.channels_last) for weight in one.weights]
+            for one, kind in zip(steps, self._types, strict=True)
         ]
-        self._biases = [one.bias.to(device, kind) for one, kind in zip(self._steps, self._types, strict=True)]
+        self._biases = [torch.from_numpy(one.bias).to(device, kind) for one, kind in zip(steps, self._types, strict=True)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows, columns = x.shape[-2:]
@@ -48,36 +50,28 @@ class PlainNetwork(nn.Module):
 
     def _run(self, image: torch.Tensor) -> torch.Tensor:
         maps = {INPUT: image}
-        uses = count_uses(self._steps)
-        for number, one in enumerate(self._steps):
+        layers = [one.layer for one in self._steps]
+        uses = count_uses(layers)
+        for number, layer in enumerate(layers):
             kind = self._types[number]
-            sources = [maps[name].to(kind) for name in one.sources]
-            added = None if one.added is None else maps[one.added].to(kind)
-            maps[one.result] = self._step(number, sources, added)
-            for name in used_by(one):
+            sources = [maps[name].to(kind) for name in layer.sources]
+            added = None if layer.added is None else maps[layer.added].to(kind)
+            maps[layer.result] = self._step(number, sources, added)
+            for name in layer.reads:
                 uses[name] -= 1
                 if uses[name] == 0:
                     del maps[name]
-        return maps[self._steps[-1].result]
+        return maps[layers[-1].result]
 
     def _step(self, number: int, sources: Sequence[torch.Tensor], added: torch.Tensor | None) -> torch.Tensor:
         one, weights, bias = self._steps[number], self._weights[number], self._biases[number]
-        if len(bias) == 1 and one.dilation == 1:
+        layer = one.layer
+        if len(bias) == 1 and layer.dilation == 1:
             result = convolve_to_one_channel(sources, weights, bias, one.padding)
         else:
-            result = F.conv2d(sources[0], weights[0], bias, padding=one.padding, dilation=one.dilation)
+            result = F.conv2d(sources[0], weights[0], bias, padding=one.padding, dilation=layer.dilation)
             for source, weight in zip(sources[1:], weights[1:], strict=True):
-                result += F.conv2d(source, weight, padding=one.padding, dilation=one.dilation)
+                result += F.conv2d(source, weight, padding=one.padding, dilation=layer.dilation)
         if added is not None:
             result += added
-        return result.relu_() if one.relu else result
-
-
-def used_by(one: Convolution) -> list[str]:
-    """Names of the feature maps that a step reads."""
-    return [*one.sources, *([one.added] if one.added is not None else [])]
-
-
-def count_uses(steps: Sequence[Convolution]) -> Counter[str]:
-    """How often each feature map is read: after the last time its memory is free."""
-    return Counter(name for one in steps for name in used_by(one))
+        return result.relu_() if layer.relu else result

@@ -1,44 +1,18 @@
-"""The networks of the cascade, by the names under which model files and configurations record them.
+"""The networks of ``models.architectures`` as PyTorch modules.
 
-A network takes (batch, channels, rows, columns) in network units (see ``ct/hu.py``) and gives (batch, 1, rows, columns)
-of the same size. ``network.radius`` is the receptive field's radius in pixels: the halo that a tile needs.
+Every network takes (batch, channels, rows, columns) in network units and gives (batch, 1, rows, columns)
+of the same size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
-from .cnn10 import CNN10
+from ..architectures import NETWORKS, find_architecture
 from .denoising_network import DenoisingNetwork
-from .drl import DRL, DRLEdge
-from .redcnn import REDCNN
-from .wgan_vgg import WGANVGG
 
-__all__ = [
-    "CNN10",
-    "DRL",
-    "NETWORKS",
-    "REDCNN",
-    "WGANVGG",
-    "DRLEdge",
-    "DenoisingNetwork",
-    "build_network",
-    "count_parameters",
-    "initialise",
-]
-
-NETWORKS: dict[str, Callable[[], DenoisingNetwork]] = {
-    "drl": DRL,
-    "drl-difference": lambda: DRL(add_input=False),
-    "drl-edge": DRLEdge,
-    "cnn10": CNN10,
-    "cnn10-wu": lambda: CNN10(input_channels=2),
-    "redcnn": REDCNN,
-    "wgan-vgg": WGANVGG,
-}
+__all__ = ["NETWORKS", "DenoisingNetwork", "build_network", "count_parameters", "initialise"]
 
 
 def build_network(name: str) -> DenoisingNetwork:
@@ -47,16 +21,12 @@ def build_network(name: str) -> DenoisingNetwork:
     Raises:
         ValueError: no network has this name.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"There is no network named '{name}'; choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[name]()
+    return DenoisingNetwork(find_architecture(name))
 
 
-def count_parameters(network: nn.Module) -> int:
+def count_parameters(network: DenoisingNetwork) -> int:
     """Parameters as Keras and the papers count them: trainable plus batch norm's running means and variances."""
-    # One running mean and one running variance per feature.
-    running = sum(m.num_features * 2 for m in network.modules() if isinstance(m, nn.BatchNorm2d))
-    return running + sum(p.numel() for p in network.parameters())
+    return network.architecture.parameters
 
 
 def initialise(network: DenoisingNetwork) -> None:

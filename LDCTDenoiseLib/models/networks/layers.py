@@ -11,17 +11,6 @@ from torch import nn
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
-def same_convolution(input_channels: int, output_channels: int, size: int, dilation: int = 1) -> nn.Conv2d:
-    """Convolution with bias and zero ("same") padding."""
-    padding = dilation * (size // 2)
-    return nn.Conv2d(input_channels, output_channels, size, padding=padding, dilation=dilation)
-
-
-def keras_batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm with Keras' constants (eps 1e-3, momentum 0.99 there is 0.01 here), which the papers used."""
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
-
-
 def channels_last(module: ModuleType) -> ModuleType:
     """The module with its weights laid out for channels-last convolution, which is faster on CPU and CUDA."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,121 @@
+"""What computes batches of slices: arrays in, changes in HU or finished voxels out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DenoisingCancelled, DeviceError
+
+CPU_TILE = 1024
+"""Largest tile on a CPU, px: some 1.3 GB. The OS kills a process that runs out of RAM; no exception is raised."""
+SMALLEST_TILE = 64
+_CPU_PIXELS_AT_ONCE = 512 * 512
+_LARGEST_CPU_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is computed at once: slices in a batch, and the side of a tile in pixels."""
+
+    batch: int
+    tile: int
+
+    def smaller(self) -> Plan:
+        """Half the batch, then half the tile.
+
+        Raises:
+            DeviceError: nothing smaller is left.
+        """
+        if self.batch > 1:
+            return Plan(self.batch // 2, self.tile)
+        if self.tile > SMALLEST_TILE:
+            return Plan(1, max(SMALLEST_TILE, (self.tile + 1) // 2))
+        raise DeviceError(
+            f"The device has not enough memory even for tiles of {SMALLEST_TILE} pixels; "
+            "close other programs or use the device cpu."
+        )
+
+    def __str__(self) -> str:
+        return f"{self.batch} slice(s) at once in tiles of up to {self.tile} pixels"
+
+
+def plan_on_cpu(slices: int, rows: int, columns: int, batch_size: int | None) -> Plan:
+    """Batch and tile for slices of a size."""
+    batch = batch_size or min(_LARGEST_CPU_BATCH, _CPU_PIXELS_AT_ONCE // (rows * columns))
+    return Plan(max(1, min(batch, slices)), min(max(rows, columns), CPU_TILE))
+
+
+class Computer(ABC):
+    """A model on a device.
+
+    Attributes:
+        counts_at_once: whether :meth:`count_not_finite` need not wait for the device.
+    """
+
+    counts_at_once = True
+
+    @abstractmethod
+    def plan(self, slices: int, rows: int, columns: int, batch_size: int | None) -> Plan:
+        """Batch and tile for slices of a size, from the device's free memory."""
+
+    @abstractmethod
+    def results(
+        self,
+        volume: np.ndarray,
+        padding: float | np.ndarray | None,
+        plan: Plan,
+        blend: float,
+        cancel: Callable[[], bool] | None,
+    ) -> Iterator[np.ndarray]:
+        """Denoise a volume batch by batch.
+
+        Args:
+            volume: (slices, rows, columns), HU, any real type and layout.
+            padding: HU of padding, or its boolean mask.
+            plan: how much at once.
+            blend: weight of the denoised image.
+            cancel: asked before every batch.
+
+        Yields:
+            Of consecutive slices: integers are the result, in the volume's type; float32 is the change in HU.
+
+        Raises:
+            DenoisingCancelled: ``cancel`` returned true.
+        """
+
+    @abstractmethod
+    def count_not_finite(self) -> int:
+        """How many predictions since :meth:`reset` were NaN or infinite."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Begin to count anew."""
+
+    @abstractmethod
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether an error says that the device has not enough memory."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Give back memory that is only kept for speed."""
+
+    @abstractmethod
+    def running(self) -> AbstractContextManager[None]:
+        """Around a computation: threads are as many as asked."""
+
+
+def parts(length: int, size: int, cancel: Callable[[], bool] | None) -> Iterator[slice]:
+    """Ranges of batches.
+
+    Raises:
+        DenoisingCancelled: ``cancel`` returned true before one of them.
+    """
+    for first in range(0, length, size):
+        if cancel is not None and cancel():
+            raise DenoisingCancelled("Denoising was cancelled; nothing was written.")
+        yield slice(first, first + size)

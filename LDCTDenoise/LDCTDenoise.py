@@ -44,7 +44,7 @@ class LDCTDenoise(ScriptedLoadableModule):
         self.parent.contributors = ["The LDCTDenoise developers"]
         self.parent.helpText = _(
             "Denoises low-dose CT slice by slice with a cascade of dilated residual networks, on a CUDA GPU where there is one. "
-            "Pick a CT, press Apply, compare. It needs PyTorch: press Install PyTorch under Device and setup. "
+            "Pick a CT, press Apply, compare. A GPU needs PyTorch: press Install PyTorch under Device and setup. "
             "For research, not for diagnosis."
         )
         self.parent.acknowledgementText = _(
@@ -161,12 +161,12 @@ class LDCTDenoiseLogic(ScriptedLoadableModuleLogic, DenoisingLogic):
 
 
 class LDCTDenoiseTest(SelfTests, ScriptedLoadableModuleTest):
-    """The self-tests: run by ctest and by Reload and Test, in Slicer and outside. Without PyTorch they are skipped."""
+    """The self-tests: run by ctest and by Reload and Test, in Slicer and outside. Where nothing can compute, they are skipped."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()
         self.logic = LDCTDenoiseLogic()
-        problem = self.logic.deviceReport()["torch_problem"]
+        problem = self.logic.deviceReport()["problem"]
         if problem:
             self.delayDisplay(_("Skipped: {problem}").format(problem=problem))
             self.skipTest(problem)

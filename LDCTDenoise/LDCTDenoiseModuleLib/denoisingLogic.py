@@ -182,8 +182,6 @@ class DenoisingLogic:
             LDCTDenoiseLib.errors.LDCTDenoiseError: the nodes cannot be used, a package is missing, or another run is going on.
         """
         dependencies.ensurePackages(dependencies.REQUIREMENTS)
-        if reference is not None:
-            dependencies.ensurePackages(dependencies.REFERENCE_REQUIREMENTS)
         return DenoiseRun(
             self.worker,
             inputVolume,
@@ -378,7 +376,7 @@ class DenoisingLogic:
 
         Returns:
             A dictionary: ``torch`` (version or None), ``torch_problem``, ``why_no_cuda``, ``devices`` (list of name and
-            label), ``threads``, ``python``, ``software``.
+            label), ``threads``, ``problem``, ``python``, ``software``.
         """
         return asdict(runSteps(self._reportSteps()))
 

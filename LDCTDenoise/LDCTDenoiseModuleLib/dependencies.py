@@ -1,4 +1,4 @@
-"""Python packages that Slicer does not bring: PyTorch through the PyTorch extension, the others through Slicer's packaging."""
+"""Python packages that Slicer does not bring: through Slicer's packaging; PyTorch, for GPUs, through the PyTorch extension."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from LDCTDenoiseLib.errors import LDCTDenoiseError
 
 RESOURCES = Path(__file__).resolve().parent.parent / "Resources"
 REQUIREMENTS = RESOURCES / "requirements.txt"
-REFERENCE_REQUIREMENTS = RESOURCES / "requirements-reference.txt"
 SIMULATION_REQUIREMENTS = RESOURCES / "requirements-simulation.txt"
 DICOM_REQUIREMENTS = RESOURCES / "requirements-dicom.txt"
 TORCH_VERSIONS = ">=2.1"
@@ -91,5 +90,4 @@ def _lines(path: Path) -> list[str]:
 
 
 def _importName(requirement: str) -> str:
-    name = requirement.split(">")[0].split("=")[0].strip()
-    return {"scikit-image": "skimage"}.get(name, name)
+    return requirement.split(">")[0].split("=")[0].strip()

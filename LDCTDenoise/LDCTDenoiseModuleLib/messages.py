@@ -22,7 +22,7 @@ def messageOf(error: Exception) -> str:
 
 def torchAdvice(problem: str) -> str:
     """What is wrong with PyTorch, and which button helps."""
-    return _("{problem}; press Install PyTorch under Device and setup.").format(problem=problem.rstrip("."))
+    return _("{problem}; a GPU needs it: press Install PyTorch under Device and setup.").format(problem=problem.rstrip("."))
 
 
 def _sentenceOf(error: Exception) -> str:

@@ -17,12 +17,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> None:
     from ..errors import InputError
+    from ..system.extras import require_extra
     from ..system.files import check_writable
 
     if options.output.suffix.lower() != ".onnx":
         raise InputError(f"The output {options.output.name} must end in .onnx.")
     check_writable(options.output, overwrite=options.overwrite)
-    from ..inference.onnx import export_onnx
+    with require_extra("onnx"):
+        from ..inference.onnx import export_onnx
 
     difference = export_onnx(options.model, options.output)
     print(f"{options.output}: within {difference:.1e} HU of the engine (onnxruntime, CPU)")

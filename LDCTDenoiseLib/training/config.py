@@ -12,8 +12,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..measures.image_quality import ABDOMEN, WINDOWS, Window
+from ..models.architectures import NETWORKS
 from ..models.level import Level, Predicts, Sees
-from ..models.networks import NETWORKS
 from ..system.extras import require_extra
 from .patches.noise_cache import Variety
 

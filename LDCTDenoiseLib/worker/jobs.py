@@ -57,6 +57,7 @@ class Jobs:
 
     def report(self, request: Report, tell: Tell) -> DeviceReport:
         """Say what is installed and which devices there are."""
+        from ..inference.backends import why_nothing_computes
         from ..system import pytorch
         from ..system.devices import list_devices, usable_cores, why_no_cuda
 
@@ -68,6 +69,7 @@ class Jobs:
             why_no_cuda=why_no_cuda(),
             devices=tuple(list_devices()),
             threads=usable_cores(),
+            problem=why_nothing_computes(),
         )
 
     def denoise(self, request: Denoise, tell: Tell) -> Denoised:

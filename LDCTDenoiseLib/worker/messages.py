@@ -38,7 +38,8 @@ class DeviceReport:
         torch_problem: what is wrong with PyTorch, as a sentence; "" when nothing is.
         why_no_cuda: "" where there is CUDA.
         devices: ``{"name", "label"}`` of each.
-        threads: that PyTorch uses on the CPU.
+        threads: of the CPU.
+        problem: why nothing at all can be computed, as a sentence; "" where OpenVINO or PyTorch can be used.
     """
 
     software: str
@@ -48,6 +49,7 @@ class DeviceReport:
     why_no_cuda: str = ""
     devices: tuple[dict[str, str], ...] = ()
     threads: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import LDCTDenoiseLib
-from LDCTDenoiseLib.models.networks import NETWORKS
+from LDCTDenoiseLib.models.architectures import NETWORKS
 from Testing.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -161,36 +160,6 @@ def test_a_worker_that_hangs_is_ended_with_a_message(panel: Panel) -> None:
     assert "The computation has not answered for 2 s and was stopped. Press Apply" in wait(panel)
     assert scene_now() == before
     panel.worker.client._silence_s = 120
-    assert_works_again(panel)
-
-
-FAKES = {
-    "missing": ("raise ModuleNotFoundError('no torch', name='torch')", "PyTorch is not installed; press Install PyTorch"),
-    "old": ("__version__ = '1.13.1+cpu'", "PyTorch 1.13.1+cpu is too old: 2.1 or newer is needed"),
-    "broken": ("raise OSError('c10.dll is missing')", "PyTorch cannot be loaded (c10.dll is missing); press Install PyTorch"),
-}
-
-
-@pytest.mark.parametrize("kind", FAKES)
-def test_without_a_good_pytorch_apply_says_so_and_opens_the_setup(
-    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    code, words = FAKES[kind]
-    (tmp_path / "torch.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    panel.pick("inputSelector", add_ct())
-    assert panel.ui.setupSection.collapsed
-    before = scene_now()
-    panel.apply()
-    assert words in panel.wait()
-    assert not panel.ui.setupSection.collapsed
-    panel.wait_for(lambda: words in panel.ui.torchInfoLabel.text, "the report")
-    assert scene_now() == before
-    monkeypatch.delenv("PYTHONPATH")
-    panel.app.messages.answer(True)
-    panel.ui.installButton.click()
-    panel.wait_for(lambda: "CUDA: " in panel.ui.torchInfoLabel.text, "the report of the new PyTorch")
-    assert [install["torchVersionRequirement"] for install in panel.app.installs.torch] == [">=2.1"]
     assert_works_again(panel)
 
 

@@ -155,7 +155,7 @@ def test_the_device_report_names_devices_and_why_there_is_no_gpu(logic: Any) -> 
     import torch
 
     report = logic.deviceReport()
-    assert set(report) == {"torch", "torch_problem", "why_no_cuda", "devices", "threads", "python", "software"}
+    assert set(report) == {"torch", "torch_problem", "why_no_cuda", "devices", "threads", "problem", "python", "software"}
     assert report["torch"] == torch.__version__
     assert report["torch_problem"] == ""
     assert report["devices"][-1]["name"] == "cpu"

@@ -21,6 +21,12 @@ devices.list_devices = lambda: [
 ]
 """
 
+FAKES = {
+    "missing": ("raise ModuleNotFoundError('no torch', name='torch')", "PyTorch is not installed; a GPU needs it"),
+    "old": ("__version__ = '1.13.1+cpu'", "PyTorch 1.13.1+cpu is too old: 2.1 or newer is needed"),
+    "broken": ("raise OSError('c10.dll is missing')", "PyTorch cannot be loaded (c10.dll is missing); a GPU needs it"),
+}
+
 
 def open_setup(panel: Panel) -> str:
     panel.ui.setupSection.collapsed = False
@@ -86,8 +92,8 @@ def test_pytorch_is_installed_through_its_extension_and_seen_at_once(
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert open_setup(panel).startswith("PyTorch is not installed; press Install PyTorch")
-    assert devices_of(panel) == ["Auto", "cpu"]
+    assert open_setup(panel).startswith("PyTorch is not installed; a GPU needs it: press Install PyTorch")
+    assert [name.partition(" ")[0] for name in devices_of(panel)] == ["Auto", "cpu"]
     worker = panel.worker.client.pid
     monkeypatch.delenv("PYTHONPATH")  # what the installation changes
     panel.app.messages.answer(True)
@@ -102,6 +108,24 @@ def test_pytorch_is_installed_through_its_extension_and_seen_at_once(
             "torchvisionVersionRequirement": None,
         }
     ]
+
+
+@pytest.mark.parametrize("kind", FAKES)
+def test_without_a_good_pytorch_the_panel_denoises_on_the_cpu_and_offers_it(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    code, words = FAKES[kind]
+    (tmp_path / "torch.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    panel.pick("inputSelector", add_ct())
+    panel.denoise()
+    assert panel.ui.deviceInfoLabel.text.startswith("Computed on cpu, because ")
+    assert words in open_setup(panel)
+    monkeypatch.delenv("PYTHONPATH")
+    panel.app.messages.answer(True)
+    panel.ui.installButton.click()
+    panel.wait_for(lambda: "CUDA: " in panel.ui.torchInfoLabel.text, "the report of the new PyTorch")
+    panel.denoise()
 
 
 def test_a_declined_or_failed_installation_is_said(panel: Panel) -> None:
@@ -137,23 +161,11 @@ def test_a_package_that_is_not_installed_is_named_with_what_to_type(panel: Panel
     panel.app.messages.answer(fails)
     panel.apply()
     assert not panel.running
-    assert "slicer.util.pip_install('safetensors>=0.4')" in panel.status
+    assert "slicer.util.pip_install('safetensors>=0.4 openvino>=2024.4')" in panel.status
     panel.app.messages.answer(fails)
     panel.ui.previewButton.click()
-    assert "slicer.util.pip_install('safetensors>=0.4')" in panel.ui.previewInfoLabel.text
+    assert "slicer.util.pip_install('safetensors>=0.4 openvino>=2024.4')" in panel.ui.previewInfoLabel.text
     assert not panel.ui.previewButton.checked
-
-
-def test_the_reference_asks_for_its_package_only_when_it_is_used(panel: Panel) -> None:
-    panel.app.installs.absent.add("scikit-image")
-    volume = add_ct()
-    panel.pick("inputSelector", volume)
-    panel.denoise()
-    assert panel.app.installs.commands == []
-    panel.pick("referenceSelector", add_ct(name="Normal dose"))
-    panel.app.messages.answer(True)
-    panel.denoise()
-    assert panel.app.installs.commands == ["scikit-image>=0.22"]
 
 
 def test_in_slicer_5_10_the_panel_asks_itself(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +177,7 @@ def test_in_slicer_5_10_the_panel_asks_itself(panel: Panel, monkeypatch: pytest.
     panel.app.messages.answer(False)
     panel.apply()
     assert "needs the Python packages safetensors>=0.4. Install them now?" in panel.app.messages.texts("question")[-1]
-    assert "slicer.util.pip_install('safetensors>=0.4')" in panel.status
+    assert "slicer.util.pip_install('safetensors>=0.4 openvino>=2024.4')" in panel.status
     assert panel.app.installs.commands == []
     panel.app.messages.answer(True)
     panel.denoise()
@@ -203,11 +215,3 @@ def test_the_worker_runs_in_slicers_own_python_and_dies_with_its_launcher(
     panel.worker.shutdown()
     panel.wait()
     traces.assert_none()
-
-
-def test_the_console_ensures_the_references_package_as_the_panel_does(panel: Panel) -> None:
-    panel.app.installs.absent.add("scikit-image")
-    panel.app.messages.answer(True)
-    result = panel.widget.logic.process(add_ct(), None, model=panel.parameters.model, reference=add_ct(name="Normal dose"))
-    assert panel.app.installs.commands == ["scikit-image>=0.22"]
-    assert result["comparison"]["after"]["ssim"] is not None

@@ -167,7 +167,7 @@ def test_the_report_names_packages_and_devices(session: WorkerSession) -> None:
         ("raise OSError('c10.dll is missing')", "c10.dll is missing"),
     ],
 )
-def test_without_a_good_torch_the_worker_says_so(
+def test_without_a_good_torch_the_worker_says_so_and_computes_on_the_cpu(
     tmp_path: Path, folder: ExchangeFolder, tiny_model: Path, torch: str, problem: str
 ) -> None:
     (tmp_path / "fake").mkdir()
@@ -177,9 +177,10 @@ def test_without_a_good_torch_the_worker_says_so(
     try:
         report = session.run(Report())
         assert problem in report.torch_problem
-        assert report.devices == ()
+        assert [device["name"] for device in report.devices] == ["cpu"]
+        session.run(denoise_request(folder, noisy(), tiny_model))
         with pytest.raises(JobError, match=problem) as caught:
-            session.run(denoise_request(folder, noisy(), tiny_model))
+            session.run(denoise_request(folder, noisy(), tiny_model, backend="torch"))
         assert caught.value.kind == "MissingTorchError"
     finally:
         session.client.shutdown()

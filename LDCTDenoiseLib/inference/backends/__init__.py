@@ -50,9 +50,15 @@ def choose_backend(name: str, device: Device, precision: str) -> Backend:
     if backend is Backend.OPENVINO and device.type != "cpu":
         raise InputError("The backend openvino computes on the CPU; choose this device, or the backend auto.")
     if backend is Backend.TORCH and not pytorch.is_installed():
-        others = "" if openvino.is_installed() else " Neither is OpenVINO: pip install openvino."
-        raise MissingTorchError(f"PyTorch is not installed.{others}")
+        raise MissingTorchError(why_nothing_computes() or "PyTorch is not installed.")
     return backend
+
+
+def why_nothing_computes() -> str:
+    """That neither library is installed, as a sentence; empty where one is."""
+    if openvino.is_installed() or pytorch.is_installed():
+        return ""
+    return "PyTorch is not installed. Neither is OpenVINO: pip install openvino."
 
 
 def choose_precision(name: str, device: Device, backend: Backend) -> Precision:

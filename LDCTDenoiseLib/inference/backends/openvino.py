@@ -154,6 +154,7 @@ def _sections(
 def _as_model(
     steps: Sequence[Convolution], inputs: dict[str, int], outputs: Sequence[str], *, adds_input: bool
 ) -> openvino.Model:
+    load()  # the one import of the package
     from openvino import Model, opset13
 
     parameters = {name: opset13.parameter([-1, channels, -1, -1], np.float32) for name, channels in inputs.items()}

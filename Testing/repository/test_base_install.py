@@ -1,0 +1,137 @@
+"""What the base installation does, which has no PyTorch: all of denoising, with the voxels that PyTorch gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.inference.backends import openvino
+from LDCTDenoiseLib.simulation.phantom import make_phantom
+from LDCTDenoiseLib.worker.client import JobError
+from LDCTDenoiseLib.worker.exchange import ExchangeFolder
+from LDCTDenoiseLib.worker.messages import Report
+from Testing.conftest import REPOSITORY
+from Testing.dicom.dicom_files import save_series
+from Testing.worker.worker_process import WorkerSession, denoise_request, output_of
+
+pytestmark = pytest.mark.skipif(not openvino.is_installed(), reason="openvino has no wheel for this machine")
+
+EXTRAS = [
+    "torch",
+    "torchmetrics",
+    "pytorch_lightning",
+    "pytorch_optimizer",
+    "tensorboard",
+    "yaml",
+    "skimage",
+    "scipy",
+    "jinja2",
+    "pandas",
+    "idc_index",
+    "pylibjpeg",
+    "onnx",
+]
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Child processes cannot import the extras' packages; gives a folder."""
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {EXTRAS!r}:\n    sys.modules[name] = None\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
+    return tmp_path
+
+
+def run(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
+    """Command lines, one after the other, in one process; its output ends with their exit codes."""
+    code = (
+        "import sys, json\n"
+        "from LDCTDenoiseLib.commands.command_line import main\n"
+        f"codes = [main(line.split()) for line in {lines!r}]\n"
+        "assert 'torch' not in sys.modules or sys.modules['torch'] is None\n"
+        "print(json.dumps(codes))"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
+
+
+def write(path: Path, hu: np.ndarray) -> np.ndarray:
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(sitk.GetImageFromArray(hu), str(path))
+    return hu
+
+
+def read(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def test_without_torch_every_command_of_denoising_works(base: Path) -> None:
+    low = write(base / "in" / "low.nrrd", make_phantom(2, 96).scan(0.25))
+    save_series(base / "in" / "series", [1, 2, 3])
+    done = run(
+        base,
+        "denoise in/low.nrrd out.nrrd --quiet --json",
+        "batch in many --quiet",
+        "series in/series",
+        "models",
+        "info",
+        "simulate in/low.nrrd lower.nrrd --dose 0.5 --quiet",
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [0] * 6, done.stderr
+    assert '"backend": "openvino"' in done.stdout
+    assert "extra torch: " in done.stdout
+    expected = Denoiser(device="cpu", backend="torch")(low)
+    for path in ("out.nrrd", "many/low.nrrd"):
+        found = read(base / path)
+        assert np.abs(found.astype(int) - expected).max() <= 1  # where the sum lies on a half
+        assert (found != expected).mean() < 0.001
+    assert len(list((base / "many" / "series").iterdir())) == 3
+    assert not np.array_equal(read(base / "lower.nrrd"), low)
+
+
+def test_the_demo_needs_matplotlib_beside_the_base(base: Path) -> None:
+    done = run(base, "demo --out demo")
+    assert "output" in done.stdout
+    assert {path.name for path in (base / "demo").iterdir()} == {"demo.png", "phantom.nrrd", "low_dose.nrrd", "denoised.nrrd"}
+
+
+def test_what_needs_torch_says_what_to_install(base: Path) -> None:
+    write(base / "low.nrrd", make_phantom(1, 64).scan(0.25))
+    done = run(
+        base,
+        "denoise low.nrrd out.nrrd --backend torch",
+        "denoise low.nrrd out.nrrd --device cuda",
+        "export default out.onnx",
+        "train --config c --data d --out o",
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [1] * 4
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ldctdenoise:")]
+    assert lines[0] == "ldctdenoise: PyTorch is not installed. Install it: pip install 'ldctdenoise[torch]'."
+    assert "CUDA cannot be used" in lines[1]
+    assert "pip install 'ldctdenoise[" in lines[2]
+    assert "pip install 'ldctdenoise[train]'" in lines[3]
+    assert not (base / "out.nrrd").exists()
+
+
+def test_the_worker_denoises_without_torch(base: Path) -> None:
+    low = make_phantom(1, 64).scan(0.25)
+    folder, session = ExchangeFolder(base), WorkerSession()
+    try:
+        report = session.run(Report())
+        assert (report.torch, report.torch_problem) == (None, "PyTorch is not installed.")
+        assert report.devices[-1]["name"] == "cpu"
+        request = denoise_request(folder, low, "default")
+        session.run(request)
+        expected = Denoiser(device="cpu", backend="torch")(low)
+        assert np.abs(output_of(request).astype(int) - expected).max() <= 1
+        with pytest.raises(JobError, match=r"PyTorch is not installed|CUDA"):
+            session.run(denoise_request(folder, low, "default", device="cuda"))
+    finally:
+        session.client.shutdown()
+        folder.remove()

@@ -84,7 +84,7 @@ def test_openvino_in_bfloat16_is_near_and_not_the_same(name: str) -> None:
         exact = network(x)
         error = (open_vino(network, Precision.BFLOAT16)(x) - exact).abs().max() / exact.abs().max()
     assert error < 0.03
-    assert (error > 1e-6) == (name != "wgan-vgg")  # all its layers stay in float32
+    assert (error > 1e-5) == (name != "wgan-vgg")  # all its layers stay in float32
 
 
 @pytest.mark.parametrize("transposed", [False, True])

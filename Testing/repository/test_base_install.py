@@ -121,7 +121,8 @@ def test_what_needs_torch_says_what_to_install(base: Path) -> None:
 
 def test_the_worker_denoises_without_torch(base: Path) -> None:
     low = make_phantom(1, 64).scan(0.25)
-    folder, session = ExchangeFolder(base), WorkerSession()
+    code = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS!r})); import LDCTDenoiseLib.worker.serve as s; s.main()"
+    folder, session = ExchangeFolder(base), WorkerSession([sys.executable, "-c", code])
     try:
         report = session.run(Report())
         assert (report.torch, report.torch_problem) == (None, "PyTorch is not installed.")

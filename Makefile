@@ -1,9 +1,14 @@
-# make demo and make test need nothing but Python 3.11 and, where python3 has no venv, the right to install it.
+# make demo and make test need Python 3.11 to 3.13 with its venv, and nothing else; what they install goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# PyTorch for the tests: cpu takes a build without CUDA where the package index has one (give another index with TORCH_INDEX=URL).
+TORCH ?= $(if $(wildcard /dev/nvidia0),cuda,cpu)
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
+BASE := $(VENV)/base
 INSTALLED := $(VENV)/installed
-TORCH := $(shell grep '^torch==' constraints.txt)
+PIP := $(BIN)/pip install --disable-pip-version-check
+TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 SHARED ?= $(or $(LDCT_SHARED),../shared)
 DATA ?= $(SHARED)/data/train
 VGG_WEIGHTS ?= $(SHARED)/weights/vgg16_features_to_relu4_3.safetensors
@@ -22,7 +27,7 @@ ORTHANC_WEB := orthanc-dicomweb
 
 .PHONY: demo demo-train test test-slow soak lint format bench screenshots train-default figures results docs clean
 
-demo: $(INSTALLED)
+demo: $(BASE)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
 
 # A tiny cascade trained on phantoms and judged on one that it has not seen; minutes.
@@ -35,10 +40,9 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(INSTALLED)
-	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || \
-	  { apt-get update && apt-get install -y --no-install-recommends $(ORTHANC) && \
-	    { apt-get install -y --no-install-recommends $(ORTHANC_WEB) || true; }; } >/dev/null 2>&1 || \
-	  echo "No $(ORTHANC): the tests that need it will be skipped."
+	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || Testing/system_packages "Orthanc's tests are skipped" $(ORTHANC) || true
+	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null && \
+	  { test -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so || Testing/system_packages "Orthanc's web tests are skipped" $(ORTHANC_WEB); } || true
 	$(BIN)/python -m pytest -m slow
 
 # Series after series in one worker: memory and file handles must stay flat.
@@ -86,16 +90,24 @@ docs: $(INSTALLED)
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output
 
+# The base, and matplotlib for the demo's picture.
+$(BASE): pyproject.toml constraints.txt
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+	  Testing/system_packages "no virtual environment can be made" python3-venv && $(PYTHON) -m venv $(VENV); }
+	@test -e $(INSTALLED) || echo "Downloading about 150 MB (OpenVINO, SimpleITK, numpy, matplotlib and smaller ones); $(VENV) then holds \
+	about 0.65 GB. It takes half a minute with a fast connection."
+	$(PIP) -c constraints.txt -e '.[demo]'
+	@touch $@
+
 # torch first and alone: a package that depends on it would otherwise bring the registry's newest, largest build.
-$(INSTALLED): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
-	$(BIN)/pip install -q $(TORCH)
-	$(BIN)/pip install -q -c constraints.txt -e '.[report,train,dicom,openvino,onnx,docs,test]'
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
-	  { apt-get update && apt-get install -y --no-install-recommends $(QT_SYSTEM); } >/dev/null 2>&1 || \
-	  echo "No system libraries for Qt: the tests of the Slicer module will be skipped."
-	{ command -v dciodvfy && command -v dcm2niix; } >/dev/null || \
-	  { apt-get update && apt-get install -y --no-install-recommends $(DICOM_PROGRAMS); } >/dev/null 2>&1 || \
-	  echo "No $(DICOM_PROGRAMS): the tests that need them will be skipped."
-	touch $@
+$(INSTALLED): $(BASE)
+	@echo "Downloading what tests, training and documents need, about 0.9 GB with PyTorch for the CPU and 3.5 GB with CUDA \
+	(TORCH=$(TORCH)); $(VENV) then holds about 3.6 GB, with CUDA 8 GB. It takes some minutes."
+	@case $(TORCH) in cpu | cuda) ;; *) echo "TORCH is $(TORCH); it must be cpu or cuda."; exit 2 ;; esac
+	$(if $(filter cpu,$(TORCH)),$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH_PIN)+cpu' 2>/dev/null || )$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH_PIN)'
+	$(PIP) -c constraints.txt -e '.[report,train,dicom,onnx,docs,test]'
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
+	  Testing/system_packages "the tests of the Slicer module are skipped" $(QT_SYSTEM) || true
+	@{ command -v dciodvfy && command -v dcm2niix; } >/dev/null || \
+	  Testing/system_packages "two judges of DICOM output are skipped" $(DICOM_PROGRAMS) || true
+	@touch $@

@@ -46,7 +46,7 @@ def test_licence_and_description() -> None:
 
 def test_what_is_sent_and_downloaded_is_said_in_one_paragraph() -> None:
     (paragraph,) = [part for part in text_of("README.md").split("\n\n") if part.startswith("**What is sent and downloaded.**")]
-    for word in ("telemetry", "PyTorch", "safetensors", "pydicom", "scikit-image", "CTChest"):
+    for word in ("telemetry", "PyTorch", "openvino", "safetensors", "pydicom", "finufft", "CTChest"):
         assert word in paragraph
 
 

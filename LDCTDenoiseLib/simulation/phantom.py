@@ -134,13 +134,20 @@ def other_body(seed: int) -> tuple[Insert, ...]:
     return tuple(body)
 
 
-def make_phantom(slices: int = 8, size: int = 512, inserts: Sequence[Insert] = INSERTS) -> Phantom:
+def make_phantom(
+    slices: int = 8,
+    size: int = 512,
+    inserts: Sequence[Insert] = INSERTS,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Phantom:
     """The body phantom: body ellipse, organs, low-contrast discs of 5 to 20 HU, bone, gas, edges of 50 to 400 HU.
 
     Args:
         slices: how many; the organs change a little along them.
         size: rows and columns of the matrix, over a field of 400 mm.
         inserts: what it is made of, in the order of painting.
+        progress: called with (slices done, slices in all).
     """
     spacing = FIELD_MM / size
     fine = _axis(size * _SUBSAMPLES, spacing / _SUBSAMPLES)
@@ -148,12 +155,24 @@ def make_phantom(slices: int = 8, size: int = 512, inserts: Sequence[Insert] = I
     for z in range(slices):
         image = np.full((len(fine), len(fine)), _AIR_HU, np.float32)
         for insert in inserts:
-            image[_inside(insert, fine, fine, _progress(z, slices))] = insert.hu
+            _paint(image, insert, fine, _progress(z, slices))
         # Blurred on the fine grid: on the pixels' own, the blur would be too narrow for its kernel to be a Gaussian's.
         # Averaging then gives borders their partial-volume values.
         blurred = _blur(image, spacing / _SUBSAMPLES)
         truth[z] = blurred.reshape(size, _SUBSAMPLES, size, _SUBSAMPLES).mean(axis=(1, 3))
+        if progress is not None:
+            progress(z + 1, slices)
     return Phantom(truth, (spacing, spacing))
+
+
+def _paint(image: np.ndarray, insert: Insert, axis: np.ndarray, progress: float) -> None:
+    """Paint an insert into a square image whose rows and columns lie at ``axis``, looking only at the part that it reaches."""
+    parts = []
+    for centre, radius in zip(insert.centre, insert.radii, strict=True):
+        first, last = np.searchsorted(axis, (centre - radius, centre + radius))
+        parts.append(slice(max(0, int(first) - 1), int(last) + 1))
+    rows, columns = parts
+    image[rows, columns][_inside(insert, axis[rows], axis[columns], progress)] = insert.hu
 
 
 def _blur(image: np.ndarray, spacing: float) -> np.ndarray:

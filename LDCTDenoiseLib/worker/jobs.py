@@ -134,8 +134,9 @@ class Jobs:
         from ..simulation.phantom import make_phantom
 
         slices, size, _ = request.output.shape
-        phantom = make_phantom(slices, size)
-        request.output.map("r+")[:] = phantom.scan(request.dose, progress=self._slices_done(tell))
+        progress = self._slices_done(tell)
+        phantom = make_phantom(slices, size, progress=lambda done, total: progress(done, 2 * total))
+        request.output.map("r+")[:] = phantom.scan(request.dose, progress=lambda done, total: progress(total + done, 2 * total))
         return PhantomScan(phantom.spacing, PHANTOM_SLICE_MM)
 
     def simulate(self, request: Simulate, tell: Tell) -> Done:

@@ -20,6 +20,20 @@ def sources() -> dict[str, Any]:
     return {source.sampleName: source for source in slicer.modules.sampleDataSources["LDCT Denoise"]}
 
 
+def watch_dialog(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Value and maximum of the progress dialog's bar each time that the worker told something."""
+    progress = sys.modules["LDCTDenoiseModuleLib.sampleProgress"].SampleProgress
+    tell, seen = progress.tell, []
+
+    def watched(self: Any, done: int, total: int) -> None:
+        tell(self, done, total)
+        if self._dialog.value != (seen[-1][0] if seen else -1):
+            seen.append((self._dialog.value, self._dialog.maximum))
+
+    monkeypatch.setattr(progress, "tell", watched)
+    return seen
+
+
 def test_the_samples_are_registered_with_thumbnails(panel: Panel) -> None:
     found = sources()
     assert set(found) == {"LDCT phantom (quarter dose)", "CTChest (simulated quarter dose)"}
@@ -35,8 +49,10 @@ def test_the_phantom_loads_is_shown_and_can_be_denoised(panel: Panel, monkeypatc
     import slicer
 
     monkeypatch.setattr(sys.modules["LDCTDenoiseModuleLib.sampleData"], "PHANTOM_SHAPE", (2, 192, 192))
+    seen = watch_dialog(monkeypatch)
     source = sources()["LDCT phantom (quarter dose)"]
     volume = source.customDownloader(source)
+    assert seen == [(1, 4), (2, 4), (3, 4)]  # two slices made, then scanned; at the end the dialog closes
     voxels = voxels_of(volume)
     assert voxels.shape == (2, 192, 192)
     assert voxels.dtype == np.int16

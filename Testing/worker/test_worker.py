@@ -142,7 +142,9 @@ def test_the_comparison_tells_noise_shift_and_quality(session: WorkerSession, fo
 
 def test_the_phantom_is_scanned_and_a_volume_made_noisier(session: WorkerSession, folder: ExchangeFolder) -> None:
     output = folder.allocate("output", (2, 64, 64), np.int16)
-    result = session.run(Phantom(folder.path, output, 0.25))
+    seen: list[tuple[int, int]] = []
+    result = session.run(Phantom(folder.path, output, 0.25), lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]  # made, and scanned
     scan = np.array(output.map())
     assert result.spacing == (400 / 64, 400 / 64)
     assert -1100 < np.median(scan[:, :4]) < -900

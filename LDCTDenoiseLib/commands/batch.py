@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
         outcomes = batch.run(items, done)
     if options.json:
         model = {"model": info.name, "model_hash": info.model_hash}
-        print(json.dumps({**model, "series": _records(outcomes), "warnings": warnings}, indent=2))
+        print(json.dumps({**model, "series": _records(outcomes), "warnings": warnings}, indent=2, ensure_ascii=False))
     else:
         print("\n".join([_table(outcomes), *warnings]))
     failed = sum(outcome.status is Status.FAILED for outcome in outcomes)

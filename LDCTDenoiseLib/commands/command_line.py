@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 import logging
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from ..dicom.log_privacy import silence_pydicom
@@ -18,6 +21,7 @@ from ..errors import printable
 from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
 from . import batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
+from .examples import EXAMPLES
 from .remedies import advice
 
 _DEBUG_HELP = "show the traceback of an error"
@@ -34,7 +38,38 @@ def build_parser() -> argparse.ArgumentParser:
     for subparser in commands.choices.values():
         # Also after the command's name; without a default, which would undo the one before it.
         subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG_HELP)
+    for subparser in all_parsers(parser):
+        _finish_help(subparser)
     return parser
+
+
+def all_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all commands below one."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield subparser
+                yield from all_parsers(subparser)
+
+
+def _finish_help(parser: argparse.ArgumentParser) -> None:
+    """Plain words from a module's docstring, and an example."""
+    command = parser.prog.removeprefix("ldctdenoise ")
+    text = (parser.description or "").removeprefix(f"``ldctdenoise {command}``: ").replace("``", "")
+    parser.description = text[:1].upper() + text[1:]
+    parser.epilog = " ".join(filter(None, [parser.epilog, f"Example: {EXAMPLES[command]}"]))
+
+
+def _check_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """End with what was probably meant where the first word is no command."""
+    first = next((one for one in arguments if not one.startswith("-")), None)
+    names = [command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS]
+    if first is None or first in names:
+        return
+    if Path(first).exists() or Path(first).suffix:
+        parser.error(f"'{first}' is no command; did you mean: ldctdenoise denoise {shlex.join(arguments)}")
+    near = difflib.get_close_matches(first, names, 1)
+    parser.error(f"'{first}' is no command; " + (f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."))
 
 
 class _PrintableLog(logging.Formatter):
@@ -59,7 +94,9 @@ class _PrintableOutput(io.TextIOBase):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    _check_command(parser, sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(arguments)
     level = logging.WARNING if getattr(options, "quiet", False) else logging.INFO
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(_PrintableLog("%(message)s"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 
 from .options import (
     add_device,
@@ -15,6 +16,8 @@ from .options import (
     slice_progress,
     slice_range,
 )
+
+log = logging.getLogger(__name__)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,8 +46,11 @@ def run(options: argparse.Namespace) -> None:
     )
     with warnings_of_this_thread() as warnings, slice_progress("Denoising", quiet=options.quiet) as progress:
         done = denoise_file(options.input, options.output, ToLoad(lambda: load_denoiser(options)), how, progress=progress)
+    made = done.made
+    log.info(
+        "Wrote %s: %d slice(s) denoised in %.1f s (%s, %s).", options.output, done.slices, done.seconds, made.device, made.backend
+    )
     if options.json:
-        made = done.made
         summary: dict[str, object] = {
             "input": str(options.input),
             "output": str(options.output),
@@ -61,4 +67,4 @@ def run(options: argparse.Namespace) -> None:
         }
         if done.series:
             summary["series"] = done.series
-        print(json.dumps(summary, indent=2))
+        print(json.dumps(summary, indent=2, ensure_ascii=False))

@@ -70,7 +70,7 @@ def _one_pair(options: argparse.Namespace) -> None:
 
     how = EvaluationOptions(blend=options.blend, every=options.every, device=options.device)
     evaluation = evaluate_volumes(options.low, options.full, options.model, how)
-    print(json.dumps(summary(evaluation), indent=2) if options.json else text_table(evaluation))
+    print(json.dumps(summary(evaluation), indent=2, ensure_ascii=False) if options.json else text_table(evaluation))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -93,4 +93,4 @@ def _report(options: argparse.Namespace) -> None:
     )
     evaluation = evaluate_pairs(options.pairs, how)
     page = write_report(evaluation, options.out)
-    print(json.dumps(summary(evaluation), indent=2) if options.json else page)
+    print(json.dumps(summary(evaluation), indent=2, ensure_ascii=False) if options.json else page)

@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
     if maps:
         told["map"] = _write_maps(maps, scan, where[0], lesions[0], denoiser, quiet=options.quiet)
     if options.json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(told, indent=2, ensure_ascii=False))
         return
     print(f"{options.contrast:+g} HU at slice {where[0]}, row {where[1]}, column {where[2]}")
     print(f"{'diameter':>10} {'signal kept':>12} {'noise, HU':>14} {'CNR':>12}")

@@ -25,6 +25,8 @@ def fraction(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
+    if 1 < value <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1; did you mean {value / 100:g}?")
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
     return value

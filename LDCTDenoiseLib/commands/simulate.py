@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import time
 
 from .options import add_volume_options, fraction, slice_progress
+
+log = logging.getLogger(__name__)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,9 +22,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> None:
     from ..ct.hu_check import check_hu
+    from ..denoising.one_file import check_there
     from ..simulation import simulate_low_dose
     from ..volumes.volume_file import check_volume_output, read_volume, write_volume
 
+    start = time.perf_counter()
+    check_there(options.input, options.output)
     check_volume_output(options.output, overwrite=options.overwrite)
     scan = read_volume(
         options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
@@ -30,3 +37,4 @@ def run(options: argparse.Namespace) -> None:
     with slice_progress("Simulating", quiet=options.quiet) as progress:
         low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
     write_volume(scan.with_hu(low), options.output)
+    log.info("Wrote %s: %d slice(s) at dose %g in %.1f s.", options.output, len(low), options.dose, time.perf_counter() - start)

@@ -31,7 +31,7 @@ def check_hu(volume: np.ndarray, padding: float | np.ndarray | None = None) -> N
     for index, one in enumerate(volume):  # a mask of all costs memory
         seen = one[~is_padding(one, padding[index] if isinstance(padding, np.ndarray) else padding)]
         if seen.size:
-            lowest = min(lowest, seen.min())
+            lowest = np.minimum(lowest, seen.min())  # NaN stays: the engine refuses it by name
         bright += int(np.count_nonzero(seen > TOO_BRIGHT_HU))
         voxels += seen.size
     if not voxels:

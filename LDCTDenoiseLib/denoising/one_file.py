@@ -22,6 +22,7 @@ from ..dicom.source_files import Listing, list_folders
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
 from ..errors import Code, InputError, OutputError
 from ..models.provenance import Provenance
+from ..system.files import check_apart
 from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
 if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
@@ -93,6 +94,19 @@ class DenoisedFile:
         return self.made.slices[1] - self.made.slices[0]
 
 
+def check_there(source: Path, target: Path) -> None:
+    """Make sure that there is an input, and that the output is another file.
+
+    Raises:
+        InputError: there is none.
+        OutputError: input and output are one file.
+    """
+    if not source.exists():
+        swapped = f" {target} does: are input and output swapped?" if target.exists() else ""
+        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.{swapped}")
+    check_apart(source, target)
+
+
 def writes_dicom(source: Source, target: Path) -> bool:
     """Whether the output is a DICOM folder: the input is DICOM, and the output has no name of a volume file.
 
@@ -110,8 +124,7 @@ def check_output(source: Source, target: Path, options: FileOptions) -> None:
         MissingExtraError: the compression's encoder is not installed.
     """
     place = source.folder if isinstance(source, SeriesFiles) else source
-    if volume_suffix(target) is None and not place.exists():  # what it would be depends on the input
-        raise InputError(f"{place} does not exist; give a volume file or a DICOM folder.")
+    check_there(place, target)
     if not writes_dicom(source, target):
         check_volume_output(target, overwrite=options.overwrite)
         return

@@ -69,6 +69,8 @@ class Denoiser:
         threads: int | None = None,
         region: str = "all",
     ) -> None:
+        if not isinstance(model, (str, os.PathLike)):
+            raise InputError(f"The model is a {type(model).__name__}; a shipped model's name or a file's path is needed.")
         self._options = DenoisingOptions(
             model=os.fspath(model),
             device=device,
@@ -105,6 +107,12 @@ class Denoiser:
     def from_options(cls, options: DenoisingOptions) -> Denoiser:
         """A denoiser as the options say."""
         return cls(**{one.name: getattr(options, one.name) for one in fields(options)})
+
+    def __repr__(self) -> str:
+        return (
+            f"<Denoiser {self.info.name}: {self.levels} level(s), blend {self.blend:g}, {self._precision.value} on {self.device} "
+            f"by {self.backend.value}>"
+        )
 
     @property
     def options(self) -> DenoisingOptions:
@@ -258,6 +266,8 @@ class Denoiser:
 
 
 def _check_volume(volume: np.ndarray) -> None:
+    if not isinstance(volume, np.ndarray):
+        raise InputError(f"The volume is a {type(volume).__name__}; a numpy array (slices, rows, columns) in HU is needed.")
     if volume.ndim != 3:
         raise InputError(f"The volume has shape {volume.shape}; (slices, rows, columns) is needed.")
     if volume.size == 0:

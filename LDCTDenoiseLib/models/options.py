@@ -41,7 +41,12 @@ class DenoisingOptions:
     """
 
     model: str = _option("default", "a shipped model or a model file", metavar="NAME|FILE")
-    precision: str = _option("auto", choices=["auto", "float32", "float16", "bfloat16"], effect=Effect.ROUNDING)
+    precision: str = _option(
+        "auto",
+        "of what is computed (default: float16 on CUDA, float32 elsewhere)",
+        choices=["auto", "float32", "float16", "bfloat16"],
+        effect=Effect.ROUNDING,
+    )
     levels: int | None = _option(None, "use the first N levels of the cascade (default: all)", metavar="N", effect=Effect.RESULT)
     blend: float = _option(1.0, "weight of the denoised image (default 1; the paper: 0.7)", metavar="0..1", effect=Effect.RESULT)
     batch_size: int | None = _option(None, "slices at once (default: by free memory)", metavar="N")

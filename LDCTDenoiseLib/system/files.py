@@ -38,6 +38,16 @@ def check_writable(target: Path, *, overwrite: bool) -> Path:
     return target
 
 
+def check_apart(source: Path, target: Path) -> None:
+    """Refuse an output that is its own input, by whatever path or link.
+
+    Raises:
+        OutputError: it is.
+    """
+    if source.exists() and target.exists() and source.samefile(target):
+        raise OutputError(f"The output {target} is the input itself, which would be lost; choose another name.")
+
+
 def resolved(target: Path) -> Path:
     """Where an output really goes: a link is followed and not replaced.
 

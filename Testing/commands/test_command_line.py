@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -21,7 +22,7 @@ import pytest
 import SimpleITK as sitk
 
 from LDCTDenoiseLib import Denoiser, __version__, load_model, simulate_low_dose
-from LDCTDenoiseLib.commands.command_line import COMMANDS, main
+from LDCTDenoiseLib.commands.command_line import COMMANDS, all_parsers, build_parser, main
 from LDCTDenoiseLib.denoising import one_file
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.conftest import REPOSITORY
@@ -157,6 +158,7 @@ def test_json_says_what_was_done(run: Run, tiny_model: Path, tmp_path: Path, sou
         "slices": [1, 3],
         "levels": 1,
         "blend": 0.7,
+        "warnings": [],
     }
     assert slices_per_second > 0
     assert 2 / slices_per_second == pytest.approx(seconds, abs=0.001)
@@ -240,10 +242,10 @@ def test_a_slice_of_4096_by_4096_is_denoised_as_any_part_of_it(run: Run, tiny_mo
     assert np.abs(difference).max() < 1e-3
 
 
-def test_an_output_is_replaced_with_overwrite_even_the_input_itself(run: Run, tiny_model: Path, source: Path) -> None:
-    expected = Denoiser(tiny_model, device="cpu")(voxels_of(source))
-    assert run("denoise", source, source, "--model", tiny_model, "--device", "cpu", "--overwrite").code == 0
-    np.testing.assert_array_equal(voxels_of(source), expected)
+def test_an_output_is_replaced_with_overwrite(run: Run, tiny_model: Path, tmp_path: Path, source: Path) -> None:
+    target = save(tmp_path / "old.nrrd", body())
+    assert run("denoise", source, target, "--model", tiny_model, "--device", "cpu", "--overwrite").code == 0
+    np.testing.assert_array_equal(voxels_of(target), Denoiser(tiny_model, device="cpu")(voxels_of(source)))
 
 
 def test_a_model_is_found_by_its_name(
@@ -517,7 +519,7 @@ def test_no_dose_is_refused(run: Run, tmp_path: Path, source: Path, dose: float)
 BAD_OUTPUTS = {
     "in a missing folder": ("missing/out.nrrd", "missing does not exist"),
     "that exists": ("old.nrrd", "--overwrite"),
-    "that is the input": ("in.nrrd", "--overwrite"),
+    "that is the input": ("in.nrrd", "is the input itself"),
     "that is a folder": ("folder.nrrd", "must be a volume file"),
     "of another format": ("out.dcm", "must be a volume file"),
 }
@@ -540,6 +542,7 @@ def test_an_output_that_cannot_be_written_is_refused(
 @pytest.mark.parametrize("command", [["denoise"], ["simulate", "--dose", "0.25"]], ids=["denoise", "simulate"])
 def test_an_output_folder_that_is_not_writable_is_refused(command: list[str]) -> None:
     with closed_folder() as folder:
+        (folder / "in.nrrd").touch()
 
         def run_main() -> str:
             with contextlib.redirect_stderr(io.StringIO()) as err:
@@ -601,7 +604,8 @@ def test_stderr_tells_the_device_the_warnings_and_the_progress(tiny_model: Path,
     outcome = run_process("denoise", source, tmp_path / "out.nrrd", *options)
     assert outcome.code == 0
     assert outcome.out == ""
-    device, warning, *progress = outcome.err.splitlines()
+    device, warning, *progress, done = outcome.err.splitlines()
+    assert done.startswith(f"Wrote {tmp_path / 'out.nrrd'}: 8 slice(s) denoised in ")
     assert device == "Device: cpu, as asked."
     assert warning.startswith("No voxel lies below -200 HU")
     assert "/8" in progress[-1]
@@ -620,6 +624,7 @@ def test_stderr_of_a_refusal_is_the_device_and_one_sentence(tiny_model: Path, tm
 
 @pytest.mark.parametrize("place", [0, 1, 5])
 def test_debug_shows_the_traceback_before_the_sentence(tmp_path: Path, place: int) -> None:
+    (tmp_path / "in.nrrd").write_text("no volume")
     arguments = ["simulate", tmp_path / "in.nrrd", tmp_path / "out.nrrd", "--dose", 0.5]
     arguments.insert(place, "--debug")
     outcome = run_process(*arguments)
@@ -646,3 +651,68 @@ def test_a_stop_leaves_no_output_and_no_traceback(tiny_model: Path, tmp_path: Pa
     assert "Interrupted" in rest
     assert "Traceback" not in seen + rest
     assert list(contents(tmp_path)) == ["in.nrrd"]
+
+
+PARSERS = {parser.prog: parser for parser in all_parsers(build_parser())}
+
+
+@pytest.mark.parametrize("program", PARSERS)
+def test_help_has_an_example_and_plain_words_for_every_option(program: str) -> None:
+    parser = PARSERS[program]
+    assert "``" not in parser.format_help()
+    assert [action.dest for action in parser._actions if not action.help and action.dest != "action"] == []
+    (_, example) = (parser.epilog or "").split("Example: ")
+    arguments = [word.replace("configs/", f"{REPOSITORY}/configs/") for word in example.split()[1:]]
+    if not isinstance(parser._actions[-1], argparse._SubParsersAction):
+        build_parser().parse_args(arguments)  # it is one that the command takes
+
+
+@pytest.mark.parametrize("command", ["denoise", "simulate"])
+@pytest.mark.parametrize("way", ["same", "dotted", "link", "hard link"])
+def test_an_output_that_is_the_input_is_refused_even_with_overwrite(run: Run, tmp_path: Path, command: str, way: str) -> None:
+    source = tmp_path / "in.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(body()), str(source))
+    (tmp_path / "folder").mkdir()
+    target = {
+        "same": source,
+        "dotted": tmp_path / "folder" / ".." / "in.nrrd",
+        "link": tmp_path / "link.nrrd",
+        "hard link": tmp_path / "hard.nrrd",
+    }[way]
+    if way == "link":
+        target.symlink_to(source)
+    if way == "hard link":
+        target.hardlink_to(source)
+    content = source.read_bytes()
+    dose = ("--dose", 0.5) if command == "simulate" else ()
+    assert_refused(run(command, source, target, "--overwrite", *dose), "is the input itself")
+    assert source.read_bytes() == content
+
+
+def test_swapped_paths_are_recognised(run: Run, tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(body()), str(tmp_path / "in.nrrd"))
+    assert_refused(run("denoise", tmp_path / "out.nrrd", tmp_path / "in.nrrd"), "are input and output swapped?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["scan.nrrd", "out.nrrd"], "did you mean: ldctdenoise denoise scan.nrrd out.nrrd"),
+        (["denois", "a", "b"], "did you mean denoise?"),
+        (["xyzzy"], "choose one of denoise, batch"),
+        (["simulate", "a.nrrd", "b.nrrd", "--dose", "25"], "did you mean 0.25?"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_was_probably_meant(
+    arguments: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert advice in capsys.readouterr().err
+
+
+def test_quiet_success_says_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    source = save(tmp_path / "in.nrrd", body())
+    done = run_process("denoise", source, tmp_path / "out.nrrd", "--model", tiny_model, "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")

@@ -62,6 +62,7 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.engine_speed
 	$(BIN)/python -m benchmarks.slicer_responsiveness
+	$(BIN)/python -m benchmarks.installation
 
 # The README's pictures of the Slicer module and its sample data's thumbnails.
 screenshots: $(INSTALLED)

@@ -221,8 +221,9 @@ def _denoise_volume(
     seconds = time.perf_counter() - start
     if listing is not None:
         listing.check_unchanged()
-    write_volume(scan.with_hu(hu), target)
-    return DenoisedFile(denoiser.provenance(options.slices or (0, len(hu))), seconds)
+    made = denoiser.provenance(options.slices or (0, len(hu)))
+    write_volume(scan.with_hu(hu), target, made.as_fields())
+    return DenoisedFile(made, seconds)
 
 
 def _denoise_dicom(

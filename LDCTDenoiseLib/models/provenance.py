@@ -36,6 +36,19 @@ class Provenance:
         """Of the cascade, as used."""
         return self.options.levels or 0
 
+    def as_fields(self) -> dict[str, str]:
+        """The record as named texts, for the header of a volume file."""
+        told = {
+            "Software": f"ldctdenoise {self.software}",
+            "Model": self.model,
+            "ModelHash": self.model_hash,
+            "Levels": self.levels,
+            "Blend": f"{self.options.blend:g}",
+            "Slices": "{}:{}".format(*self.slices),
+            **{name.capitalize(): value for name, value in self.further_options().items()},
+        }
+        return {f"LDCTDenoise.{name}": str(value) for name, value in told.items()}
+
     def further_options(self) -> dict[str, Any]:
         """Options beside levels and blend that changed the result: those that are not at their default."""
         defaults = {one.name: one.default for one in fields(DenoisingOptions)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -149,14 +150,25 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     return check_writable(target, overwrite=overwrite)
 
 
-def write_volume(scan: Scan, path: str | os.PathLike[str]) -> None:
+_WITH_FIELDS = (".nrrd", ".nhdr")
+
+
+def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> None:
     """Write a scan with the geometry and the voxel type it has, whole or not at all.
+
+    Args:
+        scan: to write.
+        path: its suffix chooses the format.
+        fields: texts for the header by their names, such as ``Provenance.as_fields``; only NRRD has a place for them.
 
     Raises:
         OutputError: the file cannot be written.
     """
     target = Path(path)
     image = image_of(scan)
+    if fields and volume_suffix(target) in _WITH_FIELDS:
+        for name, text in fields.items():
+            image.SetMetaData(name, text)
     with replace_when_complete(target, volume_suffix(target) or "") as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)

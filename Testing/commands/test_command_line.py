@@ -716,3 +716,20 @@ def test_quiet_success_says_nothing(tiny_model: Path, tmp_path: Path) -> None:
     source = save(tmp_path / "in.nrrd", body())
     done = run_process("denoise", source, tmp_path / "out.nrrd", "--model", tiny_model, "--quiet")
     assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_a_nrrd_file_says_what_made_it(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    source, target = save(tmp_path / "in.nrrd", body()), tmp_path / "out.nrrd"
+    options = ("--model", tiny_model, "--levels", 1, "--blend", 0.7, "--slices", "1:3", "--region", "body")
+    assert run("denoise", source, target, *options).code == 0
+    image = sitk.ReadImage(str(target))
+    told = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("LDCTDenoise.")}
+    assert told == {
+        "LDCTDenoise.Software": f"ldctdenoise {__version__}",
+        "LDCTDenoise.Model": "tiny",
+        "LDCTDenoise.ModelHash": load_model(tiny_model)[1].model_hash,
+        "LDCTDenoise.Levels": "1",
+        "LDCTDenoise.Blend": "0.7",
+        "LDCTDenoise.Slices": "1:3",
+        "LDCTDenoise.Region": "body",
+    }

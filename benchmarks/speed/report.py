@@ -10,10 +10,10 @@ from typing import Any
 Figures = dict[str, Any]
 
 
-def write_tables(figures: Figures, document: Path) -> None:
+def write_tables(figures: Figures, document: Path, tables: dict[str, Callable[[Figures], list[str]]] | None = None) -> None:
     """Put the tables between the document's markers ``<!-- table: NAME -->`` and ``<!-- end -->``."""
     text = document.read_text(encoding="utf-8")
-    for name, make in TABLES.items():
+    for name, make in (tables or TABLES).items():
         pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"{document.name} has no place for the table {name}.")
@@ -22,7 +22,8 @@ def write_tables(figures: Figures, document: Path) -> None:
     document.write_text(text, encoding="utf-8")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown, line by line."""
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
 
 
@@ -51,7 +52,7 @@ def _rates(figures: Figures) -> list[str]:
         speed = f"{_spread(one['gflops'])} GFLOP/s" if "gflops" in one else ""
         shares = [_spread(one["share"][product], 2) if "share" in one else "" for product in products]
         rows.append([name, _spread(one["seconds"]), speed, *shares])
-    return _table(["", "s per slice", "rate", *[f"share of {name}" for name in products]], rows)
+    return table(["", "s per slice", "rate", *[f"share of {name}" for name in products]], rows)
 
 
 def _by_number(key: str, unit: str) -> Callable[[Figures], list[str]]:
@@ -59,7 +60,7 @@ def _by_number(key: str, unit: str) -> Callable[[Figures], list[str]]:
         growth = figures["growth"][key]
         numbers = list(next(iter(growth.values()), {}))
         rows = [[name, *(f"{values[number]['median']:.3g}" for number in numbers)] for name, values in growth.items()]
-        return _table([f"seconds, by {unit}", *map(str, numbers)], rows)
+        return table([f"seconds, by {unit}", *map(str, numbers)], rows)
 
     return make
 
@@ -69,12 +70,12 @@ def _memory(figures: Figures) -> list[str]:
     few, many, volumes = memory.pop("few_slices"), memory.pop("many_slices"), memory.pop("volumes")
     head = ["peak, MiB", "model loaded", f"{few} slices", f"{many} slices", f"of these input and output of {many}"]
     keys = ("start", "few", "many")
-    return _table(head, [[name, *(f"{one[key]:.0f}" for key in keys), f"{volumes:.0f}"] for name, one in memory.items()])
+    return table(head, [[name, *(f"{one[key]:.0f}" for key in keys), f"{volumes:.0f}"] for name, one in memory.items()])
 
 
 def _startup(figures: Figures) -> list[str]:
     rows = [[name, f"{one['cold']:.2f}", _spread(one["warm"], 2)] for name, one in figures["startup"].items()]
-    return _table(["seconds", "cold", "warm"], rows)
+    return table(["seconds", "cold", "warm"], rows)
 
 
 def _profile(figures: Figures) -> list[str]:
@@ -83,7 +84,7 @@ def _profile(figures: Figures) -> list[str]:
     rows = [[kind, *(f"{one['shares'].get(kind, 0):.1%}" for one in columns)] for kind in kinds]
     if all(one["outside"] is not None for one in columns):
         rows.append(["the engine around the networks, of the whole", *(f"{one['outside']:.1%}" for one in columns)])
-    return _table(["share of the time", *(one["precision"] for one in columns)], rows)
+    return table(["share of the time", *(one["precision"] for one in columns)], rows)
 
 
 def _roofline(figures: Figures) -> list[str]:
@@ -98,7 +99,7 @@ def _roofline(figures: Figures) -> list[str]:
     for name, method in figures["rates"]["methods"].items():
         if name.startswith("engine"):
             rows.append([f"measured: {name}", f"{1e3 * method['seconds']['median'] / figures['levels']:.0f}"])
-    return _table(["a level of a 512 x 512 slice", "ms"], rows)
+    return table(["a level of a 512 x 512 slice", "ms"], rows)
 
 
 TABLES: dict[str, Callable[[Figures], list[str]]] = {

@@ -45,9 +45,9 @@ def measure(device: torch.device, repeats: int) -> dict[str, Any]:
             "ldctdenoise denoise, one slice": [*denoise, "--device", str(device)],
         }
         found = {name: _cold_and_warm(lambda run=run: _seconds(run), repeats) for name, run in starts.items()}
-    for name, tell in (("worker: first word", _until_hello), ("worker: first slice denoised", _until_denoised)):
-        found[name] = _cold_and_warm(lambda tell=tell: tell(device), repeats)
-    found["worker: next slice"] = _cold_and_warm(lambda: _until_denoised(device, warm_up=True), repeats)
+    for name, tell in (("worker: first word", _until_hello), ("worker: first slice denoised", until_denoised)):
+        found[name] = _cold_and_warm(lambda tell=tell: tell(str(device)), repeats)
+    found["worker: next slice"] = _cold_and_warm(lambda: until_denoised(str(device), warm_up=True), repeats)
     return found
 
 
@@ -76,24 +76,24 @@ def _seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def _until_hello(device: torch.device) -> float:
+def _until_hello(device: str) -> float:
     start = time.perf_counter()
     with _Worker() as worker:
         next(worker.events)
         return time.perf_counter() - start
 
 
-def _until_denoised(device: torch.device, *, warm_up: bool = False) -> float:
-    """Seconds from the start of the process to the first result; with ``warm_up`` those of a second request."""
+def until_denoised(device: str, *, warm_up: bool = False, python: str = sys.executable) -> float:
+    """Seconds from the start of a worker to its first result; with ``warm_up`` those of a second request."""
     volume = noisy_slices(1, SIDE)
     exchange = ExchangeFolder()
     arrays = {name: exchange.allocate(name, volume.shape, volume.dtype) for name in ("volume", "output")}
     arrays["volume"].map("r+")[:] = volume
-    options = DenoisingOptions(device=str(device))
+    options = DenoisingOptions(device=device)
     request = Denoise(exchange.path, arrays["volume"], arrays["output"], (1.0, 1.0), options, force=True)
     try:
         start = time.perf_counter()
-        with _Worker() as worker:
+        with _Worker(python) as worker:
             next(worker.events)
             for number in range(1 + warm_up):
                 if number:
@@ -111,9 +111,9 @@ def _until_denoised(device: torch.device, *, warm_up: bool = False) -> float:
 class _Worker:
     """A worker process, spoken to as its protocol says."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: str = sys.executable) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "LDCTDenoiseLib.worker"],
+            [python, "-m", "LDCTDenoiseLib.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

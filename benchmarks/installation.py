@@ -2,7 +2,7 @@
 
     python -m benchmarks.installation
 
-The base, and the base with the extra ``torch``, one after the other. Figures: benchmarks/results/installation.json, and the table
+The base, and the base with the extra ``torch``, one after the other. Figures: docs/results/installation.json, and the table
 in docs/performance.md, unless --no-document.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.speed import report, startup
 from benchmarks.speed.methods import noisy_slices
 
 REPOSITORY = Path(__file__).parent.parent
-RESULTS = Path("benchmarks/results/installation.json")
+RESULTS = Path("docs/results/installation.json")
 DOCUMENT = Path("docs/performance.md")
 INSTALLATIONS = {"base": "", "with torch": "[torch]"}
 SIDE, TINY = 512, 32

@@ -148,6 +148,18 @@ def denoise_file(
 ) -> DenoisedFile:
     """Denoise a volume file or a CT series in DICOM; the output is whole or absent.
 
+    Examples:
+        >>> import tempfile
+        >>> from LDCTDenoiseLib import Denoiser, denoise_file, write_volume
+        >>> from LDCTDenoiseLib.ct.scan import Geometry, Scan
+        >>> from LDCTDenoiseLib.simulation.phantom import make_phantom
+        >>> phantom = make_phantom(1, 64)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_volume(Scan(phantom.scan(0.25), Geometry((5.0, *phantom.spacing))), f"{folder}/low.nrrd")
+        ...     done = denoise_file(f"{folder}/low.nrrd", f"{folder}/denoised.nrrd", Denoiser())
+        >>> done.slices, done.made.model
+        (1, 'default')
+
     Args:
         source: a volume file, a folder of DICOM files, a DICOMDIR, a DICOM file, or a series that was found before.
         target: a volume file, or for DICOM also a folder.

@@ -50,6 +50,17 @@ def read_volume(
 ) -> Scan:
     """Read a volume file, or a CT series in DICOM.
 
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from LDCTDenoiseLib.ct.scan import Geometry, Scan
+        >>> ct = Scan(np.full((2, 32, 32), 40, np.int16), Geometry((5.0, 0.7, 0.7)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_volume(ct, f"{folder}/ct.nrrd")
+        ...     read = read_volume(f"{folder}/ct.nrrd")
+        >>> read.hu.shape, read.spacing
+        ((2, 32, 32), (0.7, 0.7))
+
     Args:
         path: an NRRD, NIfTI or MetaImage file, a folder of DICOM files, a DICOMDIR or a DICOM file.
         axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices.
@@ -155,6 +166,14 @@ _WITH_FIELDS = (".nrrd", ".nhdr")
 
 def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> None:
     """Write a scan with the geometry and the voxel type it has, whole or not at all.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from LDCTDenoiseLib.ct.scan import Geometry, Scan
+        >>> ct = Scan(np.full((2, 32, 32), 40, np.int16), Geometry((5.0, 0.7, 0.7)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_volume(ct, f"{folder}/ct.nii.gz")
 
     Args:
         scan: to write.

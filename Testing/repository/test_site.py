@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import LDCTDenoiseLib
+from LDCTDenoiseLib import errors
 from LDCTDenoiseLib.models.architectures import NETWORKS
 from Testing.conftest import REPOSITORY
 
@@ -38,6 +39,8 @@ def test_examples_are_there_to_run() -> None:
 def test_everything_on_the_front_page_has_an_example() -> None:
     """``make test`` runs the examples (pytest --doctest-modules)."""
     for name in set(LDCTDenoiseLib.__all__) - {"__version__"}:
+        if name in vars(errors):
+            continue
         assert ">>>" in (getattr(LDCTDenoiseLib, name).__doc__ or ""), name
 
 

@@ -25,7 +25,7 @@ from LDCTDenoiseLib.denoising import one_file as denoise_file_module
 from LDCTDenoiseLib.denoising.batch.records import FOLDER as RECORDS
 from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom import ct_series
-from LDCTDenoiseLib.errors import InputError, as_sentence
+from LDCTDenoiseLib.errors import InputError, OutputError, as_sentence
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.models.model_info import ModelInfo, read_info
 from LDCTDenoiseLib.models.options import DenoisingOptions
@@ -63,7 +63,7 @@ def denoiser(tiny_model: Path) -> Denoiser:
 
 def refusal(denoiser: Denoiser, source: Path, target: Path) -> str:
     """The sentence of a run that must fail, as a person reads it."""
-    with pytest.raises(InputError) as error:
+    with pytest.raises(OutputError) as error:
         denoise_file(source, target, denoiser)
     return as_sentence(error.value)
 
@@ -149,7 +149,7 @@ def test_a_folder_that_is_closed_meanwhile_gets_nothing(tiny_model: Path, kind: 
             own.mkdir()
             try:
                 denoise_file(source, target, CopyingDenoiser(info, lambda: own.chmod(0o555)))  # type: ignore[arg-type]
-            except InputError as error:
+            except OutputError as error:
                 return f"{as_sentence(error)} {[path.name for path in own.iterdir()]}"
             return "no error"
 

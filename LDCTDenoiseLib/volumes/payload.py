@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
+from .headers import check_nifti_header, read_metaimage_header, read_nrrd_header
 
 _BLOCK = 2**20
-_MAX_HEADER_BYTES = 2**20
 _LARGEST_GAIN = 1100
 """Deflate packs at most 1032 bytes into one."""
 
@@ -121,23 +121,14 @@ def find_payload(path: Path, suffix: str) -> Payload:
         return _nrrd_payload(path)
     if suffix in (".mha", ".mhd"):
         return _metaimage_payload(path)
+    check_nifti_header(path)
     with path.open("rb") as file:
         return Payload(path, 0, "gzip" if file.read(2) == b"\x1f\x8b" else "raw")
 
 
 def _nrrd_payload(path: Path) -> Payload:
-    # http://teem.sourceforge.net/nrrd/format.html
-    with path.open("rb") as file:
-        start = file.read(_MAX_HEADER_BYTES)
-    if not start.startswith(b"NRRD"):
-        raise _of_another_format(path)
-    end = re.search(rb"\r?\n\r?\n", start)
-    header = start[: end.start()] if end else start
-    fields = {
-        key.strip().lower(): value.strip()
-        for key, colon, value in (line.partition(":") for line in header.decode("latin-1").splitlines())
-        if colon and not key.startswith("#")
-    }
+    header = read_nrrd_header(path)
+    fields = header.fields
     encoding = fields.get("encoding", "").lower()
     packing = {"raw": "raw", "gz": "gzip", "gzip": "gzip"}.get(encoding, "text")
     if packing == "text" and encoding not in ("txt", "text", "ascii", "hex"):
@@ -147,28 +138,15 @@ def _nrrd_payload(path: Path) -> Payload:
     if any(skip != "0" for skip in skipped):
         raise InputError(f"{path.name} skips a part of its data file, which is not supported; save it as one NRRD file.")
     if named is None:
-        if end is None:
+        if header.end is None:
             raise InputError(f"{path.name} cannot be read (its header has no end); get the file again.")
-        return Payload(path, end.end(), packing)
+        return Payload(path, header.end, packing)
     return Payload(_data_file(path, named), 0, packing)
 
 
 def _metaimage_payload(path: Path) -> Payload:
-    # https://itk.org/Wiki/ITK/MetaIO/Documentation
-    with path.open("rb") as file:
-        start = file.read(_MAX_HEADER_BYTES)
-    # ElementDataFile is the last line of the header: what follows are voxels.
-    found = re.search(rb"^[ \t]*ElementDataFile[ \t]*[=:][ \t]*([^\r\n]*?)[ \t]*(\r?\n|\Z)", start, re.MULTILINE)
-    if found is None:
-        raise _of_another_format(path)
-    fields: dict[str, str] = {}
-    for line in start[: found.start()].decode("latin-1").splitlines():
-        field = re.fullmatch(r"\s*(\w+)\s*[=:]\s*(.*?)\s*", line)
-        # ITK makes something of a damaged line, and another something than this.
-        if line.strip() and (field is None or field[1] in fields or not line.isprintable()):
-            raise InputError(f"{path.name} cannot be read (its header is damaged); get the file again.")
-        if field is not None:
-            fields[field[1]] = field[2]
+    header = read_metaimage_header(path)
+    fields = header.fields
     if fields.get("HeaderSize", "0") != "0":
         raise InputError(f"{path.name} skips a part of its data file, which is not supported; save it as one MetaImage file.")
     packed, binary = (fields.get(key, default)[:1] in "Tt1" for key, default in (("CompressedData", "F"), ("BinaryData", "T")))
@@ -177,9 +155,9 @@ def _metaimage_payload(path: Path) -> Payload:
     if packing == "zlib" and not (length.isdecimal() and int(length)):
         # ITK makes voxels of whatever the memory holds.
         raise InputError(f"{path.name} does not say its CompressedDataSize, without which it cannot be read; save it anew.")
-    named = found[1].decode("latin-1")
+    named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
-    return Payload(path if local else _data_file(path, named), found.end() if local else 0, packing, int(length) or None)
+    return Payload(path if local else _data_file(path, named), header.end or 0 if local else 0, packing, int(length) or None)
 
 
 def _data_file(header: Path, named: str) -> Path:
@@ -195,7 +173,3 @@ def _data_file(header: Path, named: str) -> Path:
     if not data.is_file():
         raise InputError(f"{header.name} cannot be read: the data file that it names, {Path(named).name}, is not there.")
     return data
-
-
-def _of_another_format(path: Path) -> InputError:
-    return InputError(f"{path.name} cannot be read; it may be damaged, or of another format than its name says.")

@@ -23,9 +23,6 @@ WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
 _READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 """ITK's readers by suffix, NIfTI's for the others. Left to itself, ITK tries every reader it has on a file."""
 
-_NIFTI_HEADER_BYTES = 352
-"""Of a header in one file with its voxels: 348, and four that announce extensions."""
-
 
 def volume_suffix(path: str | os.PathLike[str]) -> str | None:
     """The volume suffix of a file name (".nii.gz" counts as one), or None."""
@@ -92,6 +89,8 @@ def _read_file(path: Path) -> sitk.Image:
         raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")
     if not path.is_file():
         raise InputError(f"{path.name} is no regular file; give a volume file or a DICOM folder.")
+    if not _is_utf8(path):
+        raise InputError(f"{path} has a name that is not UTF-8, which ITK cannot open; rename it.")
     try:
         with unchanged(path):
             payload = find_payload(path, volume_suffix(path) or "")
@@ -135,8 +134,6 @@ def _check_voxels(path: Path, payload: Payload, reader: sitk.ImageFileReader) ->
     header_bytes, voxel_bytes = 0, sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
     if reader.GetImageIO() == "NiftiImageIO":
         header_bytes = int(float(reader.GetMetaData("vox_offset")))
-        if header_bytes < _NIFTI_HEADER_BYTES:  # ITK would take bytes of the header for voxels
-            raise InputError(f"{path.name} cannot be read (its header is damaged); get the file again.")
         voxel_bytes = int(reader.GetMetaData("bitpix")) // 8  # smaller than in memory, when the file is rescaled
     size = reader.GetSize()
     check_payload(path, payload, header_bytes + math.prod(size) * voxel_bytes, size[0] * voxel_bytes)
@@ -158,7 +155,18 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     target = Path(path)
     if target.is_dir() or volume_suffix(target) not in WRITABLE_SUFFIXES:
         raise OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.")
+    if not _is_utf8(target.absolute()):
+        raise OutputError(f"{target} has a name that is not UTF-8, which ITK cannot open; choose another name.")
     return check_writable(target, overwrite=overwrite)
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a path can be given to ITK, which ends the process for any other."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _WITH_FIELDS = (".nrrd", ".nhdr")

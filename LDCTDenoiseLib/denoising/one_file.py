@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..ct.hu_check import check_hu
 from ..ct.scan import Scan
 from ..dicom.as_volume import read_dicom_volume
@@ -226,14 +228,7 @@ def _denoise_volume(
     cancel: Cancel | None,
     listing: Listing | None,
 ) -> DenoisedFile:
-    if not options.force:
-        check_hu(scan.hu, scan.padding)
-    start = time.perf_counter()
-    hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
-    seconds = time.perf_counter() - start
-    if listing is not None:
-        listing.check_unchanged()
-    made = denoiser.provenance(options.slices or (0, len(hu)))
+    hu, made, seconds = _compute(scan, denoiser, options, progress, cancel, listing)
     write_volume(scan.with_hu(hu), target, made.as_fields())
     return DenoisedFile(made, seconds)
 
@@ -253,13 +248,26 @@ def _denoise_dicom(
             log.warning("%s; every slice is denoised by itself, so this one goes on.", acquisition.gap)
         if acquisition.tilt_degrees:
             log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
+    hu, made, seconds = _compute(series, denoiser, options, progress, cancel, listing)
+    written = write_derived_series(series, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
+    return DenoisedFile(made, seconds, tuple(written))
+
+
+def _compute(
+    scan: Input,
+    denoiser: Denoiser,
+    options: FileOptions,
+    progress: Progress | None,
+    cancel: Cancel | None,
+    listing: Listing | None,
+) -> tuple[np.ndarray, Provenance, float]:
+    """The denoised voxels, what made them, and the seconds that it took; the source must still be what was read."""
     if not options.force:
-        check_hu(series.hu, series.padding)
+        check_hu(scan.hu, scan.padding)
     start = time.perf_counter()
-    hu = denoiser(series.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=series.padding)
+    hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
     seconds = time.perf_counter() - start
     made = denoiser.provenance(options.slices or (0, len(hu)))
     if listing is not None:
         listing.check_unchanged()
-    written = write_derived_series(series, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
-    return DenoisedFile(made, seconds, tuple(written))
+    return hu, made, seconds

@@ -25,7 +25,7 @@ DICOM_PROGRAMS := dicom3tools dcm2niix
 ORTHANC := orthanc
 ORTHANC_WEB := orthanc-dicomweb
 
-.PHONY: demo demo-train test test-slow soak lint format bench screenshots train-default figures results docs clean
+.PHONY: demo demo-train test test-slow soak lint format bench screenshots architecture train-default figures results docs clean
 
 demo: $(BASE)
 	$(BIN)/ldctdenoise demo --out $(DEMO_OUT)
@@ -68,6 +68,10 @@ bench: $(INSTALLED)
 screenshots: $(INSTALLED)
 	$(BIN)/python docs/thumbnails.py
 	$(BIN)/python -m docs.screenshots
+
+# The picture of docs/architecture.md, from the code's imports.
+architecture: $(INSTALLED)
+	PYTHONPATH=LDCTDenoise $(BIN)/python docs/architecture.py
 
 # The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
 train-default: $(INSTALLED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from docs import architecture
 from Testing.conftest import REPOSITORY
 from Testing.slicer.slicer_panel import add_ct
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGES = [
     "README.md",
+    "CONTRIBUTING.md",
     *sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "docs").glob("*.md")),
     "Testing/MANUAL.md",
 ]
@@ -29,6 +31,25 @@ def test_what_a_page_links_to_or_shows_exists(page: str) -> None:
     for target in targets:
         if "://" not in target:
             assert (REPOSITORY / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_page_for_developers_names_exist(page: str) -> None:
+    named = set(re.findall(r"`((?:[\w.]+/)*\w+\.(?:py|md|ui|txt|yaml))`", (REPOSITORY / page).read_text(encoding="utf-8")))
+    assert len(named) > 10
+    homes = [REPOSITORY, REPOSITORY / "LDCTDenoiseLib", REPOSITORY / "LDCTDenoise" / "LDCTDenoiseModuleLib"]
+    for name in named:
+        assert "NAME" in name or any((home / name).is_file() for home in homes), name
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``make architecture`` draws it."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "LDCTDenoise"))
+    assert architecture.PICTURE.read_text(encoding="utf-8") == architecture.draw()
+
+
+def test_the_readme_is_read_in_two_minutes() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_the_messages_that_troubleshooting_quotes_are_those_of_the_software() -> None:

@@ -14,6 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent.parent
 NAME = "SlicerLDCTDenoise"
 SIZE_LIMIT_KB = 100 * 1024
+LARGE_BYTES = 1_500_000
 SLICERS_OWN = {"slicer", "qt", "ctk", "vtk", "numpy"}
 """What Slicer brings, and has loaded anyway."""
 SOURCES = [*(REPOSITORY / "LDCTDenoise").rglob("*.py")]
@@ -56,6 +57,15 @@ def test_the_repository_with_its_history_is_small_enough() -> None:
         pytest.skip("not a git repository")
     sizes = dict(line.split(": ") for line in told.stdout.splitlines())
     assert int(sizes["size-pack"]) + int(sizes["size"]) < SIZE_LIMIT_KB
+
+
+def test_no_file_but_the_model_is_large() -> None:
+    told = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if told.returncode:
+        pytest.skip("not a git repository")
+    paths = [REPOSITORY / name for name in told.stdout.split("\0") if name]
+    large = {path.name for path in paths if path.is_file() and path.stat().st_size > LARGE_BYTES}
+    assert large <= {"default.safetensors"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

@@ -16,8 +16,20 @@ def lead_own_group() -> None:
             os.setpgid(0, 0)
 
 
+def may_be_killed(pid: int) -> bool:
+    """Whether a number that a child told can be its process ID: 0 and -1 mean groups of processes, this one among them."""
+    ours = {os.getpid(), os.getppid()} | ({os.getpgrp()} if hasattr(os, "getpgrp") else set())
+    return 1 < pid < 2**31 and pid not in ours
+
+
 def kill_tree(pid: int) -> None:
-    """Kill a process that called :func:`lead_own_group`, with its children; gone already is fine."""
+    """Kill a process that called :func:`lead_own_group`, with its children; gone already is fine.
+
+    Raises:
+        ValueError: it is this process, or no process.
+    """
+    if not may_be_killed(pid):
+        raise ValueError(f"{pid} is no process to kill")
     if sys.platform == "win32":
         subprocess.run(
             ["taskkill", "/F", "/T", "/PID", str(pid)],

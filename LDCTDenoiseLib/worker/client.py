@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import Code, DenoisingCancelled, LDCTDenoiseError, WorkerError
-from ..system.process_tree import kill_tree
+from ..system.process_tree import kill_tree, may_be_killed
 from .messages import Cancel, Failed, Hello, Progress, Request, Started
 from .protocol import PROTOCOL_VERSION, RESULT, LineDecoder, Message, ProtocolError, read_answer, read_event, request_line
 
@@ -194,6 +194,8 @@ class WorkerClient:
             return
         event = read_event(message)
         if isinstance(event, Hello):
+            if not may_be_killed(event.pid):
+                raise ProtocolError(f"it says to be process {event.pid}")
             self._pid = event.pid
         elif job is not None and message.get("id") == job.id:
             if isinstance(event, Started):

@@ -9,8 +9,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +104,28 @@ class ExchangeFolder:
     def remove(self) -> None:
         """Remove the folder with all volumes in it; a second time does nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def check_arrays(request: Any) -> None:
+    """Make sure that all arrays of a request lie in its exchange folder and are as long as the request says.
+
+    Raises:
+        InputError: one does not, or the folder is none that :class:`ExchangeFolder` made.
+    """
+    folder = getattr(request, "folder", None)
+    if folder is None:
+        return
+    if not folder.name.startswith(PREFIX) or folder.is_symlink() or not folder.is_dir():
+        raise InputError("The folder of the request is no exchange folder; start the computation again.")
+    for one in fields(request):
+        array = getattr(request, one.name)
+        if not isinstance(array, SharedArray):
+            continue
+        path = array.path.resolve()
+        if path.parent != folder.resolve():
+            raise InputError(f"The {one.name} of the request lies outside its exchange folder; start the computation again.")
+        if path.exists() and (min(array.shape, default=1) < 0 or array.nbytes > path.stat().st_size):
+            raise InputError(f"The {one.name} of the request is longer than its file; start the computation again.")
 
 
 def chunks(shape: tuple[int, ...], itemsize: int) -> Iterator[slice]:

@@ -25,6 +25,7 @@ from .messages import Answer, Event, Request
 PROTOCOL_VERSION = 2
 ALIVE_SECONDS = 1.0
 MAX_LINE_BYTES = 2**20
+ENDLESS = f"a line longer than {MAX_LINE_BYTES} bytes"
 RESULT = "result"
 
 Message = dict[str, Any]
@@ -163,7 +164,7 @@ def decode(line: bytes) -> Message:
     """
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: lists within lists, without end
         message = None
     if not isinstance(message, dict):
         raise ProtocolError(f"not a message: {line[:80]!r}")
@@ -183,6 +184,6 @@ class LineDecoder:
             ProtocolError: a line is no message, or is endless.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            raise ProtocolError(f"a line longer than {MAX_LINE_BYTES} bytes")
+        if max(map(len, (*lines, self._rest))) > MAX_LINE_BYTES:
+            raise ProtocolError(ENDLESS)
         return [decode(line) for line in lines if line.strip()]

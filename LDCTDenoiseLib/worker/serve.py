@@ -19,10 +19,20 @@ from ..system.priority import restore_priority
 from ..system.process_tree import lead_own_group
 from ..system.signals import STOPS
 from ..version import __version__
-from .exchange import PREFIX
+from .exchange import PREFIX, check_arrays
 from .jobs import JOBS, Jobs
 from .messages import Alive, Cancel, Failed, Hello
-from .protocol import ALIVE_SECONDS, Message, ProtocolError, answer_line, decode, event_line, read_request
+from .protocol import (
+    ALIVE_SECONDS,
+    ENDLESS,
+    MAX_LINE_BYTES,
+    Message,
+    ProtocolError,
+    answer_line,
+    decode,
+    event_line,
+    read_request,
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +69,18 @@ class Server:
             self._events.flush()
 
     def _read(self) -> None:
-        for line in self._requests:
+        try:
+            self._read_requests()
+        except BaseException:  # without this thread nobody could cancel or end the worker
+            traceback.print_exc()
+            self.end(1)
+        # Whoever asked is gone: nobody would read the result, and nobody else would remove the volumes.
+        self.end(0)
+
+    def _read_requests(self) -> None:
+        while line := self._requests.readline(MAX_LINE_BYTES + 1):
+            if len(line) > MAX_LINE_BYTES:
+                raise ProtocolError(ENDLESS)
             try:
                 message = decode(line)
             except ProtocolError as error:
@@ -70,8 +91,6 @@ class Server:
             else:
                 self._cancelled.clear()
                 self._queue.put(message)
-        # Whoever asked is gone: nobody would read the result, and nobody else would remove the volumes.
-        self.end(0)
 
     def end(self, exit_code: int) -> None:
         """End the process, whatever it computes, without its job's volumes."""
@@ -89,6 +108,7 @@ class Server:
         self._busy.set()
         try:
             request = read_request(message)
+            check_arrays(request)
             self._folder = getattr(request, "folder", None)
             answer = JOBS[type(request)](jobs, request, lambda event: self._send(event_line(event, number)))
             line = answer_line(answer, number)

@@ -23,11 +23,13 @@ import numpy as np
 from LDCTDenoiseLib import Denoiser, load_model, simulate_low_dose
 from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, local_response, signal_kept_name
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
 from LDCTDenoiseLib.evaluation.patient_table import bias_name
 from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS, PhantomResult, study_phantom
 from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name, slice_rows
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST
+from LDCTDenoiseLib.measures.signal_kept import LESIONS
 from LDCTDenoiseLib.measures.tissue_bias import TISSUES, tissue_bias, tissue_masks
 from LDCTDenoiseLib.models.model_card import write_card
 from LDCTDenoiseLib.models.model_file import save_model
@@ -50,7 +52,8 @@ FIGURES = {  # as in the library's tables, and how many decimals
     measure_name("SSIM", CHEST): 3,
     RMSE: 2,
 }
-COLUMNS = ["volume", "kernel", "dose", "method", "gain, dB", *FIGURES, bias_name("soft")]
+RESPONSES = (NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, *(signal_kept_name(lesion) for lesion in LESIONS))
+COLUMNS = ["volume", "kernel", "dose", "method", "gain, dB", *FIGURES, bias_name("soft"), *RESPONSES]
 
 
 class TestVolume:
@@ -84,7 +87,10 @@ def rows_of(pair: DosePair, kernel: str, dose: float, methods: list[Method]) -> 
         before = decibels if method is INPUT else before
         bias = tissue_bias(image, pair.full, masks)["soft"]
         figures = [f"{values[name]:.{decimals}f}" for name, decimals in FIGURES.items()]
-        rows.append([pair.patient, kernel, f"{dose:g}", method.name, f"{decibels - before:+.2f}", *figures, f"{bias:+.2f}"])
+        found = local_response(method, pair, image, masks)
+        responses = [f"{found[name]:.2f}" for name in RESPONSES]
+        names = [pair.patient, kernel, f"{dose:g}", method.name]
+        rows.append([*names, f"{decibels - before:+.2f}", *figures, f"{bias:+.2f}", *responses])
         print("  ".join(rows[-1]), flush=True)
     return rows
 

@@ -303,7 +303,7 @@ def test_damaged_files_end_in_the_right_voxels_or_a_sentence(
 def test_hundreds_of_damaged_files_end_in_the_right_voxels_or_a_sentence(
     run: DenoiseMany, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    report(capsys, name, KINDS[name](run, tiny_model, tmp_path, name, 40))
+    report(capsys, name, KINDS[name](run, tiny_model, tmp_path, name, 154))
 
 
 def report(capsys: pytest.CaptureFixture[str], name: str, outcomes: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""Whether other programs keep the worker from computing."""
+"""Tell when other programs keep the worker from computing."""
 
 from __future__ import annotations
 

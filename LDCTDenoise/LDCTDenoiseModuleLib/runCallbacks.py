@@ -1,4 +1,4 @@
-"""Who hears of a run."""
+"""Callbacks of a run."""
 
 from __future__ import annotations
 

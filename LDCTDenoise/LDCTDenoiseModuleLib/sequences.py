@@ -1,4 +1,4 @@
-"""4D CT: the frames behind a volume that a sequence browser shows, and a new sequence of results."""
+"""4D CT: the frames of a sequence, and a new sequence of results."""
 
 from __future__ import annotations
 

@@ -61,15 +61,15 @@ def _finish_help(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """End with what was probably meant where the first word is no command."""
+    """End with what was probably meant where the first word is not a command."""
     first = next((one for one in arguments if not one.startswith("-")), None)
     names = [command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS]
     if first is None or first in names:
         return
     if Path(first).exists() or Path(first).suffix:
-        parser.error(f"'{first}' is no command; did you mean: ldctdenoise denoise {shlex.join(arguments)}")
+        parser.error(f"'{first}' is not a command; did you mean: ldctdenoise denoise {shlex.join(arguments)}")
     near = difflib.get_close_matches(first, names, 1)
-    parser.error(f"'{first}' is no command; " + (f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."))
+    parser.error(f"'{first}' is not a command; " + (f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."))
 
 
 class _PrintableLog(logging.Formatter):

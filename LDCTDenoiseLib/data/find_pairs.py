@@ -87,7 +87,7 @@ def find_pairs(folder: Path) -> FoundPairs:
         InputError: there is no such folder, or no pair in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give the one that holds the data.")
+        raise InputError(f"{folder} is not a folder; give the one that holds the data.")
     volumes, others = _files(folder)
     found = FoundPairs()
     candidates = _volume_candidates(folder, volumes, found) + _series_candidates(folder, others, found)

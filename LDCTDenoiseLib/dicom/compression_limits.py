@@ -1,4 +1,4 @@
-"""DICOM files that unpack to more than they claim: refused before anything is unpacked into memory.
+"""Refuse DICOM files that unpack to more than they claim, before anything is unpacked into memory.
 
 pydicom inflates a deflated file whole before it looks at it, and decoders of JPEG pictures trust the size in the picture and not
 the one in the header: a file of a megabyte takes gigabytes and minutes.

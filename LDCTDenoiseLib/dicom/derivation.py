@@ -1,4 +1,4 @@
-"""How a derived image says what it is: which program and model changed it, and from which image."""
+"""Describe a derived image in its header: which program and model changed it, and from which image."""
 
 from __future__ import annotations
 

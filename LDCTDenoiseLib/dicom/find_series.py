@@ -250,9 +250,9 @@ def choose_series(source: Path, uid: str | None = None, *, force: bool = False, 
             told = f" (files left out: {found.left_out_in_words})" if found.left_out else ""
             raise InputError(f"{source} holds no CT slice in DICOM{told}; give the folder of a CT series or a volume file.")
         if not ct and not force:
-            raise InputError(f"{source} holds no CT but {_listing(found.series)}.", Code.NOT_CT)
+            raise InputError(f"{source} contains no CT series, only {_listing(found.series)}.", Code.NOT_CT)
     if uid is None and ct and len(found.series) > len(ct):
-        log.warning("Left out: %d series that are no CT.", len(found.series) - len(ct))
+        log.warning("Left out: %d series that are not CT.", len(found.series) - len(ct))
     if len(candidates) > 1:
         if len({one.uid for one in candidates}) == 1:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Keeping patients out of logs: pydicom's warnings quote values of the header, and its decoders print tracebacks."""
+"""Keep patients out of logs: pydicom's warnings quote values of the header, and its decoders print tracebacks."""
 
 from __future__ import annotations
 

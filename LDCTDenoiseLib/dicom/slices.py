@@ -148,7 +148,7 @@ def _rescale(header: Dataset, path: Path, *, force: bool) -> Rescale:
             raise InputError(f"{path.name} lacks {tag}, without which a CT slice has no place or no HU; leave it out.")
     rescale = Rescale(float(header.RescaleSlope), float(header.RescaleIntercept))
     if rescale.slope == 0 or not (math.isfinite(rescale.slope) and math.isfinite(rescale.intercept)):
-        raise InputError(f"{path.name} has a RescaleSlope of 0 or a rescale that is no number; leave it out.")
+        raise InputError(f"{path.name} has a RescaleSlope of 0 or a rescale that is not a number; leave it out.")
     return rescale
 
 

@@ -161,7 +161,7 @@ def _pass_rights_of_tree(old: Path, new: Path) -> None:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is no regular file before it is opened: opening a pipe waits for ever, and a device never ends.
+    """Refuse what is not a regular file before it is opened: opening a pipe waits for ever, and a device never ends.
 
     Raises:
         OutputError: it is there and is something else.
@@ -169,7 +169,7 @@ def check_regular(path: Path) -> None:
     with suppress(OSError):  # whoever opens it is told
         if not stat.S_ISREG(path.stat().st_mode):
             kind = "a folder" if path.is_dir() else "a device or a pipe"
-            raise InputError(f"{path.name} is {kind} and no regular file; give a file.")
+            raise InputError(f"{path.name} is {kind}, not a regular file; give a file.")
 
 
 @contextmanager

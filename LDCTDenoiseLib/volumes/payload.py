@@ -1,4 +1,4 @@
-"""Do the voxels of a volume file agree with its header? Asked before the file's reader takes memory for them.
+"""Check that a volume file's voxels agree with its header before memory is allocated for them.
 
 ITK reads damaged MetaImage streams and cut-off NIfTI files without complaint, takes any size that a header claims for granted,
 and opens whatever file a header names. So the voxel data are found here as the formats define them, unpacked block by block
@@ -154,7 +154,7 @@ def _metaimage_payload(path: Path) -> Payload:
     length = fields.get("CompressedDataSize", "0")
     if packing == "zlib" and not (length.isdecimal() and int(length)):
         # ITK makes voxels of whatever the memory holds.
-        raise InputError(f"{path.name} does not say its CompressedDataSize, without which it cannot be read; save it anew.")
+        raise InputError(f"{path.name} does not say its CompressedDataSize, without which it cannot be read; save it again.")
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
     return Payload(path if local else _data_file(path, named), header.end or 0 if local else 0, packing, int(length) or None)

@@ -88,7 +88,7 @@ def _read_file(path: Path) -> sitk.Image:
     if volume_suffix(path) is None:
         raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")
     if not path.is_file():
-        raise InputError(f"{path.name} is no regular file; give a volume file or a DICOM folder.")
+        raise InputError(f"{path.name} is not a regular file; give a volume file or a DICOM folder.")
     if not _is_utf8(path):
         raise InputError(f"{path} has a name that is not UTF-8, which ITK cannot open; rename it.")
     try:

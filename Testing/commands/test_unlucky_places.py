@@ -61,7 +61,7 @@ def test_pipes_and_devices_are_refused(tmp_path: Path, usual: list[object]) -> N
     os.mkfifo(tmp_path / "pipe.nrrd")
     refused(run_process("series", tmp_path / "pipe"), "a device or a pipe")
     refused(run_process("series", "/dev/zero"), "a device or a pipe")
-    refused(run_process("denoise", tmp_path / "pipe.nrrd", tmp_path / "out.nrrd", *usual), "no regular file")
+    refused(run_process("denoise", tmp_path / "pipe.nrrd", tmp_path / "out.nrrd", *usual), "not a regular file")
     source = save(tmp_path / "in.nrrd", body())
     refused(run_process("denoise", source, tmp_path / "pipe.nrrd", *usual, "--overwrite"), "a device or a pipe")
     assert stat.S_ISFIFO((tmp_path / "pipe.nrrd").stat().st_mode)

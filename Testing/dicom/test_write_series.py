@@ -481,7 +481,7 @@ def test_every_frame_of_enhanced_ct_becomes_a_ct_image(tmp_path: Path, zero: Den
 
 
 @pytest.mark.parametrize(
-    ("tags", "sentence"), [({"Modality": "MR"}, "holds no CT but"), ({"RescaleType": "US"}, "RescaleType US and not HU")]
+    ("tags", "sentence"), [({"Modality": "MR"}, "contains no CT series"), ({"RescaleType": "US"}, "RescaleType US and not HU")]
 )
 def test_what_is_no_ct_in_hu_needs_force(tmp_path: Path, zero: Denoiser, tags: dict[str, object], sentence: str) -> None:
     source = save(make_slice(tags=tags), tmp_path / "in" / "0.dcm").parent

@@ -206,7 +206,7 @@ def test_a_header_without_one_data_file_is_refused(tmp_path: Path, named: str) -
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFO files")
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in.nrrd")
-    assert "no regular file" in refusal(tmp_path / "in.nrrd")
+    assert "not a regular file" in refusal(tmp_path / "in.nrrd")
     os.mkfifo(tmp_path / "voxels.raw")
     refusal(write(tmp_path / "in.nhdr", nrrd(SIZE, "raw", b"", "data file: voxels.raw")))
 

@@ -1,4 +1,4 @@
-"""Does a volume hold Hounsfield units? Asked before it is denoised as if it did."""
+"""Check that voxels look like Hounsfield units before they are denoised as such."""
 
 from __future__ import annotations
 

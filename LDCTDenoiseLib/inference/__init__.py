@@ -1,1 +1,1 @@
-"""A model applied to a volume: engine, tiles, backends."""
+"""Apply a model to a volume: engine, tiles, backends."""

@@ -1,4 +1,4 @@
-"""The lesion test: would a lesion here survive denoising? Asked of a user's own scan, without a reference.
+"""The lesion test: would a lesion here survive denoising? It needs the scan alone, no reference.
 
 A blurred disc is added to a slice, and the slice is denoised with and without it. The answer is the linear response of this
 denoiser to this disc in this slice (``signal_kept.py``); it is no reader study. See docs/lesion_test.md.

@@ -1,4 +1,4 @@
-"""Noise left: which share of a low dose's inserted noise a denoiser has left standing, and where.
+"""Noise left: the share of a low dose's inserted noise that remains after denoising, and where.
 
 With n = low - full, the noise that the low dose has beyond the normal dose,
 

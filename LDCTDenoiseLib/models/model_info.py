@@ -1,4 +1,4 @@
-"""What a model file says of itself, and which models there are: read without torch, for lists and panels.
+"""The description in a model file, and the list of models; read without torch, for lists and panels.
 
 A model file is a safetensors file with one JSON text under the key ``ldctdenoise`` of its header's metadata.
 Reading never executes anything from the file.

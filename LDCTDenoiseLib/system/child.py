@@ -1,4 +1,4 @@
-"""Functions called in a child process: what crashes there, in a library's native code, leaves this process as it is."""
+"""Call functions in a child process: a crash in a library's native code does not end this process."""
 
 from __future__ import annotations
 

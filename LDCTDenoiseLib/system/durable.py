@@ -1,4 +1,4 @@
-"""What is written stays written: files before their folder, the folder before anything says that it is done.
+"""Sync files, then their folder, before anything records that they are written.
 
 A rename moves a name and not the content: after a loss of power a renamed file may be empty, and a name in a folder that was not
 synced may be gone. So content, folder and parent are synced in this order, by every writer of this package.

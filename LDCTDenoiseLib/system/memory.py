@@ -1,4 +1,4 @@
-"""Is there memory for a volume? Asked before it is taken: systems promise more than they have, and then kill the process."""
+"""Check that there is memory for a volume. The OS kills a process that runs out of RAM; no exception is raised."""
 
 from __future__ import annotations
 

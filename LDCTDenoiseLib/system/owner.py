@@ -1,4 +1,4 @@
-"""Which process made a temporary file, and whether it still lives: a number alone is soon another process's."""
+"""The process that made a temporary file, and whether it still runs: a process number alone is reused."""
 
 from __future__ import annotations
 

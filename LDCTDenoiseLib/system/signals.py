@@ -1,4 +1,4 @@
-"""A stop from outside ends a command as Ctrl-C does: what is half done is removed, and the exit code says which signal it was."""
+"""End a command on SIGTERM or SIGHUP as on Ctrl-C: remove what is half done, and exit with a code for the signal."""
 
 from __future__ import annotations
 

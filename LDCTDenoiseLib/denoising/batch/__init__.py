@@ -1,1 +1,1 @@
-"""Many series with one model: what there is to do, what is done already, and the doing."""
+"""Denoise many series with one model: find them, skip what is done already, record what was done."""

@@ -1,4 +1,4 @@
-"""What made an output: kept beside the outputs, so that a batch that goes on knows what is done by content, not by name.
+"""Records of what made an output, kept beside it: a resumed batch compares contents, not names.
 
 One JSON file for every output, in a hidden folder of the batch's folder with the same layout. It is written twice: before the
 work, without the output's hash, which says that whatever appears there is ours; and after it, with the hash.

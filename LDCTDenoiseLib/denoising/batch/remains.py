@@ -1,4 +1,4 @@
-"""What is left of an output after the power was lost: files that are empty, cut off or full of zeros."""
+"""Recognise what a power loss leaves of an output: files that are empty, cut off or full of zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doing: item after item, one computed while others are read and written; what fails does not stop the rest."""
+"""Run a batch: one item is computed while others are read and written; a failed item does not stop the rest."""
 
 from __future__ import annotations
 

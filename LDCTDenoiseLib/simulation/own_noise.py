@@ -35,6 +35,8 @@ def own_noise(
     Raises:
         InputError: there is no uniform soft tissue to measure the noise in.
     """
+    # Frequencies half-way between two rings go where rounding sends them: a spacing that came by another way must do the same.
+    spacing = (round(spacing[0], 6), round(spacing[1], 6))
     near = scan[max(0, index - SLICES_AROUND) : index + SLICES_AROUND + 1]
     windows = tissue_windows(near, spacing)
     if windows is None:

@@ -163,6 +163,7 @@ def test_own_noise_has_the_strength_and_the_texture_of_the_scans(seed: int) -> N
         found = np.mean(noise[:, step:] * noise[:, :-step]) / np.mean(noise**2)
         assert found == pytest.approx(correlation[0, step] / correlation[0, 0], abs=0.06)
     np.testing.assert_array_equal(noise, own_noise(scan, 1, SPACING, share=1.0))
+    np.testing.assert_array_equal(noise, own_noise(scan, 1, (SPACING[0] * (1 + 1e-12), SPACING[1]), share=1.0))
     assert own_noise(scan, 1, SPACING).std() == pytest.approx(SHARE_OF_NOISE * noise.std(), rel=1e-4)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.measures.lesion_test import map_lesions, try_lesion
 from LDCTDenoiseLib.measures.signal_kept import Lesion
@@ -158,6 +160,22 @@ def test_the_map_of_the_noise_that_is_left_is_chosen(panel: Panel, shown: Any) -
     assert not np.array_equal(voxels_of(overlay()), kept)
     panel.outer.exit()
     assert overlay() is None
+
+
+def test_the_maps_are_those_that_the_command_line_writes(panel: Panel, shown: Any, tiny_model: Path, tmp_path: Path) -> None:
+    import slicer
+
+    slicer.util.saveNode(shown, str(tmp_path / "ct.nrrd"))
+    options = ["--at", "40,50,1", "--model", str(tiny_model), "--device", "cpu", "--map", str(tmp_path / "map.nrrd"), "--quiet"]
+    assert main(["lesion-test", str(tmp_path / "ct.nrrd"), *options]) == 0
+    panel.ui.lesionMapButton.click()
+    wait(panel)
+    for entry, name in (("Signal kept (red: little)", "map"), ("Noise left (red: much)", "map_noise_left")):
+        panel.pick_text("lesionMapCombo", entry)
+        written = sitk.ReadImage(str(tmp_path / f"{name}.nrrd"))
+        voxels = sitk.GetArrayFromImage(written)
+        np.testing.assert_allclose(voxels_of(overlay()), np.where(voxels == -1, -1, np.clip(voxels, 0, 1)), atol=1e-5)
+        assert written.GetOrigin()[2] == pytest.approx(overlay().GetOrigin()[2])
 
 
 def test_a_map_can_be_cancelled(panel: Panel) -> None:

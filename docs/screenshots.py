@@ -9,11 +9,13 @@ vtkMRMLSliceLogic as in Slicer; the bar above each view with its colour and name
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PySide6 import QtCore, QtGui
 
 from Testing.slicer_standin import start_application
+from Testing.slicer_standin.application import Application
 
 IMAGES = Path(__file__).resolve().parent / "images"
 PANEL_WIDTH = 420
@@ -22,8 +24,11 @@ VIEW = 480
 BODY = slice(64, 416)
 """Rows of it that the phantom fills."""
 BAR = 24
+SLICE = 4
 OFFSET_MM = 20.0
-"""Place of the phantom's fifth slice."""
+"""Its place."""
+LIVER = 164, 228
+"""Column and row of a place in the phantom's liver."""
 FADES = (0, 50, 100)
 PATIENCE_S = 600
 """Longest wait for the computation on a busy CPU."""
@@ -73,6 +78,32 @@ def save(picture: QtGui.QImage, name: str) -> None:
         raise OSError(f"{IMAGES / name} could not be written")
 
 
+def lesion_test(application: Application, panel: Any, phantom: Any) -> None:
+    """The panel after a lesion test in the liver, and both maps of the slice over the Red view."""
+    import slicer
+    import vtk
+
+    ui = panel.self().ui
+    matrix = vtk.vtkMatrix4x4()
+    phantom.GetIJKToRASMatrix(matrix)
+    point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
+    point.AddControlPoint(*matrix.MultiplyPoint((*LIVER, SLICE, 1))[:3])
+    panel.self().panel.node.lesionPoint = point
+    ui.lesionDiametersEdit.text = "4, 8, 12"
+    ui.lesionTestButton.click()
+    application.wait_until(lambda: "Disc" in ui.lesionInfoLabel.text, PATIENCE_S, "the lesion test")
+    application.grab(panel, IMAGES / "panel-lesion.png", PANEL_WIDTH)
+
+    ui.lesionMapButton.click()
+    application.wait_until(lambda: "places" in ui.lesionInfoLabel.text, PATIENCE_S, "the map")
+    maps = []
+    for entry, label in enumerate(("Signal kept (red: little)", "Noise left (red: much)")):
+        ui.lesionMapCombo.setCurrentIndex(entry)
+        maps.append(slice_picture("Red", label))
+    save(side_by_side(maps), "lesion-map.png")
+    ui.lesionMapButton.click()
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     application = start_application()
@@ -100,6 +131,8 @@ def main() -> None:
     application.grab(panel, IMAGES / "panel-running.png", PANEL_WIDTH)
     application.wait_until(lambda: not ui.cancelButton.enabled, PATIENCE_S, "the end of the run")
     application.grab(panel, IMAGES / "panel-done.png", PANEL_WIDTH)
+
+    lesion_test(application, panel, phantom)
 
     ui.compareButton.click()
     names = {"LDCTInput": "Input", "LDCTOutput": "Output", "LDCTNoise": "Noise map: input - output"}

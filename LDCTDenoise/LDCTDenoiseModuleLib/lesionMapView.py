@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from .sliceOverlay import SliceOverlay
 from .sliceViews import SliceView
 
 KEPT, LEFT = "kept", "left"
-_COLOURS = {KEPT: "vtkMRMLColorTableNodeRainbow", LEFT: "vtkMRMLColorTableNodeReverseRainbow"}
-"""Red is where to be careful: little of the signal is kept, much of the noise is left."""
+_COLOURS = 256
+_BLUE_HUE = 2 / 3
 _OPACITY = 0.4
 _OUTSIDE = -1.0
 
@@ -24,6 +25,7 @@ class LesionMapView:
     def __init__(self) -> None:
         self._overlay = SliceOverlay(_("LDCT Denoise lesion map"))
         self._overlay.opacity = _OPACITY
+        self._colours: Any = None
 
     @property
     def shown(self) -> bool:
@@ -40,7 +42,9 @@ class LesionMapView:
         if node.GetDisplayNode() is None:
             node.CreateDefaultDisplayNodes()
         display = node.GetScalarVolumeDisplayNode()
-        display.SetAndObserveColorNodeID(_COLOURS[kind])
+        earlier, self._colours = self._colours, _colourTable(kind)
+        display.SetAndObserveColorNodeID(self._colours.GetID())
+        _removeNode(earlier)
         display.SetAutoWindowLevel(False)
         display.SetWindowLevel(1.0, 0.5)
         display.SetInterpolate(False)
@@ -52,3 +56,26 @@ class LesionMapView:
     def remove(self) -> None:
         """Take the map away without a trace."""
         self._overlay.remove()
+        _removeNode(self._colours)
+        self._colours = None
+
+
+def _colourTable(kind: str) -> Any:
+    """From red to blue, red where to be careful: little of the signal is kept, much of the noise is left.
+
+    Slicer's own rainbows end in magenta, which reads as red.
+    """
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("LDCT Denoise lesion map colours"))
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(_COLOURS)
+    for number in range(_COLOURS):
+        careful = number / (_COLOURS - 1) if kind == LEFT else 1 - number / (_COLOURS - 1)
+        node.SetColor(number, str(number), *colorsys.hsv_to_rgb(_BLUE_HUE * (1 - careful), 1, 1), 1)
+    return node
+
+
+def _removeNode(node: Any) -> None:
+    if node is not None and node.GetScene() is not None:  # it went with its scene
+        slicer.mrmlScene.RemoveNode(node)

@@ -132,6 +132,14 @@ def overlay() -> Any:
     return slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "")
 
 
+def colours() -> tuple[str, str]:
+    """Of the shares 0 and 1 in the map that is shown."""
+    table = overlay().GetDisplayNode().GetColorNode().GetLookupTable()
+    names = {(1, 0, 0): "red", (0, 0, 1): "blue"}
+    first, last = (names[tuple(round(part) for part in table.GetTableValue(n)[:3])] for n in (0, 255))
+    return first, last
+
+
 def test_the_map_lies_over_the_shown_slice_and_goes_without_a_trace(panel: Panel, shown: Any, tiny_model: Path) -> None:
     before = scene_now()
     panel.ui.lesionMapButton.click()
@@ -153,13 +161,17 @@ def test_the_map_lies_over_the_shown_slice_and_goes_without_a_trace(panel: Panel
 
 
 def test_the_map_of_the_noise_that_is_left_is_chosen(panel: Panel, shown: Any) -> None:
+    before = scene_now()
     panel.ui.lesionMapButton.click()
     assert "Noise left:" in wait(panel)
     kept = voxels_of(overlay())
+    assert colours() == ("red", "blue")  # little signal kept, all of it
     panel.pick_text("lesionMapCombo", "Noise left (red: much)")
     assert not np.array_equal(voxels_of(overlay()), kept)
+    assert colours() == ("blue", "red")
     panel.outer.exit()
     assert overlay() is None
+    assert scene_now() == before
 
 
 def test_the_maps_are_those_that_the_command_line_writes(panel: Panel, shown: Any, tiny_model: Path, tmp_path: Path) -> None:

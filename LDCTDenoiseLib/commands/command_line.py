@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import io
 import logging
 import shlex
@@ -68,6 +67,8 @@ def _check_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) ->
         return
     if Path(first).exists() or Path(first).suffix:
         parser.error(f"'{first}' is not a command; did you mean: ldctdenoise denoise {shlex.join(arguments)}")
+    import difflib  # slow, and only a wrong word needs it
+
     near = difflib.get_close_matches(first, names, 1)
     parser.error(f"'{first}' is not a command; " + (f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from ..version import __version__
 
@@ -39,6 +38,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _version_of(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow, and every command's start imports this file
+
     try:
         return version(package)
     except PackageNotFoundError:

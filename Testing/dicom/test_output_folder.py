@@ -111,12 +111,13 @@ def test_what_somebody_puts_there_meanwhile_is_not_replaced_either(
 
 @pytest.mark.parametrize("target", ["in", "in/out", "."])
 def test_input_and_output_must_not_lie_in_each_other(tmp_path: Path, source: Path, target: str) -> None:
-    assert "lie in each other" in refusal(source, tmp_path / target)
+    said = refusal(source, tmp_path / target)
+    assert "lie in each other" in said or "is the input itself" in said
 
 
 def test_a_link_to_the_input_is_the_input(tmp_path: Path, source: Path) -> None:
     (tmp_path / "link").symlink_to(source)
-    assert "lie in each other" in refusal(source, tmp_path / "link")
+    assert "is the input itself" in refusal(source, tmp_path / "link")
 
 
 def test_a_file_is_no_output_folder(tmp_path: Path, source: Path) -> None:

@@ -45,7 +45,7 @@ def make_cases(folder: Path) -> list[NoiseInsertedCase]:
         "noise": rng.standard_normal((2, SLICES, 512, 512), dtype=np.float32).astype(np.float16),
     }
     found = cached_arrays(folder / "volume", lambda: arrays)
-    return [NoiseInsertedCase(PreparedVolume(found["hu"], found["noise"], (0.8, 0.8)))]
+    return [NoiseInsertedCase(PreparedVolume(found["hu"], found["noise"], (0.8, 0.8), 10.0))]
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> list[float]:

@@ -117,6 +117,8 @@ class DataConfig:
             Of volumes that get their noise inserted.
         noise_from_elsewhere: chance that a patch gets the inserted noise of another place, of any such volume, if it is louder
             there.
+        clean: share of the scans' own noise that targets are freed of, as the model finds it that the run starts from; of
+            volumes that get their noise inserted.
         validate, test: patients (file names without suffix) kept from training, when the data are a folder.
     """
 
@@ -131,6 +133,7 @@ class DataConfig:
     inserts: float = 0.0
     slab: int = 1
     noise_from_elsewhere: float = 0.0
+    clean: float = 0.0
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
 
@@ -188,6 +191,7 @@ class TrainingConfig:
                 0 <= self.data.noise_from_elsewhere <= 1,
                 f"noise_from_elsewhere {self.data.noise_from_elsewhere:g} must be 0 to 1",
             ),
+            (0 <= self.data.clean <= 1, f"clean {self.data.clean:g} must be 0 to 1"),
             (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),
             (self.steps_per_epoch > 0, "steps_per_epoch must be above 0"),
             (self.batch_norm_batches >= 0, "batch_norm_batches must not be negative"),

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..ct.hu import DEFAULT_SCALE
 from ..errors import Code, InputError, OutputError, TrainingError
+from ..inference.engine import Denoiser
 from ..models.cascade import Cascade
 from ..models.level import Level
 from ..models.model_card import write_card
@@ -46,6 +47,7 @@ from .level_training import VALIDATION_PSNR, LevelTraining
 from .losses.perceptual import PerceptualLoss, load_vgg
 from .patches.batches import PatchBatches, ValidationSlices
 from .patches.cases import Case, find_training_data, load_cases, patients_by_split
+from .patches.cleaning import TargetCleaner
 from .patches.samples import Batch, Images
 from .processes import Processes, find_processes, part_at_the_end
 
@@ -100,6 +102,7 @@ class TrainingData(LightningDataModule):
         config: of the run.
         cache: folder for prepared volumes.
         processes: which share of each batch is this process's.
+        cleaner: frees targets of their own noise.
 
     Attributes:
         module: the level in training.
@@ -108,8 +111,11 @@ class TrainingData(LightningDataModule):
 
     module: LevelTraining
 
-    def __init__(self, data: Path, config: TrainingConfig, cache: Path, processes: Processes) -> None:
+    def __init__(
+        self, data: Path, config: TrainingConfig, cache: Path, processes: Processes, cleaner: TargetCleaner | None
+    ) -> None:
         super().__init__()
+        self.cleaner = cleaner
         self.data = data
         self.config = config
         self.cache = cache
@@ -122,7 +128,14 @@ class TrainingData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         if not self.cases:
-            self.cases = load_cases(self.data, self.config.data, ("train", "validate"), cache=self.cache, seed=self.config.seed)
+            self.cases = load_cases(
+                self.data,
+                self.config.data,
+                ("train", "validate"),
+                cache=self.cache,
+                seed=self.config.seed,
+                cleaner=self.cleaner,
+            )
 
     def batches(self, count: int, epoch: int) -> DataLoader[Any]:
         patches = PatchBatches(
@@ -208,7 +221,8 @@ def train(
     patients = patients_by_split(find_training_data(data, config.data))
     check_validation(config, validated=bool(patients["validate"]))
     with part_at_the_end():
-        datamodule = TrainingData(data, config, cache or out / "cache", processes)
+        cache = cache or out / "cache"
+        datamodule = TrainingData(data, config, cache, processes, _cleaner(config, start_from, where, cache))
         seed_everything(config.seed, workers=True)
         cascade, start = begin(config, start_from)
         results = []
@@ -236,6 +250,16 @@ def train(
     info = save_model(cascade, info, model)
     write_card(info, model.with_suffix(".md"))
     return model
+
+
+def _cleaner(
+    config: TrainingConfig, start_from: str | os.PathLike[str] | None, device: torch.device, cache: Path
+) -> TargetCleaner | None:
+    if not config.data.clean:
+        return None
+    if start_from is None:
+        raise InputError("clean frees targets of the noise that a model finds in them; give the model to start from.")
+    return TargetCleaner(Denoiser(start_from, str(device), blend=config.data.clean), cache)
 
 
 def check_training(config: TrainingConfig, processes: Processes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -317,6 +318,20 @@ def test_quiet_patients_are_drawn_more_often() -> None:
     config = DataConfig(patch_size=8, batch_size=1000)
     full, _ = images(PatchBatches([*patient(10, 8.0), *patient(20, 16.0)], config, halo=0, batches=1, seed=[0]))
     assert (full[:, 0, 0, 0] == 10).float().mean() == pytest.approx(2 / 3, abs=0.06)
+
+
+def test_own_noise_is_taken_from_the_target_and_stays_in_the_low_dose() -> None:
+    plain = body_case()
+    own_noise = np.random.default_rng(4).integers(-20, 20, plain.full.shape).astype(np.int16)
+    config = DataConfig(patch_size=16, batch_size=8, slab=1)
+    as_scanned, freed = (
+        PatchBatches([case], config, halo=2, batches=1, seed=[5])[0].images()
+        for case in (plain, replace(plain, own_noise=own_noise))
+    )
+    assert torch.equal(as_scanned.low, freed.low)
+    taken = as_scanned.full - freed.full
+    assert taken.std() > 5
+    assert set(taken.unique().tolist()) <= set(np.unique(own_noise).astype(float).tolist())
 
 
 def test_lesions_come_with_every_fourth_patch_and_go_into_neither_dose() -> None:

@@ -17,7 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from LDCTDenoiseLib import load_model
+from LDCTDenoiseLib import Denoiser, load_model, read_volume
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN
@@ -241,6 +241,23 @@ def test_a_run_starts_from_a_models_weights_and_can_keep_a_level(finished: Path,
     _, info = load_model(out / "small.safetensors")
     assert info.training["start_from"]["name"] == "small"
     assert "small" in (out / "small.md").read_text(encoding="utf-8")
+
+
+def test_targets_are_freed_of_the_noise_that_the_model_to_start_from_finds(
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    level = {"network": "drl", "predicts": "image", "steps": 2}
+    config = CONFIG | {"levels": [level], "data": CONFIG["data"] | {"clean": 0.5}}  # type: ignore[operator]
+    assert main(arguments(data, tmp_path / "run", config)) == 1
+    assert "give the model to start from" in capsys.readouterr().err
+    start = finished / "small.safetensors"
+    cache = tmp_path / "cache"
+    command = [*arguments(data, tmp_path / "run", config), "--quiet", "--resume", "--cache", str(cache)]
+    assert main([*command, "--start-from", str(start)]) == 0
+    hu = read_volume(data / "anna.nrrd").hu
+    found = [np.load(path) for path in cache.rglob("own_noise.npy")]  # of the training patient alone
+    assert len(found) == 1
+    np.testing.assert_array_equal(found[0], hu - Denoiser(str(start), "cpu", blend=0.5)(hu))
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,10 @@ class PatchBatches(Dataset[Batch]):
             if noise[0].std(dtype=np.float32) > sample.noise[0].std(dtype=np.float32):
                 sample = sample._replace(noise=noise)
         z, *region = where
-        slab = case.full[(slice(z, z + 1 + int(rng.integers(self.config.slab))), *region)]
-        return sample._replace(full=np.rint(slab.mean(axis=0)).astype(np.int16))
+        slab = (slice(z, z + 1 + int(rng.integers(self.config.slab))), *region)
+        if case.own_noise is not None:
+            sample = sample._replace(own_noise=np.rint(case.own_noise[slab].mean(axis=0)).astype(np.int16))
+        return sample._replace(full=np.rint(case.full[slab].mean(axis=0)).astype(np.int16))
 
 
 def _cumulative(shares: Sequence[float]) -> np.ndarray:

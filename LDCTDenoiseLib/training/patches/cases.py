@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...simulation.kernel import KERNELS, Kernel, random_kernel
 from ...volumes.volume_file import VOLUME_SUFFIXES, read_volume, volume_suffix
 from ..config import DataConfig
+from .cleaning import TargetCleaner
 from .noise_cache import AS_SCANNED, PreparedVolume, prepare
 from .pair_cache import PreparedPair, prepare_pair
 from .samples import InsertedSample, MeasuredSample, Sample
@@ -100,10 +101,12 @@ class NoiseInsertedCase:
 
     Attributes:
         share: how often it is drawn, in relation to other cases.
+        own_noise: (slices, rows, columns) int16, what the targets are freed of; None leaves them as scanned.
     """
 
     prepared: PreparedVolume
     share: float = 1.0
+    own_noise: np.ndarray | None = None
     measured = False
 
     @property
@@ -119,7 +122,9 @@ class NoiseInsertedCase:
         around_rows, around_columns = (slice(axis.start - margin, axis.stop + margin) for axis in (rows, columns))
         noise = self.prepared.noise[:, z, around_rows, around_columns]
         window = degradation.window(noise.shape[1], noise.shape[2], self.spacing)
-        return InsertedSample(self.prepared.hu[where], noise, degradation.amplitudes(), window)
+        full = self.prepared.hu[where]
+        own_noise = np.zeros_like(full) if self.own_noise is None else self.own_noise[where]
+        return InsertedSample(full, noise, degradation.amplitudes(), window, own_noise)
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,15 @@ class PairedCase:
         return MeasuredSample(self.prepared.full[where], self.prepared.low[where])
 
 
-def load_cases(data: Path, config: DataConfig, splits: Sequence[str], *, cache: Path, seed: int) -> dict[str, list[Case]]:
+def load_cases(
+    data: Path,
+    config: DataConfig,
+    splits: Sequence[str],
+    *,
+    cache: Path,
+    seed: int,
+    cleaner: TargetCleaner | None = None,
+) -> dict[str, list[Case]]:
     """The cases of the given splits.
 
     Args:
@@ -152,6 +165,7 @@ def load_cases(data: Path, config: DataConfig, splits: Sequence[str], *, cache: 
         splits: which to load.
         cache: folder for prepared volumes.
         seed: of the inserted noise.
+        cleaner: frees the training's targets of their own noise, where noise is inserted.
 
     Raises:
         InputError: no data, a bad CSV, a patient in two splits, or a pair that does not fit together.
@@ -164,17 +178,21 @@ def load_cases(data: Path, config: DataConfig, splits: Sequence[str], *, cache: 
             log.info("Preparing %s.", pair.patient)
             full = read_volume(pair.full.path, series=pair.full.series)
             variety = config.variety if pair.split == "train" else AS_SCANNED
-            cases[pair.split].extend(shared_out(prepare(full, cache, seed=seed, variety=variety)))
+            blocks = prepare(full, cache, seed=seed, variety=variety)
+            cases[pair.split].extend(shared_out(blocks, cleaner if pair.split == "train" else None))
         else:
             cases[pair.split].append(PairedCase(prepare_pair(pair, cache)))
     return cases
 
 
-def shared_out(blocks: Sequence[PreparedVolume]) -> list[NoiseInsertedCase]:
+def shared_out(blocks: Sequence[PreparedVolume], cleaner: TargetCleaner | None = None) -> list[NoiseInsertedCase]:
     """The blocks of a patient: drawn the more often the less noise the scan has of its own, which is the target's too."""
     quietness = QUIET_HU / min(max(blocks[0].own_noise_hu, QUIET_HU), LOUD_HU)
     slices = sum(len(block.hu) for block in blocks)
-    return [NoiseInsertedCase(block, quietness * len(block.hu) / slices) for block in blocks]
+    return [
+        NoiseInsertedCase(block, quietness * len(block.hu) / slices, cleaner.own_noise(block.hu) if cleaner else None)
+        for block in blocks
+    ]
 
 
 def find_training_data(data: Path, config: DataConfig) -> list[Pair]:

@@ -33,12 +33,14 @@ class InsertedSample(NamedTuple):
         noise: (2, rows, columns) float16 of photons and electronics by the bare ramp, with a margin on every side.
         amplitude: (2,) float32, factors on both.
         window: (rows, columns // 2 + 1) float32 of the noise's size with its margin: the kernel, for ``rfft2``.
+        own_noise: (rows, columns) int16, what the normal dose is freed of when it is the target; the low dose keeps it.
     """
 
     full: np.ndarray
     noise: np.ndarray
     amplitude: np.ndarray
     window: np.ndarray
+    own_noise: np.ndarray
 
 
 class MeasuredSample(NamedTuple):
@@ -91,7 +93,7 @@ class Batch(NamedTuple):
         lesions: for the patches whose response is looked at; None adds none.
     """
 
-    inserted: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] | None
+    inserted: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] | None
     measured: tuple[torch.Tensor, torch.Tensor] | None
     orientation: torch.Tensor
     inserts: tuple[torch.Tensor, float] | None = None
@@ -102,10 +104,11 @@ class Batch(NamedTuple):
         parts = []
         start = 0
         if self.inserted is not None:
-            full, noise, amplitude, window = self.inserted
-            full = self._with_inserts(full.float(), start)
-            start = len(full)
-            parts.append(torch.stack([full, with_scanner_floor(full, _shaped(noise, amplitude, window, full.shape[-2:]))]))
+            scan, noise, amplitude, window, own_noise = self.inserted
+            scan = self._with_inserts(scan.float(), start)
+            start = len(scan)
+            low = with_scanner_floor(scan, _shaped(noise, amplitude, window, scan.shape[-2:]))
+            parts.append(torch.stack([scan - own_noise.float(), low]))
         if self.measured is not None:
             parts.append(self._with_inserts(torch.stack([one.float() for one in self.measured]), start))
         full, low = _turn(torch.cat(parts, dim=1), self.orientation)[:, :, None]

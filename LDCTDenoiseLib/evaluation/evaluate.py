@@ -186,7 +186,7 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
             f"tissue a perfect image would gain 10 log10(1/dose - 1) dB."
         )
     if options.every > 1:
-        evaluation.remarks.append(f"Every {options.every}th slice was judged.")
+        evaluation.remarks.append(f"One slice in {options.every} was judged.")
     for pair in judged:
         log.info("Judging %s.", pair.patient)
         _judge(evaluation, load_pair(pair, options))

@@ -25,7 +25,7 @@ from LDCTDenoiseLib.denoising import one_file as denoise_file_module
 from LDCTDenoiseLib.denoising.batch.records import FOLDER as RECORDS
 from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom import ct_series
-from LDCTDenoiseLib.errors import InputError, OutputError, as_sentence
+from LDCTDenoiseLib.errors import InputError, LDCTDenoiseError, OutputError, as_sentence
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.models.model_info import ModelInfo, read_info
 from LDCTDenoiseLib.models.options import DenoisingOptions
@@ -61,9 +61,9 @@ def denoiser(tiny_model: Path) -> Denoiser:
     return Denoiser(tiny_model, device="cpu")
 
 
-def refusal(denoiser: Denoiser, source: Path, target: Path) -> str:
-    """The sentence of a run that must fail, as a person reads it."""
-    with pytest.raises((InputError, OutputError)) as error:
+def refusal(denoiser: Denoiser, source: Path, target: Path, kind: type[LDCTDenoiseError] = InputError) -> str:
+    """The sentence of a run that must fail with such an error, as a person reads it."""
+    with pytest.raises(kind) as error:
         denoise_file(source, target, denoiser)
     return as_sentence(error.value)
 
@@ -89,7 +89,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_leaves_no_volume(denoiser: Denoiser, tmp_path: Path, small_disk: Path, suffix: str) -> None:
     source = save_volume(tmp_path / "in.nrrd", 40)
     old = save_volume(small_disk / f"old{suffix}", 1)
-    sentence = refusal(denoiser, source, small_disk / f"out{suffix}")
+    sentence = refusal(denoiser, source, small_disk / f"out{suffix}", OutputError)
     assert f"out{suffix}" in sentence
     assert "written" in sentence
     assert list(small_disk.iterdir()) == [old]
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_no_volume(denoiser: Denoiser, tmp_path: Path, small_
 
 def test_a_full_disk_leaves_no_dicom(denoiser: Denoiser, tmp_path: Path, small_disk: Path) -> None:
     source = save_series(tmp_path / "in", 40)
-    assert "out cannot be written (No space left on device)" in refusal(denoiser, source, small_disk / "out")
+    assert "out cannot be written (No space left on device)" in refusal(denoiser, source, small_disk / "out", OutputError)
     assert list(small_disk.iterdir()) == []
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
+
+from LDCTDenoiseLib.dicom.ct_series import read_ct_series
+from LDCTDenoiseLib.errors import InputError
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 ROWS, COLUMNS = 6, 8
@@ -111,3 +115,10 @@ def _item(**values: object) -> Dataset:
     for keyword, value in values.items():
         setattr(item, keyword, value)
     return item
+
+
+def refused(source: Path, uid: str | None = None) -> InputError:
+    """The error of a series that cannot be read."""
+    with pytest.raises(InputError) as error:
+        read_ct_series(source, uid)
+    return error.value

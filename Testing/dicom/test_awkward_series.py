@@ -64,12 +64,6 @@ AS_VOLUME: dict[str, str] = {
 }
 
 
-@pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    """Changes nothing, so every difference is a fault of reading or writing."""
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
-
-
 def frames(path: Path) -> list[tuple[str, int | None, np.ndarray, np.ndarray]]:
     """UID, frame number, HU (float64) and place of every image of a file, by pydicom alone."""
     dataset = pydicom.dcmread(path)

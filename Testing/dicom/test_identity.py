@@ -15,20 +15,9 @@ from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.dicom.find_series import find_series
 from LDCTDenoiseLib.errors import InputError
-from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, STUDY, make_slice, save, save_series, stored_values
+from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, STUDY, make_slice, refused, save, save_series, stored_values
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-
-
-def refused(source: Path, uid: str | None = None) -> InputError:
-    with pytest.raises(InputError) as error:
-        read_ct_series(source, uid)
-    return error.value
-
-
-@pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
 
 
 def without(dataset: Dataset, *tags: str) -> Dataset:

@@ -13,21 +13,10 @@ from LDCTDenoiseLib.denoising import one_file
 from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file, read_input
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.errors import Code, InputError
-from Testing.dicom.dicom_files import make_enhanced, make_slice, save, save_series
+from Testing.dicom.dicom_files import make_enhanced, make_slice, refused, save, save_series
 from Testing.system.unprivileged import as_nobody
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-
-
-def refused(source: Path, uid: str | None = None) -> InputError:
-    with pytest.raises(InputError) as error:
-        read_ct_series(source, uid)
-    return error.value
-
-
-@pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
 
 
 # What may be a slice

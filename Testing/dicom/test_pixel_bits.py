@@ -12,20 +12,9 @@ from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.errors import InputError
-from Testing.dicom.dicom_files import make_slice, save, save_series
+from Testing.dicom.dicom_files import make_slice, refused, save, save_series
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-
-
-def refused(source: Path, uid: str | None = None) -> InputError:
-    with pytest.raises(InputError) as error:
-        read_ct_series(source, uid)
-    return error.value
-
-
-@pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
 
 
 @pytest.mark.parametrize("highest", [14, 11, 0])

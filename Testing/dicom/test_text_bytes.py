@@ -16,11 +16,6 @@ from Testing.dicom.dicom_files import make_slice, save
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 
-@pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
-
-
 NAME = "M\u00fcller^J\u00f6rg"
 
 

@@ -46,11 +46,6 @@ ONE_SLICE = FileOptions(slices=(0, 1))
 
 
 @pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
-
-
-@pytest.fixture(scope="module")
 def denoiser(tiny_model: Path) -> Denoiser:
     return Denoiser(tiny_model, device="cpu", levels=1)
 

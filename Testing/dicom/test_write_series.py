@@ -31,12 +31,6 @@ PLAIN = FileOptions()
 
 
 @pytest.fixture(scope="module")
-def zero(tiny_model: Path) -> Denoiser:
-    """Changes nothing."""
-    return Denoiser(tiny_model, device="cpu", levels=1, blend=0)
-
-
-@pytest.fixture(scope="module")
 def denoiser(tiny_model: Path) -> Denoiser:
     return Denoiser(tiny_model, device="cpu", levels=1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,20 +35,6 @@ class Silent:
 
     def kill(self) -> None:
         pass
-
-
-@pytest.fixture
-def session() -> Iterator[WorkerSession]:
-    session = WorkerSession()
-    yield session
-    session.client.shutdown()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[ExchangeFolder]:
-    folder = ExchangeFolder(tmp_path)
-    yield folder
-    folder.remove()
 
 
 @pytest.mark.parametrize("pid", [0, -1, 1, -os.getpid(), os.getpid(), os.getppid(), 2**31, 2**80])

@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,20 +47,6 @@ from LDCTDenoiseLib.worker.protocol import (
 from Testing.worker.worker_process import SPACING, WorkerSession, denoise_request, output_of, share
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-
-
-@pytest.fixture
-def session() -> Iterator[WorkerSession]:
-    session = WorkerSession()
-    yield session
-    session.client.shutdown()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[ExchangeFolder]:
-    folder = ExchangeFolder(tmp_path)
-    yield folder
-    folder.remove()
 
 
 def noisy(slices: int = 3, size: int = 64) -> np.ndarray:

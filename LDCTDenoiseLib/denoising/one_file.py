@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..ct.hu_check import check_hu
 from ..ct.scan import Scan
 from ..dicom.as_volume import read_dicom_volume
 from ..dicom.ct_series import CTSeries, read_ct_series
 from ..dicom.find_series import SeriesFiles, choose_series
 from ..dicom.output_folder import check_folder_output
-from ..dicom.source_files import Listing, list_folders
+from ..dicom.source_files import list_folders
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
 from ..errors import Code, InputError, OutputError
 from ..models.provenance import Provenance
@@ -183,9 +181,22 @@ def denoise_file(
     listing = source.listing if isinstance(source, SeriesFiles) else list_folders([source]) if source.is_dir() else None
     with _loading(denoiser) as loaded:
         scan = (read or read_input)(source, target, options)
+        model = loaded()
         if isinstance(scan, CTSeries):
-            return _denoise_dicom(scan, target, loaded(), options, progress, cancel, listing)
-        return _denoise_volume(scan, target, loaded(), options, progress, cancel, listing)
+            _tell_about(scan)
+        if not options.force:
+            check_hu(scan.hu, scan.padding)
+        start = time.perf_counter()
+        hu = model(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
+        seconds = time.perf_counter() - start
+        made = model.provenance(options.slices or (0, len(hu)))
+        if listing is not None:
+            listing.check_unchanged()
+        if not isinstance(scan, CTSeries):
+            write_volume(scan.with_hu(hu), target, made.as_fields())
+            return DenoisedFile(made, seconds)
+        written = write_derived_series(scan, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
+        return DenoisedFile(made, seconds, tuple(written))
 
 
 @contextmanager
@@ -219,55 +230,15 @@ def read_input(source: Source, target: Path, options: FileOptions) -> Input:
     return scan.along(None if options.axis == "auto" else int(options.axis))
 
 
-def _denoise_volume(
-    scan: Scan,
-    target: Path,
-    denoiser: Denoiser,
-    options: FileOptions,
-    progress: Progress | None,
-    cancel: Cancel | None,
-    listing: Listing | None,
-) -> DenoisedFile:
-    hu, made, seconds = _compute(scan, denoiser, options, progress, cancel, listing)
-    write_volume(scan.with_hu(hu), target, made.as_fields())
-    return DenoisedFile(made, seconds)
+def _tell_about(series: CTSeries) -> None:
+    """Say what is unusual about a series that can be denoised all the same.
 
-
-def _denoise_dicom(
-    series: CTSeries,
-    target: Path,
-    denoiser: Denoiser,
-    options: FileOptions,
-    progress: Progress | None,
-    cancel: Cancel | None,
-    listing: Listing | None,
-) -> DenoisedFile:
+    Raises:
+        InputError: it lacks what a derived series must name.
+    """
     check_identity(series)
     for acquisition in series.acquisitions:
         if acquisition.gap:
             log.warning("%s; every slice is denoised by itself, so this one goes on.", acquisition.gap)
         if acquisition.tilt_degrees:
             log.info("Gantry tilt of %.1f degrees: every slice keeps its own place.", acquisition.tilt_degrees)
-    hu, made, seconds = _compute(series, denoiser, options, progress, cancel, listing)
-    written = write_derived_series(series, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
-    return DenoisedFile(made, seconds, tuple(written))
-
-
-def _compute(
-    scan: Input,
-    denoiser: Denoiser,
-    options: FileOptions,
-    progress: Progress | None,
-    cancel: Cancel | None,
-    listing: Listing | None,
-) -> tuple[np.ndarray, Provenance, float]:
-    """The denoised voxels, what made them, and the seconds that it took; the source must still be what was read."""
-    if not options.force:
-        check_hu(scan.hu, scan.padding)
-    start = time.perf_counter()
-    hu = denoiser(scan.hu, slices=options.slices, progress=progress, cancel=cancel, padding_value=scan.padding)
-    seconds = time.perf_counter() - start
-    made = denoiser.provenance(options.slices or (0, len(hu)))
-    if listing is not None:
-        listing.check_unchanged()
-    return hu, made, seconds

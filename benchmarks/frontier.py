@@ -24,6 +24,7 @@ from LDCTDenoiseLib.evaluation.slice_table import write_rows
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, psnr_of_arrays
 from LDCTDenoiseLib.measures.signal_kept import SMALL_FAINT
 from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
+from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
 
 GAIN = f"gain, dB, {ABDOMEN.label}"
@@ -47,8 +48,7 @@ def candidates(models: list[str], baselines: list[str]) -> dict[str, list[Method
     """Methods by the line that they lie on."""
     lines: dict[str, list[Method]] = {}
     for model in models:
-        levels = len(Denoiser(model, "cpu").info.levels)
-        for count in range(1, levels + 1):
+        for count in range(1, len(read_info(find_model(model)).levels) + 1):
             method = model_method(Denoiser(model, "cpu", levels=count))
             name = f"{Path(model).stem}, {count} level(s)"
             lines[name] = [Method(name, method.apply, method.note)]

@@ -30,12 +30,11 @@ from .workerProcess import sharedWorker
 class DenoisingLogic:
     """Denoising, preview, export and set-up; the panel's buttons and a script's calls go the same way."""
 
+    getParameterNode: Callable[[], Any]
+    """The scene's parameter node, which the panel follows; Slicer's base class of logics brings it."""
+
     def __init__(self) -> None:
         self.worker = sharedWorker()
-
-    def getParameterNode(self) -> Any:
-        """The scene's parameter node, which the panel follows."""
-        raise NotImplementedError
 
     def process(
         self,

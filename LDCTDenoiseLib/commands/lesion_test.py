@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_device, add_model, add_reading, load_denoiser, slice_progress
+from .options import add_device, add_model, add_reading, load_denoiser, read_scan, slice_progress
 
 if TYPE_CHECKING:
     from ..ct.scan import Scan
@@ -62,18 +62,12 @@ def place(text: str) -> tuple[float, float, float] | tuple[int, int, int]:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..ct.hu_check import check_hu
     from ..measures.lesion_test import try_lesion
     from ..measures.signal_kept import Lesion
-    from ..volumes.volume_file import read_volume
 
     lesions = [Lesion(options.contrast, diameter / 2) for diameter in options.diameter]
     maps = _map_files(options)
-    scan = read_volume(
-        options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
-    )
-    if not options.force:
-        check_hu(scan.hu, scan.padding)
+    scan = read_scan(options)
     where = _voxel(options.at, scan)
     denoiser = load_denoiser(options)
     answers = []

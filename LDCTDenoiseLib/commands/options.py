@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.options import DenoisingOptions
 
 if TYPE_CHECKING:
+    from ..ct.scan import Scan
     from ..dicom.write_series import DicomOutput
     from ..inference.engine import Denoiser
 
@@ -129,6 +130,23 @@ def dicom_output(options: argparse.Namespace) -> DicomOutput:
     from ..dicom.write_series import Compression, DicomOutput
 
     return DicomOutput(options.series_number_offset, options.keep_private, Compression(options.compress))
+
+
+def read_scan(options: argparse.Namespace) -> Scan:
+    """The CT that a command's input and reading options name, after the HU check.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    from ..ct.hu_check import check_hu
+    from ..volumes.volume_file import read_volume
+
+    scan = read_volume(
+        options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
+    )
+    if not options.force:
+        check_hu(scan.hu, scan.padding)
+    return scan
 
 
 @contextmanager

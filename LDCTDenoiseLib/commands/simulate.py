@@ -6,7 +6,7 @@ import argparse
 import logging
 import time
 
-from .options import add_volume_options, fraction, slice_progress
+from .options import add_volume_options, fraction, read_scan, slice_progress
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +21,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..ct.hu_check import check_hu
     from ..denoising.one_file import check_there
     from ..simulation import simulate_low_dose
-    from ..volumes.volume_file import check_volume_output, read_volume, write_volume
+    from ..volumes.volume_file import check_volume_output, write_volume
 
     start = time.perf_counter()
     check_there(options.input, options.output)
     check_volume_output(options.output, overwrite=options.overwrite)
-    scan = read_volume(
-        options.input, axis=options.axis, series=options.series, force=options.force, allow_missing=options.allow_missing
-    )
-    if not options.force:
-        check_hu(scan.hu, scan.padding)
+    scan = read_scan(options)
     with slice_progress("Simulating", quiet=options.quiet) as progress:
         low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
     write_volume(scan.with_hu(low), options.output)

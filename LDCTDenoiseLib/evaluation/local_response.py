@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..measures.noise_left import TISSUES, measure_noise_left
-from ..measures.signal_kept import LESIONS, Lesion, signal_kept, spread_places
+from ..measures.signal_kept import LESIONS, Lesion, places_for, signal_kept
 from .dose_pair import DosePair
 from .methods import Method
 
@@ -41,7 +41,7 @@ def local_response(method: Method, pair: DosePair, image: np.ndarray, masks: dic
     middle = len(pair.low) // 2
     one = slice(middle, middle + 1)
     for lesion in LESIONS:
-        places = [(0, *place) for place in spread_places(masks["soft"][middle], max(lesion.image(pair.spacing).shape) // 2)]
+        places = places_for(lesion, masks["soft"][middle], pair.spacing)
         kept = (
             signal_kept(
                 lambda hu: method.apply(hu, pair.noise_hu), pair.low[one], places, lesion, pair.spacing, output=image[one]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..errors import DenoisingCancelled, DeviceError
+from ..models.model_file import Model
 
 CPU_TILE = 1024
 """Largest tile on a CPU, px: some 1.3 GB. The OS kills a process that runs out of RAM; no exception is raised."""
@@ -51,13 +53,34 @@ def plan_on_cpu(slices: int, rows: int, columns: int, batch_size: int | None) ->
 
 
 class Computer(ABC):
-    """A model on a device.
+    """The first levels of a model, on a device.
+
+    Args:
+        model: not changed.
+        levels: how many.
+        join: concatenates images of the kind that the networks take, along their channels.
 
     Attributes:
         counts_at_once: whether :meth:`count_not_finite` need not wait for the device.
+        networks: of the levels.
     """
 
     counts_at_once = True
+    networks: Sequence[Callable[[Any], Any]]
+
+    def __init__(self, model: Model, levels: int, join: Callable[[list[Any]], Any]) -> None:
+        self._levels = model.info.levels[:levels]
+        self._scale = model.info.scale
+        self._halo = sum(level.architecture.radius for level in self._levels)
+        self._described = [(level.architecture, model.convolutions(index)) for index, level in enumerate(self._levels)]
+        self._join = join
+
+    def predict(self, images: Any) -> Any:
+        """The levels' result for (batch, 1, rows, columns), network units."""
+        result = images
+        for level, network in zip(self._levels, self.networks, strict=True):
+            result = level.step(network, images, result, self._join)
+        return result
 
     @abstractmethod
     def plan(self, slices: int, rows: int, columns: int, batch_size: int | None) -> Plan:

@@ -14,8 +14,6 @@ from .backends.openvino import OpenVINONetwork
 from .computer import Computer, Plan, parts, plan_on_cpu
 from .tiling import apply_in_tiles
 
-_join = partial(np.concatenate, axis=1)
-
 
 class OpenVINOComputer(Computer):
     """The first levels of a model.
@@ -28,13 +26,8 @@ class OpenVINOComputer(Computer):
     """
 
     def __init__(self, model: Model, levels: int, precision: Precision, threads: int | None) -> None:
-        self._levels = model.info.levels[:levels]
-        self._scale = model.info.scale
-        self._halo = sum(level.architecture.radius for level in self._levels)
-        self.networks = [
-            OpenVINONetwork(level.architecture, model.convolutions(index), precision, threads)
-            for index, level in enumerate(self._levels)
-        ]
+        super().__init__(model, levels, partial(np.concatenate, axis=1))
+        self.networks = [OpenVINONetwork(*network, precision, threads) for network in self._described]
         self._not_finite = 0
 
     def plan(self, slices: int, rows: int, columns: int, batch_size: int | None) -> Plan:
@@ -53,13 +46,6 @@ class OpenVINOComputer(Computer):
             prediction = apply_in_tiles(self.predict, unit, plan.tile, self._halo, np.empty_like)
             self._not_finite += int(np.count_nonzero(~np.isfinite(prediction)))
             yield self._scale.to_hu_difference(prediction - unit)[:, 0] * np.float32(blend)
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """The levels' result for (batch, 1, rows, columns), network units."""
-        result = images
-        for level, network in zip(self._levels, self.networks, strict=True):
-            result = level.step(network, images, result, _join)
-        return result
 
     def count_not_finite(self) -> int:
         return self._not_finite

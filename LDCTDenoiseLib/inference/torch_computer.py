@@ -29,8 +29,6 @@ _MEMORY_SHARE = 0.6
 _LARGEST_CUDA_BATCH = 8
 """A slice of 512 x 512 alone is two thousand blocks of 128 pixels, enough for any GPU; more slices only hide the launches."""
 
-_join = partial(torch.cat, dim=1)
-
 
 class TorchComputer(Computer):
     """The first levels of a model.
@@ -44,13 +42,10 @@ class TorchComputer(Computer):
     """
 
     def __init__(self, model: Model, levels: int, device: torch.device, precision: Precision, threads: int | None) -> None:
-        self._levels = model.info.levels[:levels]
-        self._scale = model.info.scale
-        self._halo = sum(level.architecture.radius for level in self._levels)
+        super().__init__(model, levels, partial(torch.cat, dim=1))
         self._device = device
         self._threads = threads
-        described = [(level.architecture, model.convolutions(index)) for index, level in enumerate(self._levels)]
-        self.networks = build(described, device, precision)
+        self.networks = build(self._described, device, precision)
         self.counts_at_once = device.type == "cpu"
         me = weakref.proxy(self)  # no cycle: a denoiser that is dropped gives its memory back at once
         self._not_finite = torch.zeros((), dtype=torch.int64, device=device)
@@ -122,13 +117,6 @@ class TorchComputer(Computer):
         if voxels.is_floating_point():
             return change
         return finish_hu(voxels, change, padding_hu if mask is None else mask)
-
-    def predict(self, images: torch.Tensor) -> torch.Tensor:
-        """The levels' result for (batch, 1, rows, columns), network units."""
-        result = images
-        for level, network in zip(self._levels, self.networks, strict=True):
-            result = level.step(network, images, result, _join)
-        return result
 
     def count_not_finite(self) -> int:
         return int(self._not_finite)

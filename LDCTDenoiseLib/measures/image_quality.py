@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,13 +154,19 @@ def tissue_mask(reference: np.ndarray, hu_range: tuple[float, float]) -> np.ndar
         reference: (slices, rows, columns), HU.
         hu_range: lowest and highest HU of the tissue.
     """
-    return np.stack([_tissue_of_slice(one.astype(np.float64), hu_range) for one in reference])
+    return masks_of_ranges(reference, [hu_range])[0]
 
 
-def _tissue_of_slice(image: np.ndarray, hu_range: tuple[float, float]) -> np.ndarray:
-    smooth = _box_sums(image, 3) / _box_sums(np.ones_like(image), 3)
-    outside = (smooth < hu_range[0]) | (smooth > hu_range[1])
-    return _box_sums(outside.astype(np.float64), 2) == 0
+def masks_of_ranges(reference: np.ndarray, hu_ranges: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+    """:func:`tissue_mask` for several tissues, with the reference smoothed once."""
+    masks = [np.empty(reference.shape, bool) for _ in hu_ranges]
+    for number, one in enumerate(reference):
+        image = one.astype(np.float64)
+        smooth = _box_sums(image, 3) / _box_sums(np.ones_like(image), 3)
+        for mask, (low, high) in zip(masks, hu_ranges, strict=True):
+            outside = (smooth < low) | (smooth > high)
+            mask[number] = _box_sums(outside.astype(np.float64), 2) == 0
+    return masks
 
 
 def _box_sums(image: np.ndarray, radius: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from .image_quality import tissue_mask
 from .noise_left import noise_left
 from .noise_level import noise_sd, window_size
-from .signal_kept import Denoise, Lesion, Place, passes, place_in_image, share_of, signal_kept
+from .signal_kept import Denoise, Lesion, Place, away_from_borders, passes, place_in_image, share_of, signal_kept
 
 DEFAULT_LESION = Lesion(-20.0, 4.0)
 MAP_PLACES = 64
@@ -232,9 +232,7 @@ def map_lesions(
 
 def _grid(mask: np.ndarray, margin_px: int, places: int) -> tuple[int, list[tuple[int, int]]]:
     """Pitch and places of the regular grid in the mask that comes nearest to so many places."""
-    inside = np.zeros_like(mask)
-    keep = tuple(slice(margin_px, max(margin_px, n - margin_px)) for n in mask.shape)
-    inside[keep] = mask[keep]
+    inside = away_from_borders(mask, margin_px)
     grids = []
     around = max(4, round(math.sqrt(max(1, inside.sum()) / places)))
     for pitch in range(max(4, around - 6), around + 7):

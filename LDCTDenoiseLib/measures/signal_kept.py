@@ -179,6 +179,26 @@ def passes(places: Sequence[Place], lesion: Lesion, spacing: tuple[float, float]
     return groups
 
 
+def places_for(lesion: Lesion, mask: np.ndarray, spacing: tuple[float, float], fewest: int = FEWEST_PLACES) -> list[Place]:
+    """:func:`spread_places` with room for a whole lesion, in slice 0.
+
+    Args:
+        lesion: what is to be put there.
+        mask: (rows, columns), where its middle may lie.
+        spacing: (rows, columns) in mm.
+        fewest: how many places to look for.
+    """
+    return [(0, *place) for place in spread_places(mask, max(lesion.shape(spacing)) // 2, fewest)]
+
+
+def away_from_borders(mask: np.ndarray, margin_px: int) -> np.ndarray:
+    """The mask of a slice without what lies nearer to its borders."""
+    inside = np.zeros_like(mask)
+    keep = tuple(slice(margin_px, max(margin_px, n - margin_px)) for n in mask.shape)
+    inside[keep] = mask[keep]
+    return inside
+
+
 def spread_places(mask: np.ndarray, margin_px: int, fewest: int = FEWEST_PLACES) -> list[tuple[int, int]]:
     """Places spread evenly over the mask of a slice: the widest grid that has enough of them.
 
@@ -190,9 +210,7 @@ def spread_places(mask: np.ndarray, margin_px: int, fewest: int = FEWEST_PLACES)
     Returns:
         (row, column) of each; fewer than asked for, or none, where the mask is too small.
     """
-    inside = np.zeros_like(mask)
-    keep = tuple(slice(margin_px, max(margin_px, n - margin_px)) for n in mask.shape)
-    inside[keep] = mask[keep]
+    inside = away_from_borders(mask, margin_px)
     best: list[tuple[int, int]] = []
     for pitch in _PITCHES_PX:
         step = pitch // 4

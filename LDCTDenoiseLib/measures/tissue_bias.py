@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .image_quality import hu_bias, tissue_mask
+from .image_quality import hu_bias, masks_of_ranges
 
 TISSUES: dict[str, tuple[float, float]] = {
     "air": (-1024, -950),
@@ -23,7 +23,7 @@ def tissue_masks(reference: np.ndarray) -> dict[str, np.ndarray]:
     Args:
         reference: (slices, rows, columns), HU.
     """
-    return {name: tissue_mask(reference, hu_range) for name, hu_range in TISSUES.items()}
+    return dict(zip(TISSUES, masks_of_ranges(reference, list(TISSUES.values())), strict=True))
 
 
 def tissue_bias(image: np.ndarray, reference: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from ..errors import MissingExtraError
 
@@ -33,6 +34,14 @@ def check_extra(extra: str, *packages: str) -> None:
     with require_extra(extra):
         for package in packages:
             importlib.import_module(package)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is there, good or not; does not import it, which may take seconds."""
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # marked as not to be imported
+        return False
 
 
 @contextmanager

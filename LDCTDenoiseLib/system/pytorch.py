@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
 from types import ModuleType
 
 from ..errors import MissingTorchError
+from . import extras
 
 OLDEST = (2, 1)
 
 
 def is_installed() -> bool:
-    """Whether there is a PyTorch, good or not; does not import it, which takes seconds."""
-    try:
-        return find_spec("torch") is not None
-    except ValueError:  # marked as not to be imported
-        return False
+    """Whether there is a PyTorch, good or not."""
+    return extras.is_installed("torch")
 
 
 def version() -> str | None:

@@ -14,8 +14,8 @@ from torch import nn
 
 from ..ct.hu import DEFAULT_SCALE
 from ..measures.image_quality import Window, psnr, tissue_mask
-from ..measures.noise_left import noise_left_of_tiles
-from ..measures.signal_kept import SMALL_FAINT, passes, signal_kept, spread_places
+from ..measures.noise_left import NoiseLeft, noise_left_of_tiles
+from ..measures.signal_kept import SMALL_FAINT, passes, places_for, signal_kept
 from ..measures.tissue_bias import TISSUES
 from ..models.cascade import Cascade
 from ..models.networks import DenoisingNetwork
@@ -179,8 +179,7 @@ class LevelTraining(LightningModule):
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor, str, tuple[float, float]], batch_index: int) -> None:
         full, low, shown, spacing = batch
-        with without_autocast(low.device):  # as inference does it
-            result = DEFAULT_SCALE.to_hu_difference(self.denoise(low)) - DEFAULT_SCALE.offset
+        result = self._denoised_hu(low)
         after = psnr(result, full, self.window)
         self.log(VALIDATION_PSNR, after, batch_size=1, sync_dist=True)
         gain = after - psnr(low, full, self.window)
@@ -188,23 +187,23 @@ class LevelTraining(LightningModule):
         for name, value in self._local_response(full, low, result, spacing).items():
             self.log(name, value, batch_size=1, sync_dist=True)
 
+    def _denoised_hu(self, low: torch.Tensor) -> torch.Tensor:
+        """The level's result in HU, without autocast, as inference computes it."""
+        with without_autocast(low.device):
+            return DEFAULT_SCALE.to_hu_difference(self.denoise(low)) - DEFAULT_SCALE.offset
+
     def _local_response(
         self, full: torch.Tensor, low: torch.Tensor, result: torch.Tensor, spacing: tuple[float, float]
     ) -> dict[str, float]:
         """Noise left of a slice, and signal kept of small faint lesions in as many places as one pass has room for."""
         full_hu, low_hu, result_hu = (image[0].float().cpu().numpy() for image in (full, low, result))
-        tiles = noise_left_of_tiles(result_hu, full_hu, low_hu)
-        values = {}
-        if np.isfinite(tiles).any():
-            values[NOISE_LEFT_P90] = float(np.nanpercentile(tiles, 90))
+        p90 = NoiseLeft({}, noise_left_of_tiles(result_hu, full_hu, low_hu)).p90
+        values = {} if math.isnan(p90) else {NOISE_LEFT_P90: p90}
 
         def denoise(hu: np.ndarray) -> np.ndarray:
-            with without_autocast(low.device):
-                unit = self.denoise(torch.from_numpy(hu)[None].to(low.device))
-            return (DEFAULT_SCALE.to_hu_difference(unit.float()) - DEFAULT_SCALE.offset)[0].cpu().numpy()
+            return self._denoised_hu(torch.from_numpy(hu)[None].to(low.device))[0].cpu().numpy()
 
-        soft = tissue_mask(full_hu, TISSUES["soft"])[0]
-        places = [(0, *place) for place in spread_places(soft, max(SMALL_FAINT.image(spacing).shape) // 2, fewest=_PLACES)]
+        places = places_for(SMALL_FAINT, tissue_mask(full_hu, TISSUES["soft"])[0], spacing, fewest=_PLACES)
         if places:
             chosen = [places[number] for number in passes(places, SMALL_FAINT, spacing)[0]]
             values[SIGNAL_KEPT] = float(signal_kept(denoise, low_hu, chosen, SMALL_FAINT, spacing, output=result_hu).mean())

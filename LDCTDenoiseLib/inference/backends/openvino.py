@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from itertools import groupby
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from ...models.architectures.architecture import INPUT, Architecture, Precision
 from ...models.convolution import Convolution
-from ...system.extras import require_package
+from ...system import extras
 
 if TYPE_CHECKING:
     import openvino
@@ -26,10 +25,7 @@ RESULT = "result"
 
 def is_installed() -> bool:
     """Whether it is there; does not import it."""
-    try:
-        return find_spec("openvino") is not None
-    except ValueError:  # marked as not to be imported
-        return False
+    return extras.is_installed("openvino")
 
 
 def load() -> ModuleType:
@@ -46,7 +42,7 @@ def load() -> ModuleType:
     if blocked:
         sys.modules[telemetry] = None  # type: ignore[assignment]  # how Python marks what must not be imported
     try:
-        with require_package("openvino"):
+        with extras.require_package("openvino"):
             import openvino
     finally:
         if blocked:

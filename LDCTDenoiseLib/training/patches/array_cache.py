@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import zlib
@@ -16,6 +17,13 @@ log = logging.getLogger(__name__)
 
 _MANIFEST = "manifest.json"
 _CHUNK_BYTES = 2**24
+
+
+def entry_name(array: np.ndarray, record: object) -> str:
+    """Name of the entry for what is made of an array; ``record`` tells in JSON what else it depends on."""
+    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes())
+    digest.update(json.dumps(record).encode())
+    return digest.hexdigest()[:16]
 
 
 def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

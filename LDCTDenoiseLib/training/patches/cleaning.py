@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ...inference.engine import Denoiser
-from .array_cache import cached_arrays
+from .array_cache import cached_arrays, entry_name
 
 
 class TargetCleaner:
@@ -28,6 +26,5 @@ class TargetCleaner:
 
     def own_noise(self, hu: np.ndarray) -> np.ndarray:
         """(slices, rows, columns) int16 HU to the same: what to take from it for a target."""
-        digest = hashlib.sha256(np.ascontiguousarray(hu).tobytes())
-        digest.update(json.dumps([hu.shape, self.denoiser.info.model_hash, self.denoiser.blend]).encode())
-        return cached_arrays(self.cache / digest.hexdigest()[:16], lambda: {"own_noise": hu - self.denoiser(hu)})["own_noise"]
+        name = entry_name(hu, [hu.shape, self.denoiser.info.model_hash, self.denoiser.blend])
+        return cached_arrays(self.cache / name, lambda: {"own_noise": hu - self.denoiser(hu)})["own_noise"]

@@ -6,8 +6,6 @@ electronics, computed once with the bare ramp, serve all of them (``simulation/n
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -24,7 +22,7 @@ from ...simulation.kernel import KERNELS
 from ...simulation.noise_insertion import CALIBRATION_SLICES, LEAST_NOISE_HU, NO_NOISE, each_slice, ray_noise
 from ...simulation.parallel_beam import ParallelBeam
 from ...system.extras import require_extra
-from .array_cache import cached_arrays
+from .array_cache import cached_arrays, entry_name
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +84,8 @@ def prepare(scan: Scan, cache: Path, *, seed: int, variety: Variety = AS_SCANNED
         MissingExtraError: SciPy, which zooms, is not installed.
     """
     hu, spacing = as_int16(scan.hu), scan.spacing
-    digest = hashlib.sha256(hu.tobytes())
     record = [_FORMAT, hu.shape, spacing, seed, variety.versions, variety.zoom, variety.girth]
-    digest.update(json.dumps(record).encode())
-    arrays = cached_arrays(cache / digest.hexdigest()[:16], lambda: _make(hu, spacing, seed, variety))
+    arrays = cached_arrays(cache / entry_name(hu, record), lambda: _make(hu, spacing, seed, variety))
     own = float(arrays["own_noise_hu"])
     return [
         PreparedVolume(arrays[f"hu{n}"], arrays[f"noise{n}"], tuple(pixel), own)

@@ -22,7 +22,7 @@ def _add_download(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--anatomy", type=_anatomies, default=list(ANATOMIES), metavar="A,B", help="abdomen, chest or both (default)"
     )
-    parser.add_argument("--patients", type=_names, default=[], metavar="L067,...", help="these patients only")
+    parser.add_argument("--patients", type=_names, default=[], metavar="L004,...", help="these patients only")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the data")
     parser.add_argument("--yes", action="store_true", help="do not ask before the download")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")

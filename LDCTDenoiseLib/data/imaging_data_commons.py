@@ -88,7 +88,7 @@ def select(
     known = {one.patient for one in series}
     unknown = sorted(set(patients) - known)
     if unknown:
-        raise InputError(f"The collection has no patient {unknown[0]} with low-dose images; names are like L067 and C002.")
+        raise InputError(f"The collection has no patient {unknown[0]} with low-dose images; names are like L004 and C002.")
     letters = {ANATOMIES[anatomy] for anatomy in anatomies}
     return [one for one in series if (one.patient in patients if patients else one.patient[0] in letters)]
 

@@ -14,6 +14,7 @@ from LDCTDenoiseLib.data.imaging_data_commons import FULL, LAYOUT, LOW, Series, 
 from LDCTDenoiseLib.data.ldctbench_split import LDCTBENCH_SPLIT
 from LDCTDenoiseLib.data.splits import ldctbench_split
 from LDCTDenoiseLib.errors import InputError
+from Testing.conftest import REPOSITORY
 from Testing.dicom.dicom_files import make_slice, save
 
 pytest.importorskip("idc_index_data", reason="the real index comes with the train extra")
@@ -40,6 +41,30 @@ def test_selection_by_anatomy_and_patient(index: list[Series]) -> None:
     assert [one.patient for one in select(index, patients=["L006"])] == ["L006", "L006"]
     with pytest.raises(InputError, match="no patient L001"):
         select(index, patients=["L001"])
+
+
+def test_patients_that_documents_and_messages_name_are_in_the_index(index: list[Series]) -> None:
+    """And the sizes that the page on training tells."""
+    pages = [
+        REPOSITORY / "README.md",
+        *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "LDCTDenoiseLib" / "commands").glob("*.py"),
+    ]
+    pages.append(Path(imaging_data_commons.__file__))
+    named = {name for page in pages for name in re.findall(r"\b[LC]\d{3}\b", page.read_text(encoding="utf-8"))}
+    assert len(named) > 3
+    assert named <= {one.patient for one in index}
+
+    page = (REPOSITORY / "docs" / "train.md").read_text(encoding="utf-8")
+    (patients,) = re.findall(r"data download --patients (\S+) --out", page)
+    for chosen, told in (
+        (select(index, patients=patients.split(",")), r"the size \(([\d.]+) GB\)"),
+        (select(index), r"all 100 \((\d+) GB\)"),
+        (select(index, anatomies=["abdomen"]), r"half of them \((\d+) GB\)"),
+    ):
+        (gigabytes,) = re.findall(told, page)
+        assert float(gigabytes) == pytest.approx(sum(one.size for one in chosen) / 1e9, rel=0.2)
+    assert sorted(ldctbench_split(patients.split(",")).values()) == ["test", "train", "validate"]
 
 
 def test_the_benchmarks_split_covers_every_patient_of_the_index_once(index: list[Series]) -> None:

@@ -33,7 +33,7 @@ demo: $(BASE)
 # A tiny cascade trained on phantoms and judged on one that it has not seen; minutes.
 demo-train: $(INSTALLED)
 	rm -rf $(DEMO_OUT)/train
-	$(BIN)/ldctdenoise demo --train configs/demo.yaml --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
+	$(BIN)/ldctdenoise demo --train demo --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules LDCTDenoiseLib -q
@@ -75,7 +75,7 @@ architecture: $(INSTALLED)
 
 # The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
 train-default: $(INSTALLED)
-	$(BIN)/ldctdenoise train --config configs/default.yaml --data $(DATA) --out $(RUN) --cache cache --start-from default --resume
+	$(BIN)/ldctdenoise train --config default --data $(DATA) --out $(RUN) --cache cache --start-from default --resume
 	cp $(RUN)/default.safetensors $(RUN)/default.md LDCTDenoiseLib/models/shipped/
 	$(MAKE) figures
 

@@ -1,6 +1,6 @@
 """Is data loading the bottleneck of training? Patches a second of the loader, beside those of a training step.
 
-    python benchmarks/loader_speed.py [--device cuda] [--config configs/paper-d.yaml]
+    python benchmarks/loader_speed.py [--device cuda] [--config paper-d]
 
 Both are measured in one run, on a synthetic volume in the trainer's cache format: the loader alone (cutting patches out of memory
 maps), what the device makes of them (noise, flips, rotations), and the step itself of each level. The loader keeps up where its
@@ -105,7 +105,7 @@ def move(part: object, device: torch.device) -> object:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("configs/paper-d.yaml"), help="without a perceptual loss")
+    parser.add_argument("--config", default="paper-d", help="without a perceptual loss")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     options = parser.parse_args()

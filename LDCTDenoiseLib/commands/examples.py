@@ -9,7 +9,7 @@ EXAMPLES = {
     "data": "ldctdenoise data index FOLDER",
     "data download": "ldctdenoise data download --anatomy chest --out FOLDER",
     "data index": "ldctdenoise data index FOLDER --split ldctbench",
-    "train": "ldctdenoise train --config configs/default.yaml --data FOLDER --out RUN",
+    "train": "ldctdenoise train --config default --data FOLDER --out RUN",
     "evaluate": "ldctdenoise evaluate denoised.nrrd normal_dose.nrrd",
     "export": "ldctdenoise export default default.onnx",
     "figures": "ldctdenoise figures --pairs FOLDER/pairs.csv --runs runs --out pictures",

@@ -7,12 +7,18 @@ import logging
 import warnings
 from pathlib import Path
 
+from ..training.shipped_configs import shipped_configs
 from .options import add_device, positive
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("train", help="train a cascade", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="YAML file, such as configs/default.yaml")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="NAME|FILE",
+        help=f"a YAML file, or a configuration that comes with the package: {', '.join(shipped_configs())}",
+    )
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of normal-dose volumes, or a CSV: patient,low,full,split"
     )

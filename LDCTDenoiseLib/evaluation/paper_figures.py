@@ -73,7 +73,7 @@ def find_runs(runs: Path) -> dict[str, Path]:
     if not found:
         raise InputError(
             f"{runs} holds no finished run of the paper's systems ({', '.join(RUNS.values())}); train one with "
-            "`ldctdenoise train --config configs/paper-c.yaml` first."
+            "`ldctdenoise train --config paper-c` first."
         )
     return found
 

@@ -7,7 +7,6 @@ import os
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -16,6 +15,7 @@ from ..models.architectures import NETWORKS
 from ..models.level import Level, Predicts, Sees
 from ..system.extras import require_extra
 from .patches.noise_cache import Variety
+from .shipped_configs import find_config
 
 SCHEDULES = ("constant", "cosine", "step")
 WINDOWS_BY_NAME = {window.name: window for window in WINDOWS}
@@ -243,14 +243,18 @@ class TrainingConfig:
 def load_config(path: str | os.PathLike[str]) -> TrainingConfig:
     """Read and check a training configuration.
 
+    Args:
+        path: a shipped configuration's name, or a YAML file.
+
     Raises:
         InputError: the file is missing, is not YAML, or has a wrong or unknown setting.
         MissingExtraError: the ``train`` extra is not installed.
     """
     with require_extra("train"):
         import yaml
+    file = find_config(path)
     try:
-        record = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        record = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"The configuration {path} cannot be read: {str(error).splitlines()[0]}.") from error
     return _build(TrainingConfig, record, "the configuration")

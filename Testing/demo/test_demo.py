@@ -12,7 +12,6 @@ import SimpleITK as sitk
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.data.pairs_csv import read_pairs
 from LDCTDenoiseLib.demo.denoising_demo import run_demo
-from Testing.conftest import REPOSITORY
 
 
 def test_the_demo_makes_its_files_and_its_table_shows_a_gain(tmp_path: Path) -> None:
@@ -43,7 +42,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.Ca
 def test_the_training_demo_gains_a_decibel_on_a_phantom_that_it_has_not_seen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["demo", "--train", str(REPOSITORY / "configs" / "demo.yaml"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    command = ["demo", "--train", "demo", "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main(command) == 0
     gain = re.search(r"gain ([+-]\d+\.\d+) dB", capsys.readouterr().out)
     assert gain is not None

@@ -12,7 +12,7 @@ from LDCTDenoiseLib.models.cascade import SYSTEMS, Predicts
 from LDCTDenoiseLib.models.level import Level
 from LDCTDenoiseLib.system.extras import require_extra
 from LDCTDenoiseLib.training.config import config_record, load_config
-from Testing.conftest import REPOSITORY
+from LDCTDenoiseLib.training.shipped_configs import shipped_configs
 
 MINIMAL_LEVEL = {"network": "drl", "predicts": "image", "steps": 5}
 MINIMAL = {"name": "x", "purpose": "tests", "steps_per_epoch": 5, "levels": [MINIMAL_LEVEL]}
@@ -25,7 +25,7 @@ def write(folder: Path, record: object) -> Path:
 
 
 def test_the_papers_training_has_the_papers_numbers() -> None:
-    config = load_config(REPOSITORY / "configs" / "paper-c.yaml")
+    config = load_config("paper-c")
     assert tuple(level.level for level in config.levels) == SYSTEMS["C"]
     first, second = config.levels
     patches = 281_660
@@ -56,25 +56,25 @@ PUBLISHED = {
 
 
 def test_every_experiment_has_its_configuration() -> None:
-    assert {path.stem for path in (REPOSITORY / "configs").glob("*.yaml")} == set(PUBLISHED)
+    assert set(shipped_configs()) == set(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_shipped_configuration_is_named_after_its_file_and_makes_its_system(name: str) -> None:
-    config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
+    config = load_config(name)
     assert config.name == name
     assert tuple(level.level for level in config.levels) == PUBLISHED[name]
     assert ("-lp" in name) == (config.levels[0].loss.mse == 0 and config.levels[0].loss.perceptual == 1)
 
 
 def test_wgan_vgg_says_whose_features_it_learnt_from() -> None:
-    config = load_config(REPOSITORY / "configs" / "wgan-vgg.yaml")
+    config = load_config("wgan-vgg")
     assert "VGG-16 features in place of VGG-19" in config.purpose
     assert config.levels[0].loss.adversarial > 0
 
 
 def test_the_shipped_models_training_keeps_the_test_patients_out() -> None:
-    config = load_config(REPOSITORY / "configs" / "default.yaml")
+    config = load_config("default")
     assert tuple(level.level for level in config.levels) == SYSTEMS["C"]
     assert {name.split("_")[1] for name in config.data.test} == {"CRLM-CT-1006", "TCGA-THCA", "QIN-LUNG-CT"}
     assert {name.split("_")[1] for name in config.data.validate} == {"CRLM-CT-1004", "QIN-LUNG-CT"}
@@ -82,7 +82,7 @@ def test_the_shipped_models_training_keeps_the_test_patients_out() -> None:
 
 
 def test_a_configuration_survives_its_record(tmp_path: Path) -> None:
-    config = load_config(REPOSITORY / "configs" / "default.yaml")
+    config = load_config("default")
     assert load_config(write(tmp_path, config_record(config))) == config
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     path.write_text("levels: [", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be read"):
         load_config(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"neither a file nor a shipped configuration .*default, demo"):
         load_config(tmp_path / "missing.yaml")
 
 

@@ -33,7 +33,7 @@ def within(budget: Budget, config: TrainingConfig) -> TrainingConfig:
     The paper's constant rate needs its hundred thousand steps: until then the last convolution, whose weights act in units of
     4,095 HU, shakes the result by tens of HU from one step to the next, and a few hundred steps would show that and no
     difference between the systems. A cosine down to zero and a slower last convolution calm it (the rates of
-    ``configs/demo.yaml``), for all alike.
+    the configuration ``demo``), for all alike.
     """
     first, later = config.levels[0], config.levels[1:]
     # A first level sees the raw noise. A later one is left with less than bfloat16's rounding.

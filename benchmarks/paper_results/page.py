@@ -96,7 +96,7 @@ def page(results: Results, folder: Path) -> str:
         _trainings(results),
         "Minutes and steps of a level that two systems share (B in C, A in D, and so on) count in both: it was trained once. "
         "Weights of the losses are those of the papers. In this project's units 0.1 L_P outweighs the MSE about ten thousand "
-        "times (`configs/default.yaml`), so that B and C follow L_P nearly alone; the paper's own scale is not known.",
+        "times (see `default`), so that B and C follow L_P nearly alone; the paper's own scale is not known.",
         *_figures(folder),
         *_files(folder),
     ]
@@ -278,7 +278,7 @@ def _trainings(results: Results) -> str:
     for system in (*SYSTEMS, SHIPPED):
         recipe = results.recipes[system.config]
         wanted = "" if system is SHIPPED else _list(f"{level.steps:,}" for level in recipe.levels)
-        start = [system.name, f"`configs/{system.config}.yaml`"]
+        start = [system.name, f"`{system.config}`"]
         info = results.models.get(system.config)
         if info is None:
             rows.append([*start, NOT_RUN, wanted, "", "", "", ""])

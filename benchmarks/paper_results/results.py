@@ -26,14 +26,13 @@ from .smaller_pictures import fit
 from .split import write_low_doses
 from .systems import SHIPPED, SYSTEMS
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 PAGE, JSON = "README.md", "results.json"
 log = logging.getLogger(__name__)
 
 
 def read_recipes() -> dict[str, TrainingConfig]:
     """The configurations of all systems by name, as the papers have them."""
-    return {system.config: load_config(CONFIGS / f"{system.config}.yaml") for system in (*SYSTEMS, SHIPPED)}
+    return {system.config: load_config(system.config) for system in (*SYSTEMS, SHIPPED)}
 
 
 def make_results(

@@ -26,7 +26,7 @@ from .options import (
 from .remedies import with_remedy
 
 if TYPE_CHECKING:
-    from ..denoising.batch.run import Outcome
+    from ..denoising.batch.one_item import Outcome
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,8 +54,9 @@ def run(options: argparse.Namespace) -> None:
 
     from ..denoising import one_file
     from ..denoising.batch.items import find_items
+    from ..denoising.batch.one_item import ItemOptions, Recipe, Status
     from ..denoising.batch.records import alone
-    from ..denoising.batch.run import Batch, Recipe, Status
+    from ..denoising.batch.run import Batch
     from ..denoising.one_file import FileOptions
     from ..dicom.log_privacy import silence_pydicom
     from ..models.model_info import find_model, read_info
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         asked = denoising_options(options)
         used = replace(asked, levels=asked.levels or len(info.levels))
         recipe = Recipe(Provenance(info.name, info.model_hash, used, (0, 0)), how)
-        batch = Batch(options.target, recipe, denoiser, readers, stop, options.jobs)
+        batch = Batch(options.target, ItemOptions(recipe, denoiser, readers, stop), options.jobs)
         bar = stack.enter_context(tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr))
 
         def done(outcome: Outcome) -> None:

@@ -20,7 +20,7 @@ import SimpleITK as sitk
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.commands.command_line import main
-from LDCTDenoiseLib.denoising.batch import run as batch_run
+from LDCTDenoiseLib.denoising.batch import one_item
 from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, read_input
 from LDCTDenoiseLib.inference import engine
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
@@ -268,7 +268,7 @@ def test_a_damaged_file_of_unknown_series_fails_the_series_beside_it(run: Run, t
 
 
 def test_a_failure_of_any_kind_is_a_sentence(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    denoise = batch_run.denoise_file
+    denoise = one_item.denoise_file
 
     def fail(source: object, target: Path, *rest: object, **options: object) -> object:
         if target.name == "c.mha":
@@ -277,7 +277,7 @@ def test_a_failure_of_any_kind_is_a_sentence(run: Run, tree: Path, monkeypatch: 
             raise ZeroDivisionError("division\nby zero")
         return denoise(source, target, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch_run, "denoise_file", fail)
+    monkeypatch.setattr(one_item, "denoise_file", fail)
     batch = run()
     assert "Not enough memory" in batch.reason("deep/c.mha")
     assert batch.reason("study/two").startswith("Unexpected failure (ZeroDivisionError: division by zero)")
@@ -294,7 +294,7 @@ def read_or_die(source: Source, target: Path, options: FileOptions) -> Input:
 def test_a_native_crash_costs_one_input_and_is_not_tried_for_ever(
     run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_run, "read_input", read_or_die)
+    monkeypatch.setattr(one_item, "read_input", read_or_die)
     for _ in range(2):
         batch = run()
         assert batch.statuses == {name: "failed" if name == "a.nrrd" else batch.statuses[name] for name in OUTPUTS}
@@ -306,9 +306,32 @@ def test_a_native_crash_costs_one_input_and_is_not_tried_for_ever(
     monkeypatch.undo()
     assert "is not read again" in run().reason("a.nrrd")
     assert run("--overwrite").statuses["a.nrrd"] == "denoised"
-    monkeypatch.setattr(batch_run, "read_input", read_or_die)
+    monkeypatch.setattr(one_item, "read_input", read_or_die)
     save_volume(tree / "a.nrrd", 5)
     assert "SIGSEGV" in run().reason("a.nrrd")  # another content is another try
+
+
+def test_a_failure_is_recorded_until_it_is_done(run: Run, tree: Path, tmp_path: Path) -> None:
+    whole = (tree / "a.nrrd").read_bytes()
+    (tree / "a.nrrd").write_bytes(whole[:100])
+    batch = run()
+    failed = tmp_path / "dst" / RECORDS / "a.nrrd.failed"
+    assert json.loads(failed.read_text()) == {"reason": batch.reason("a.nrrd"), "code": "input"}
+    (tree / "a.nrrd").write_bytes(whole)
+    assert run().statuses["a.nrrd"] == "denoised"
+    assert not failed.exists()
+    record = json.loads((tmp_path / "dst" / RECORDS / "a.nrrd.json").read_text())
+    assert record["slices"] == 3
+    assert record["files"].keys() == {""}
+
+
+def test_a_failure_makes_no_foreign_output_ours(run: Run, tree: Path, tmp_path: Path) -> None:
+    foreign = save_volume(tmp_path / "dst" / "a.nrrd", 7)
+    before = foreign.read_bytes()
+    for _ in range(2):
+        assert "no batch made it" in run().reason("a.nrrd")
+    assert foreign.read_bytes() == before
+    assert not (tmp_path / "dst" / RECORDS / "a.nrrd.json").exists()
 
 
 def test_warnings_stand_by_their_series(run: Run, tmp_path: Path) -> None:
@@ -426,7 +449,7 @@ def test_a_record_that_is_damaged_is_no_record(run: Run, tree: Path, tmp_path: P
 
 
 def test_an_input_that_changes_meanwhile_is_told_and_done_again(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    denoise = batch_run.denoise_file
+    denoise = one_item.denoise_file
 
     def change_afterwards(source: object, target: Path, *rest: object, **options: object) -> object:
         result = denoise(source, target, *rest, **options)  # type: ignore[arg-type]
@@ -434,7 +457,7 @@ def test_an_input_that_changes_meanwhile_is_told_and_done_again(run: Run, tree: 
             save_volume(tree / "a.nrrd", 8)
         return result
 
-    monkeypatch.setattr(batch_run, "denoise_file", change_afterwards)
+    monkeypatch.setattr(one_item, "denoise_file", change_afterwards)
     assert "changed meanwhile" in run().reason("a.nrrd")
     monkeypatch.undo()
     assert run().statuses["a.nrrd"] == "denoised"
@@ -474,7 +497,7 @@ def test_the_table_tells_every_series_and_the_counts(
 
 def test_reading_and_writing_overlap_with_computing(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_work, most, together = set(), 0, threading.Lock()
-    denoise = batch_run.denoise_file
+    denoise = one_item.denoise_file
 
     def count(source: object, target: Path, *rest: object, **options: object) -> object:
         nonlocal most
@@ -486,7 +509,7 @@ def test_reading_and_writing_overlap_with_computing(run: Run, tree: Path, monkey
         finally:
             at_work.discard(target)
 
-    monkeypatch.setattr(batch_run, "denoise_file", count)
+    monkeypatch.setattr(one_item, "denoise_file", count)
     assert set(run("--jobs", 3).statuses.values()) == {"denoised"}
     assert 1 < most <= 3
 

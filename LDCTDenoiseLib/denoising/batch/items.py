@@ -14,6 +14,7 @@ from ...dicom.source_files import Listing, list_folders
 from ...errors import Code, InputError
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
+from ..one_file import Source
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Item:
         code: of the problem.
     """
 
-    source: Path | SeriesFiles
+    source: Source
     output: Path
     problem: str = ""
     code: Code = Code.INPUT
@@ -40,21 +41,27 @@ class Item:
     @property
     def place(self) -> Path:
         """The file, or the folder that holds the series."""
-        return self.source if isinstance(self.source, Path) else self.source.folder
+        return place_of_source(self.source)
 
-    def files(self) -> list[Path]:
-        """The files whose content makes the input.
 
-        Raises:
-            InputError: a header names a data file that cannot be used, or DICOM files cannot be understood.
-        """
-        if isinstance(self.source, SeriesFiles):
-            return self.source.paths
-        if self.source.is_file() and (suffix := volume_suffix(self.source)):
-            return sorted({self.source, find_payload(self.source, suffix).path})
-        if self.source.is_dir():
-            return sorted(path for path in self.source.rglob("*") if path.is_file())
-        return [self.source]
+def place_of_source(source: Source) -> Path:
+    """The file, or the folder that holds the series."""
+    return source if isinstance(source, Path) else source.folder
+
+
+def files_of_source(source: Source) -> list[Path]:
+    """The files whose content makes an input.
+
+    Raises:
+        InputError: a header names a data file that cannot be used, or DICOM files cannot be understood.
+    """
+    if isinstance(source, SeriesFiles):
+        return source.paths
+    if source.is_file() and (suffix := volume_suffix(source)):
+        return sorted({source, find_payload(source, suffix).path})
+    if source.is_dir():
+        return sorted(path for path in source.rglob("*") if path.is_file())
+    return [source]
 
 
 def find_items(source: Path, target: Path, *, force: bool = False, allow_missing: bool = False) -> list[Item]:

@@ -1,7 +1,8 @@
 """Records of what made an output, kept beside it: a resumed batch compares contents, not names.
 
 One JSON file for every output, in a hidden folder of the batch's folder with the same layout. It is written twice: before the
-work, without the output's hash, which says that whatever appears there is ours; and after it, with the hash.
+work, without the output's hash, which says that whatever appears there is ours; and after it, with the hash. Why the last try
+failed stands in a file of its own: a failure says nothing about what lies in the output's place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import OutputError
 from ...system.durable import make_folders
@@ -23,7 +24,9 @@ from ...system.files import check_regular, replace_when_complete
 from ...system.locks import Lock, try_lock
 
 FOLDER = ".ldctdenoise.batch"
+_RECORD, _FAILURE = ".json", ".failed"
 _BLOCK = 2**20
+_Told = TypeVar("_Told", "Record", "Failure")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Record:
         output: sha256 of the output's content; "" while it is being made.
         files: sha256 of each of the output's files, by name, "" for an output that is one file.
         crashes: how often this input ended the process that read it.
+        slices: how many were denoised.
+        seconds: from the start of the reading to the end of the writing.
     """
 
     input: str
@@ -47,6 +52,8 @@ class Record:
     output: str = ""
     files: dict[str, str] = field(default_factory=dict)
     crashes: int = 0
+    slices: int = 0
+    seconds: float = 0.0
 
     def made_as(self, other: Record) -> bool:
         """Whether both were, or will be, made from the same in the same way."""
@@ -56,6 +63,19 @@ class Record:
             other.options,
             other.software,
         )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the last try to make an output failed.
+
+    Attributes:
+        reason: as a sentence.
+        code: of the error.
+    """
+
+    reason: str
+    code: str
 
 
 class Standing(Enum):
@@ -125,25 +145,56 @@ class Records:
         Raises:
             OutputError: it cannot be written.
         """
-        path = self._path(output)
-        try:
-            make_folders(path.parent)
-        except OSError as error:
-            raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
-        with replace_when_complete(path) as temporary:
-            temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+        _write_json(self._path(output), record)
 
     def read(self, output: Path) -> Record | None:
         """The record of an output; None if there is none."""
-        try:
-            if not self._path(output).is_file():  # opening a pipe would wait for ever
-                return None
-            return Record(**json.loads(self._path(output).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):  # missing, or not ours
-            return None
+        return _read_json(self._path(output), Record)
 
-    def _path(self, output: Path) -> Path:
-        return self._folder / FOLDER / output.parent / f"{output.name}.json"
+    def write_failure(self, output: Path, failure: Failure) -> None:
+        """Keep why an output could not be made, beside the record of what lies in its place.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        _write_json(self._path(output, _FAILURE), failure)
+
+    def failure(self, output: Path) -> Failure | None:
+        """Why the last try to make an output failed; None if it did not."""
+        return _read_json(self._path(output, _FAILURE), Failure)
+
+    def forget_failure(self, output: Path) -> None:
+        """The output is made.
+
+        Raises:
+            OutputError: the failure cannot be removed.
+        """
+        path = self._path(output, _FAILURE)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed ({error.strerror}); remove it.") from error
+
+    def _path(self, output: Path, suffix: str = _RECORD) -> Path:
+        return self._folder / FOLDER / output.parent / f"{output.name}{suffix}"
+
+
+def _write_json(path: Path, told: Record | Failure) -> None:
+    try:
+        make_folders(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(json.dumps(asdict(told), indent=1), encoding="utf-8")
+
+
+def _read_json(path: Path, kind: type[_Told]) -> _Told | None:
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return None
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # missing, or not ours
+        return None
 
 
 @contextmanager

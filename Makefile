@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/base
 INSTALLED := $(VENV)/installed
-PIP := $(BIN)/pip install --disable-pip-version-check
+# Bytecode is made when it is first needed: less disk, and less time to install.
+PIP := $(BIN)/pip install --disable-pip-version-check --no-compile
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 SHARED ?= $(or $(LDCT_SHARED),../shared)
 DATA ?= $(SHARED)/data/train
@@ -95,11 +96,11 @@ docs: $(INSTALLED)
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output
 
-# The base, and matplotlib for the demo's picture.
+# The base, and Pillow for the demo's picture.
 $(BASE): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
 	  Testing/system_packages "no virtual environment can be made" python3-venv && $(PYTHON) -m venv $(VENV); }
-	@test -e $(INSTALLED) || echo "Downloading about 150 MB (OpenVINO, SimpleITK, numpy, matplotlib and smaller ones); $(VENV) then holds \
+	@test -e $(INSTALLED) || echo "Downloading about 150 MB (OpenVINO, SimpleITK, numpy and smaller ones); $(VENV) then holds \
 	about 0.65 GB. It takes half a minute with a fast connection."
 	$(PIP) -c constraints.txt -e '.[demo]'
 	@touch $@

@@ -10,7 +10,7 @@ from ..version import __version__
 _PACKAGES = ("numpy", "SimpleITK", "pydicom", "safetensors", "openvino", "finufft")
 _EXTRAS = {
     "torch": "torch",
-    "demo": "matplotlib",
+    "demo": "Pillow",
     "report": "torchmetrics",
     "train": "pytorch-lightning",
     "dicom": "pylibjpeg",

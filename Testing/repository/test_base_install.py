@@ -35,6 +35,7 @@ EXTRAS = [
     "scipy",
     "jinja2",
     "pandas",
+    "matplotlib",
     "idc_index",
     "pylibjpeg",
     "onnx",
@@ -95,7 +96,7 @@ def test_without_torch_every_command_of_denoising_works(base: Path) -> None:
     assert not np.array_equal(read(base / "lower.nrrd"), low)
 
 
-def test_the_demo_needs_matplotlib_beside_the_base(base: Path) -> None:
+def test_the_demo_needs_pillow_beside_the_base(base: Path) -> None:
     done = run(base, "demo --out demo")
     assert "output" in done.stdout
     assert {path.name for path in (base / "demo").iterdir()} == {"demo.png", "phantom.nrrd", "low_dose.nrrd", "denoised.nrrd"}

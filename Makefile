@@ -89,9 +89,10 @@ figures: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS)
 
-# The documentation site, in build/site; a warning is an error.
+# The documentation site, in build/site; a warning or a dead link is an error.
 docs: $(INSTALLED)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
+	$(BIN)/python -m docs.check_links build/site
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output

@@ -1,16 +1,21 @@
-"""The documentation's Python examples run, page by page from top to bottom, and what it names exists."""
+"""The documentation's Python examples run, page by page from top to bottom; what it names and links to exists."""
 
 from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import LDCTDenoiseLib
+from docs import site_hooks
+from docs.check_links import dead_links
 from LDCTDenoiseLib import errors
+from LDCTDenoiseLib.commands.command_line import all_parsers, build_parser
 from LDCTDenoiseLib.models.architectures import NETWORKS
 from Testing.conftest import REPOSITORY
 
@@ -33,7 +38,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_examples_are_there_to_run() -> None:
-    assert {page.name for page in PAGES} >= {"index.md", "evaluate.md", "add_a_network.md"}
+    assert {page.name for page in PAGES} >= {"index.md", "python.md", "evaluate.md", "add_a_network.md"}
 
 
 def test_everything_on_the_front_page_has_an_example() -> None:
@@ -44,10 +49,45 @@ def test_everything_on_the_front_page_has_an_example() -> None:
         assert ">>>" in (getattr(LDCTDenoiseLib, name).__doc__ or ""), name
 
 
-def test_the_site_lists_pages_that_exist() -> None:
+def listed_pages(entries: list[Any]) -> Iterator[str]:
+    """The pages of a part of the site's navigation."""
+    for entry in entries:
+        (value,) = entry.values()
+        if isinstance(value, list):
+            yield from listed_pages(value)
+        else:
+            yield value
+
+
+def test_the_site_lists_every_page() -> None:
     site = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
-    listed = {path for entry in site["nav"] for path in entry.values()}
-    assert listed <= {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert sorted(listed_pages(site["nav"])) == sorted(pages | {site_hooks.CARD_PAGE})
+
+
+def test_the_command_line_page_has_every_command_and_option() -> None:
+    page = "\n".join(site_hooks.describe_commands())
+    for parser in all_parsers(build_parser()):
+        assert f"\n## {parser.prog.removeprefix('ldctdenoise ')}\n" in f"\n{page}"
+        for action in parser._actions:
+            for option in set(action.option_strings) - {"-h", "--help"}:
+                assert option in page
+    assert "Example: " not in page
+    assert "```text\nldctdenoise denoise low_dose.nrrd denoised.nrrd\n```" in page
+
+
+def test_dead_links_of_a_site_are_found(tmp_path: Path) -> None:
+    (tmp_path / "other.html").write_text('<h2 id="part">Part</h2>', encoding="utf-8")
+    (tmp_path / "page.html").write_text(
+        '<a href="other.html#part"></a><a href="other.html#gone"></a><a href="gone.html"></a><img src="gone.png">'
+        '<a href="#here"></a><p id="here"><a href="https://example.org/gone"></a>',
+        encoding="utf-8",
+    )
+    assert dead_links(tmp_path) == [
+        "page.html: other.html#gone has no such anchor.",
+        "page.html: gone.html is not there.",
+        "page.html: gone.png is not there.",
+    ]
 
 
 def test_the_reference_names_things_that_exist() -> None:

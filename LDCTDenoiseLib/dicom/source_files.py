@@ -166,6 +166,12 @@ def _named_as(path: Path, slices: Iterable[Path], start: bytes) -> bool:
     return any(suffix == _suffix(one) for one in slices)
 
 
+def is_named_as_image(path: Path) -> bool:
+    """Whether a name alone lets a file be a DICOM image: it has a suffix of DICOM, or none."""
+    named = not path.name.startswith(".") and path.name.upper() != "DICOMDIR"
+    return named and _suffix(path) in ("", *_DICOM_SUFFIXES)
+
+
 def _suffix(path: Path) -> str:
     """Suffix of a file's name; numbers are none, such as the end of a UID."""
     suffix = path.suffix.lower()

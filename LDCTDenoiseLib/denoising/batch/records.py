@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ...errors import OutputError
 from ...system.durable import make_folders
@@ -43,6 +43,8 @@ class Record:
         crashes: how often this input ended the process that read it.
         slices: how many were denoised.
         seconds: from the start of the reading to the end of the writing.
+        seen: of an input in a store: what it tells without giving the content.
+        published: of an output in a store: what the store tells of each of its parts.
     """
 
     input: str
@@ -54,6 +56,8 @@ class Record:
     crashes: int = 0
     slices: int = 0
     seconds: float = 0.0
+    seen: str = ""
+    published: dict[str, str] = field(default_factory=dict)
 
     def made_as(self, other: Record) -> bool:
         """Whether both were, or will be, made from the same in the same way."""
@@ -89,8 +93,64 @@ class Standing(Enum):
     CHANGED = "changed"  # made by a batch, and changed by someone since
 
 
-class Records:
-    """The records of a batch's folder.
+class RecordFiles(Protocol):
+    """Where the files of records lie: a folder of this machine, or of a store."""
+
+    def read(self, name: str) -> bytes | None:
+        """Content of a file; None if there is none."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, whole or not at all."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; one that is not there is no failure."""
+
+
+class RecordBook:
+    """The records of a batch's folder, wherever it is.
+
+    Args:
+        files: where they lie.
+    """
+
+    def __init__(self, files: RecordFiles) -> None:
+        self._files = files
+
+    def write(self, output: Path, record: Record) -> None:
+        """Keep a record, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._files.write(_name(output, _RECORD), _as_json(record))
+
+    def read(self, output: Path) -> Record | None:
+        """The record of an output; None if there is none."""
+        return _from_json(self._files.read(_name(output, _RECORD)), Record)
+
+    def write_failure(self, output: Path, failure: Failure) -> None:
+        """Keep why an output could not be made, beside the record of what lies in its place.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._files.write(_name(output, _FAILURE), _as_json(failure))
+
+    def failure(self, output: Path) -> Failure | None:
+        """Why the last try to make an output failed; None if it did not."""
+        return _from_json(self._files.read(_name(output, _FAILURE)), Failure)
+
+    def forget_failure(self, output: Path) -> None:
+        """The output is made.
+
+        Raises:
+            OutputError: the failure cannot be removed.
+        """
+        self._files.remove([_name(output, _FAILURE)])
+
+
+class Records(RecordBook):
+    """The records of a folder of this machine, and what lies in the places of its outputs.
 
     Args:
         folder: the batch's output folder; need not exist before something is written.
@@ -98,6 +158,7 @@ class Records:
     """
 
     def __init__(self, folder: Path, is_damaged: Callable[[Path], bool]) -> None:
+        super().__init__(_LocalFiles(folder))
         self._folder = folder
         self._is_damaged = is_damaged
 
@@ -139,61 +200,49 @@ class Records:
                 if digest != record.files[name]:
                     (place / name).unlink()
 
-    def write(self, output: Path, record: Record) -> None:
-        """Keep a record, whole or not at all.
 
-        Raises:
-            OutputError: it cannot be written.
-        """
-        _write_json(self._path(output), record)
+class _LocalFiles:
+    """Files of records in a folder of this machine."""
 
-    def read(self, output: Path) -> Record | None:
-        """The record of an output; None if there is none."""
-        return _read_json(self._path(output), Record)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def write_failure(self, output: Path, failure: Failure) -> None:
-        """Keep why an output could not be made, beside the record of what lies in its place.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        _write_json(self._path(output, _FAILURE), failure)
-
-    def failure(self, output: Path) -> Failure | None:
-        """Why the last try to make an output failed; None if it did not."""
-        return _read_json(self._path(output, _FAILURE), Failure)
-
-    def forget_failure(self, output: Path) -> None:
-        """The output is made.
-
-        Raises:
-            OutputError: the failure cannot be removed.
-        """
-        path = self._path(output, _FAILURE)
+    def read(self, name: str) -> bytes | None:
+        path = self._folder / name
         try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be removed ({error.strerror}); remove it.") from error
-
-    def _path(self, output: Path, suffix: str = _RECORD) -> Path:
-        return self._folder / FOLDER / output.parent / f"{output.name}{suffix}"
-
-
-def _write_json(path: Path, told: Record | Failure) -> None:
-    try:
-        make_folders(path.parent)
-    except OSError as error:
-        raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
-    with replace_when_complete(path) as temporary:
-        temporary.write_text(json.dumps(asdict(told), indent=1), encoding="utf-8")
-
-
-def _read_json(path: Path, kind: type[_Told]) -> _Told | None:
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
+            return path.read_bytes() if path.is_file() else None  # opening a pipe would wait for ever
+        except OSError:
             return None
-        return kind(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # missing, or not ours
+
+    def write(self, name: str, content: bytes) -> None:
+        path = self._folder / name
+        try:
+            make_folders(path.parent)
+        except OSError as error:
+            raise OutputError(f"{path.parent} cannot be made ({error.strerror}); choose another output folder.") from error
+        with replace_when_complete(path) as temporary:
+            temporary.write_bytes(content)
+
+    def remove(self, names: Iterable[str]) -> None:
+        for path in (self._folder / name for name in names):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{path} cannot be removed ({error.strerror}); remove it.") from error
+
+
+def _name(output: Path, suffix: str) -> str:
+    return (Path(FOLDER) / output.parent / f"{output.name}{suffix}").as_posix()
+
+
+def _as_json(told: Record | Failure) -> bytes:
+    return json.dumps(asdict(told), indent=1).encode()
+
+
+def _from_json(content: bytes | None, kind: type[_Told]) -> _Told | None:
+    try:
+        return None if content is None else kind(**json.loads(content))
+    except (ValueError, TypeError):  # not ours
         return None
 
 

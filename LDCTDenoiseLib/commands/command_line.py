@@ -19,12 +19,12 @@ from ..dicom.log_privacy import silence_pydicom
 from ..errors import printable
 from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
-from . import batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
+from . import adapt, batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
 from .examples import EXAMPLES
 from .remedies import advice
 
 _DEBUG_HELP = "show the traceback of an error"
-COMMANDS = (denoise, batch, series, simulate, lesion_test, data, train, evaluate, export, figures, models, info, demo)
+COMMANDS = (denoise, batch, series, simulate, lesion_test, data, train, adapt, evaluate, export, figures, models, info, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

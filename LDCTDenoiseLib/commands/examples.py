@@ -10,6 +10,7 @@ EXAMPLES = {
     "data download": "ldctdenoise data download --anatomy chest --out FOLDER",
     "data index": "ldctdenoise data index FOLDER --split ldctbench",
     "train": "ldctdenoise train --config default --data FOLDER --out RUN",
+    "adapt": "ldctdenoise adapt FOLDER_OF_CTS --out mine.safetensors",
     "evaluate": "ldctdenoise evaluate denoised.nrrd normal_dose.nrrd",
     "export": "ldctdenoise export default default.onnx",
     "figures": "ldctdenoise figures --pairs FOLDER/pairs.csv --runs runs --out pictures",

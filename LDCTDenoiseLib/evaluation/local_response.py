@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..measures.noise_left import TISSUES, measure_noise_left
@@ -23,7 +25,9 @@ def signal_kept_name(lesion: Lesion) -> str:
     return f"signal kept, {lesion.label}"
 
 
-def local_response(method: Method, pair: DosePair, image: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, float]:
+def local_response(
+    method: Method, pair: DosePair, image: np.ndarray, masks: dict[str, np.ndarray], lesions: Sequence[Lesion] = LESIONS
+) -> dict[str, float]:
     """Noise left by tissue and place, and signal kept in soft tissue of the middle slice.
 
     Args:
@@ -31,6 +35,7 @@ def local_response(method: Method, pair: DosePair, image: np.ndarray, masks: dic
         pair: it was made from.
         image: (slices, rows, columns), HU.
         masks: of ``tissue_masks(pair.full)``.
+        lesions: whose signal to look for.
 
     Returns:
         By the measure's name; nan where a tissue does not occur.
@@ -40,7 +45,7 @@ def local_response(method: Method, pair: DosePair, image: np.ndarray, masks: dic
     values |= {noise_left_name(tissue): left.by_tissue[tissue] for tissue in TISSUES}
     middle = len(pair.low) // 2
     one = slice(middle, middle + 1)
-    for lesion in LESIONS:
+    for lesion in lesions:
         places = places_for(lesion, masks["soft"][middle], pair.spacing)
         kept = (
             signal_kept(

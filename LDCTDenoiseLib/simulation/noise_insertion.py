@@ -8,7 +8,7 @@ Nucl Sci 2015;62:2226)
     sqrt((1-a)/a * exp(p)/N0 * (1 + (1+a)/a * Ne * exp(p)/N0)).
 
 Its two terms are independent noise, of the photons and of the electronics. A kernel is a filter of the image, so one image of
-each (:func:`ray_noise`) gives a slice at every dose (:func:`extra_noise`) with every kernel (:meth:`Kernel.shape`).
+each (:func:`ray_noise`) gives a slice at every dose (:func:`extra_noise`) with every kernel (:meth:`ReconstructionKernel.shape`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..ct.hu import AIR_FLOOR_HU, as_voxels
 from ..ct.hu_check import check_finite
 from ..errors import InputError
 from ..measures.noise_level import noise_sd, uniform_windows
-from .kernel import Kernel, find_kernel
+from .kernel import ReconstructionKernel, find_kernel
 from .parallel_beam import ParallelBeam
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def each_slice(count: int, work: Callable[[int], object], progress: Callable[[in
 def calibrate_photons(
     volume: np.ndarray,
     spacing: tuple[float, float],
-    kernel: Kernel,
+    kernel: ReconstructionKernel,
     *,
     electronic_noise: float = 0.0,
 ) -> float:
@@ -156,7 +156,7 @@ def simulate_low_dose(
     *,
     photons: float | None = None,
     electronic_noise: float = 0.0,
-    kernel: str | Kernel = "soft",
+    kernel: str | ReconstructionKernel = "soft",
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:

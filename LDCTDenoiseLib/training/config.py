@@ -71,7 +71,8 @@ class LevelConfig:
         weights: "last", or "best": those of the epoch with the highest validation PSNR.
         patience: epochs without a higher validation PSNR after which the level ends; 0 takes all steps.
         hold_norm_from_step: from this step on, batch norm's statistics are estimated over ``batch_norm_batches`` batches and
-            held, and the weights settle to what inference uses; 0 estimates them at the level's end.
+            held, and the weights settle to what inference uses; None estimates them at the level's end. 0 is for weights that
+            were trained before.
         average: decay of the exponential moving average of the weights that the level ends with; 0 averages none.
         precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
             predict is no larger than bfloat16's rounding.
@@ -91,7 +92,7 @@ class LevelConfig:
     gradient_clip: float = 0.0
     weights: str = "last"
     patience: int = 0
-    hold_norm_from_step: int = 0
+    hold_norm_from_step: int | None = None
     average: float = 0.0
     precision: str = "32"
     loss: LossConfig = field(default_factory=LossConfig)
@@ -119,6 +120,7 @@ class DataConfig:
             there.
         clean: share of the scans' own noise that targets are freed of, as the model finds it that the run starts from; of
             volumes that get their noise inserted.
+        own_kernel: chance that inserted noise has the texture that the scan's own shows, instead of any kernel's.
         validate, test: patients (file names without suffix) kept from training, when the data are a folder.
     """
 
@@ -134,6 +136,7 @@ class DataConfig:
     slab: int = 1
     noise_from_elsewhere: float = 0.0
     clean: float = 0.0
+    own_kernel: float = 0.0
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
 
@@ -191,6 +194,7 @@ class TrainingConfig:
                 0 <= self.data.noise_from_elsewhere <= 1,
                 f"noise_from_elsewhere {self.data.noise_from_elsewhere:g} must be 0 to 1",
             ),
+            (0 <= self.data.own_kernel <= 1, f"own_kernel {self.data.own_kernel:g} must be 0 to 1"),
             (0 <= self.data.clean <= 1, f"clean {self.data.clean:g} must be 0 to 1"),
             (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),
             (self.steps_per_epoch > 0, "steps_per_epoch must be above 0"),
@@ -213,11 +217,12 @@ class TrainingConfig:
                 (level.schedule in SCHEDULES, f"level {number}: schedule must be one of {', '.join(SCHEDULES)}"),
                 ((level.schedule == "step") == bool(level.drop_at), f"level {number}: schedule step and drop_at go together"),
                 (
-                    level.hold_norm_from_step % max(1, self.steps_per_epoch) == 0 <= level.hold_norm_from_step,
+                    level.hold_norm_from_step is None
+                    or level.hold_norm_from_step % max(1, self.steps_per_epoch) == 0 <= level.hold_norm_from_step,
                     f"level {number}: hold_norm_from_step must be a multiple of steps_per_epoch ({self.steps_per_epoch})",
                 ),
                 (
-                    not level.hold_norm_from_step or self.batch_norm_batches > 0,
+                    level.hold_norm_from_step is None or self.batch_norm_batches > 0,
                     f"level {number}: hold_norm_from_step needs batch_norm_batches above 0",
                 ),
                 (level.learning_rate > 0, f"level {number}: learning_rate must be above 0"),
@@ -277,6 +282,10 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     """Turn plain YAML into the given type, naming the place of anything that does not fit."""
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, where)
+    if isinstance(kind, types.UnionType):  # int | None
+        if value is None:
+            return None
+        kind = typing.get_args(kind)[0]
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         if not isinstance(value, list):
@@ -292,7 +301,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             return kind(value)
         except ValueError:
             raise InputError(f"{where} must be {' or '.join(k.value for k in kind)}, not {value!r}.") from None
-    if isinstance(kind, types.UnionType) or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InputError(f"{where} must be of type {getattr(kind, '__name__', kind)}, not {value!r}.")
     return value
 

@@ -68,8 +68,8 @@ def plan(
         module.on_fit_start()
         share = config.data.batch_size // processes.count
         early = min(level.loss.perceptual_from_step, level.steps) if level.loss.perceptual else 0
-        early_seconds = _time_steps(module, level, share, config.data.patch_size, where, all_terms=False) if early else 0.0
-        seconds = _time_steps(module, level, share, config.data.patch_size, where, all_terms=True)
+        early_seconds = time_steps(module, level, share, config.data.patch_size, where, all_terms=False) if early else 0.0
+        seconds = time_steps(module, level, share, config.data.patch_size, where, all_terms=True)
         epochs = level.steps // config.steps_per_epoch
         seconds_validating = 2 * _time_slice(module, where) * len(splits["validate"]) * _SLICES_PER_PATIENT * epochs
         spent = (early * early_seconds + (level.steps - early) * seconds) * module.batches_per_step + seconds_validating
@@ -84,10 +84,10 @@ def plan(
     return "\n".join(lines)
 
 
-def _time_steps(
+def time_steps(
     module: LevelTraining, level: LevelConfig, count: int, side: int, device: torch.device, *, all_terms: bool
 ) -> float:
-    """Seconds of a step, the median of a few."""
+    """Seconds of a step on patches of noise, the median of a few; the weights of the level are spoilt by them."""
     optimizer = module.network_optimizer()
     module.train()
     low = torch.randn(count, 1, side + 2 * module.halo, side + 2 * module.halo, device=device) * 50

@@ -222,7 +222,7 @@ def train(
     check_validation(config, validated=bool(patients["validate"]))
     with part_at_the_end():
         cache = cache or out / "cache"
-        datamodule = TrainingData(data, config, cache, processes, _cleaner(config, start_from, where, cache))
+        datamodule = TrainingData(data, config, cache, processes, cleaner_of(config, start_from, where, cache))
         seed_everything(config.seed, workers=True)
         cascade, start = begin(config, start_from)
         results = []
@@ -252,9 +252,14 @@ def train(
     return model
 
 
-def _cleaner(
+def cleaner_of(
     config: TrainingConfig, start_from: str | os.PathLike[str] | None, device: torch.device, cache: Path
 ) -> TargetCleaner | None:
+    """What frees the targets of their own noise, if the configuration asks for it.
+
+    Raises:
+        InputError: no model is given to find it with.
+    """
     if not config.data.clean:
         return None
     if start_from is None:
@@ -409,7 +414,7 @@ def _train_level(
         callbacks.append(best)
     if level.patience:
         callbacks.append(Patience(level.patience))
-    if level.hold_norm_from_step:
+    if level.hold_norm_from_step is not None:
         callbacks.append(HoldBatchNorm(level.hold_norm_from_step, datamodule.batches_for_norm))
     if level.average:
         callbacks.append(AverageWeights(decay=level.average))
@@ -454,7 +459,7 @@ def _train_level(
         log.info(
             "Level %d: weights of step %d (%.2f dB at %s).", index + 1, kept_step, best.best_model_score, config.window.label
         )
-    held = 0 < level.hold_norm_from_step < kept_step
+    held = level.hold_norm_from_step is not None and level.hold_norm_from_step < kept_step
     if config.batch_norm_batches and not held:
         estimate_batch_norm(module, datamodule.batches_for_norm(), trainer.strategy.root_device)
     module.cascade.eval().cpu()

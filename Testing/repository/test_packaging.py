@@ -33,7 +33,7 @@ def on_disk(folder: Path, *patterns: str) -> set[str]:
     return {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern)}
 
 
-NOT_IN_SLICER = ("commands/", "data/", "demo/", "evaluation/", "training/", "__main__.py")
+NOT_IN_SLICER = ("commands/", "data/", "demo/", "adaptation/", "evaluation/", "training/", "__main__.py")
 
 
 def test_cmake_installs_every_file_of_the_library_that_the_worker_needs() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.measures.nps import noise_power
-from LDCTDenoiseLib.simulation.kernel import KERNELS, Kernel, find_kernel, random_kernel
+from LDCTDenoiseLib.simulation.kernel import KERNELS, Kernel, find_kernel, measure_kernel, random_kernel
 from LDCTDenoiseLib.simulation.noise_insertion import ray_noise
 from LDCTDenoiseLib.simulation.parallel_beam import ParallelBeam
 
@@ -120,3 +120,23 @@ def test_the_window_has_the_parts_it_is_described_with() -> None:
 def test_a_name_without_a_kernel_is_refused() -> None:
     with pytest.raises(InputError, match="no kernel 'bone'; choose soft or sharp"):
         find_kernel("bone")
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_kernel_of_a_scan_is_measured_in_its_noise(generated: dict[float, GeneratedNoise], name: str) -> None:
+    one = generated[0.7]
+    noise = KERNELS[name].shape(one.rays, one.spacing)
+    scan = np.where(np.abs(noise) < 1e9, 40 + noise * (10 / noise[:, 96:160, 96:160].std()), 0)
+    measured = measure_kernel(scan, one.spacing)
+    frequency = np.linspace(0.12, 0.65, 12)
+    expected = KERNELS[name].window(frequency)
+    found = measured.window(frequency)
+    np.testing.assert_allclose(found / found.mean(), expected / expected.mean(), atol=0.2)
+    # As loud as the soft kernel, whose noise a dose is told by.
+    shaped = [kernel.shape(one.rays, one.spacing)[:, 96:160, 96:160].std() for kernel in (measured, KERNELS["soft"])]
+    assert shaped[0] == pytest.approx(shaped[1], rel=0.1)
+
+
+def test_a_kernel_cannot_be_measured_without_soft_tissue() -> None:
+    with pytest.raises(InputError, match="no uniform soft tissue"):
+        measure_kernel(np.full((2, 128, 128), -1000, np.int16), (0.7, 0.7))

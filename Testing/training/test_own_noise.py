@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.simulation.kernel import KERNELS
+from LDCTDenoiseLib.simulation.kernel import KERNELS, MeasuredKernel
 from LDCTDenoiseLib.training.config import DataConfig, LevelConfig, TrainingConfig
 from LDCTDenoiseLib.training.patches import cases as cases_module
 from LDCTDenoiseLib.training.patches.batches import PatchBatches
@@ -58,6 +60,22 @@ def test_noise_comes_from_elsewhere_where_that_is_louder(monkeypatch: pytest.Mon
     assert noise_of(LOUD_HU, noise_from_elsewhere=1.0).min() > loud
 
 
+def test_inserted_noise_may_have_the_texture_of_the_scan_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases_module, "random_kernel", lambda rng: KERNELS["soft"])
+    flat = MeasuredKernel((0.0, 1.0), (0.0, 1.0))
+    case = replace(patient([QUIET_HU], 5.0), kernel=flat)
+
+    def mean_frequency(**data: float) -> torch.Tensor:
+        full, low = patches(case, **data)
+        power = torch.fft.rfft2((low - full)[:, 0]).abs() ** 2
+        frequency = torch.hypot(torch.fft.fftfreq(16)[:, None], torch.fft.rfftfreq(16))
+        return (power * frequency).sum(dim=(1, 2)) / power.sum(dim=(1, 2))
+
+    assert mean_frequency().max() < mean_frequency(own_kernel=1.0).min()
+    share = (mean_frequency(own_kernel=0.5) > mean_frequency().max()).float().mean()
+    assert 0.35 < share < 0.65
+
+
 def test_measured_pairs_stay_as_they_are() -> None:
     full = np.broadcast_to(np.array([0, 30, 90], np.int16)[:, None, None], (3, 40, 40))
     pair = PairedCase(PreparedPair(full, (full + 7).astype(np.int16), (1.0, 1.0)))
@@ -69,7 +87,11 @@ def test_measured_pairs_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("data", "sentence"),
-    [(DataConfig(slab=0), "slab 0 must be"), (DataConfig(noise_from_elsewhere=1.5), "noise_from_elsewhere 1.5 must be")],
+    [
+        (DataConfig(slab=0), "slab 0 must be"),
+        (DataConfig(own_kernel=2.0), "own_kernel 2 must be"),
+        (DataConfig(noise_from_elsewhere=1.5), "noise_from_elsewhere 1.5 must be"),
+    ],
 )
 def test_impossible_settings_are_refused(data: DataConfig, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):

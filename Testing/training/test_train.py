@@ -228,7 +228,7 @@ def test_a_run_starts_from_a_models_weights_and_can_keep_a_level(finished: Path,
     shipped = finished / "small.safetensors"
     first, second = (dict(level) for level in CONFIG["levels"])  # type: ignore[arg-type, attr-defined]
     config = CONFIG | {
-        "levels": [first | {"steps": 0, "hold_norm_from_step": 0}, second | {"learning_rate": 1e-9, "muon_rate": 0.0}]
+        "levels": [first | {"steps": 0, "hold_norm_from_step": None}, second | {"learning_rate": 1e-9, "muon_rate": 0.0}]
     }
     out = tmp_path / "further"
     assert main([*arguments(data, out, config), "--quiet", "--start-from", str(shipped)]) == 0

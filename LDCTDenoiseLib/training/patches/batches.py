@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -120,7 +121,9 @@ class PatchBatches(Dataset[Batch]):
     def _mixed(
         self, case: NoiseInsertedCase, where: Region, degradation: Degradation, rng: np.random.Generator
     ) -> InsertedSample:
-        """A sample as a slab, with the noise of elsewhere where that is louder, or both."""
+        """A sample with noise of its own scan's texture, as a slab, with the noise of elsewhere where that is louder, or all."""
+        if case.kernel is not None and rng.random() < self.config.own_kernel:
+            degradation = replace(degradation, kernel=case.kernel)
         sample = case.sample(where, degradation, NOISE_MARGIN)
         if rng.random() < self.config.noise_from_elsewhere:
             other = self._inserted[_place(self._inserted_shares, rng)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...data.pairs_csv import SPLITS, Pair, Source, read_pairs
 from ...errors import InputError
-from ...simulation.kernel import KERNELS, Kernel, random_kernel
+from ...simulation.kernel import KERNELS, ReconstructionKernel, measure_kernel, random_kernel
 from ...volumes.volume_file import VOLUME_SUFFIXES, read_volume, volume_suffix
 from ..config import DataConfig
 from .cleaning import TargetCleaner
@@ -46,7 +46,7 @@ class Degradation:
     """
 
     dose_fraction: float
-    kernel: Kernel
+    kernel: ReconstructionKernel
     electronics: float = 0.0
 
     @classmethod
@@ -102,11 +102,13 @@ class NoiseInsertedCase:
     Attributes:
         share: how often it is drawn, in relation to other cases.
         own_noise: (slices, rows, columns) int16, what the targets are freed of; None leaves them as scanned.
+        kernel: the scan's own, where it was measured.
     """
 
     prepared: PreparedVolume
     share: float = 1.0
     own_noise: np.ndarray | None = None
+    kernel: ReconstructionKernel | None = None
     measured = False
 
     @property
@@ -179,18 +181,21 @@ def load_cases(
             full = read_volume(pair.full.path, series=pair.full.series)
             variety = config.variety if pair.split == "train" else AS_SCANNED
             blocks = prepare(full, cache, seed=seed, variety=variety)
-            cases[pair.split].extend(shared_out(blocks, cleaner if pair.split == "train" else None))
+            kernel = measure_kernel(full.hu, full.spacing) if config.own_kernel and pair.split == "train" else None
+            cases[pair.split].extend(shared_out(blocks, cleaner if pair.split == "train" else None, kernel))
         else:
             cases[pair.split].append(PairedCase(prepare_pair(pair, cache)))
     return cases
 
 
-def shared_out(blocks: Sequence[PreparedVolume], cleaner: TargetCleaner | None = None) -> list[NoiseInsertedCase]:
+def shared_out(
+    blocks: Sequence[PreparedVolume], cleaner: TargetCleaner | None = None, kernel: ReconstructionKernel | None = None
+) -> list[NoiseInsertedCase]:
     """The blocks of a patient: drawn the more often the less noise the scan has of its own, which is the target's too."""
     quietness = QUIET_HU / min(max(blocks[0].own_noise_hu, QUIET_HU), LOUD_HU)
     slices = sum(len(block.hu) for block in blocks)
     return [
-        NoiseInsertedCase(block, quietness * len(block.hu) / slices, cleaner.own_noise(block.hu) if cleaner else None)
+        NoiseInsertedCase(block, quietness * len(block.hu) / slices, cleaner.own_noise(block.hu) if cleaner else None, kernel)
         for block in blocks
     ]
 

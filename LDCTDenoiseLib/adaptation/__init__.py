@@ -1,0 +1,1 @@
+"""A model fine-tuned on a user's own normal-dose scans."""

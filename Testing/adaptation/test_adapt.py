@@ -1,0 +1,151 @@
+"""A model adapted to one's own scans: what it learns from, what it is judged by, and when nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from LDCTDenoiseLib import Denoiser, InputError
+from LDCTDenoiseLib.adaptation import adapt as adapt_module
+from LDCTDenoiseLib.adaptation import scans as scans_module
+from LDCTDenoiseLib.adaptation.adapt import adapt
+from LDCTDenoiseLib.adaptation.comparison import Score
+from LDCTDenoiseLib.adaptation.scans import find_scans
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.models.model_file import load_model
+from LDCTDenoiseLib.models.model_info import read_info
+from Testing.training.test_patches import write_phantom
+
+WORSE, BETTER = Score(3.0, 0.5, 0.9), Score(4.0, 0.4, 0.9)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scans")
+    write_phantom(folder / "anna.nrrd", slices=8)
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few steps of small patches."""
+    monkeypatch.setattr(adapt_module, "DATA", replace(adapt_module.DATA, patch_size=16, batch_size=4))
+    monkeypatch.setattr(adapt_module, "FEWEST_STEPS", 4)
+    monkeypatch.setattr(adapt_module, "time_steps", lambda *args, **settings: 3.0)
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, *scores: Score) -> None:
+    monkeypatch.setattr(adapt_module, "score", lambda denoiser, pairs, left=list(scores): left.pop(0))
+
+
+def test_slices_are_learnt_from_or_judged_by_and_neighbours_are_neither(data: Path) -> None:
+    (scan,) = find_scans(data)
+    assert [len(part.hu) for part in (scan.train[0], scan.held_back, scan.train[1])] == [2, 2, 2]
+    place = [round(part.geometry.origin[2] / 5) for part in (scan.train[0], scan.held_back, scan.train[1])]
+    assert place == [0, 3, 6]
+
+
+def test_a_file_and_its_folder_are_the_same_scan(data: Path) -> None:
+    (one,), (other,) = find_scans(data), find_scans(data / "anna.nrrd")
+    np.testing.assert_array_equal(one.held_back.hu, other.held_back.hu)
+
+
+def test_of_many_and_long_scans_some_slices_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abcd":
+        write_phantom(tmp_path / f"{name}.nrrd", slices=10)
+    monkeypatch.setattr(scans_module, "MOST_SCANS", 2)
+    monkeypatch.setattr(scans_module, "MOST_SLICES", 16)
+    scans = find_scans(tmp_path)
+    assert [scan.name for scan in scans] == ["a.nrrd", "d.nrrd"]
+    for scan in scans:
+        assert len(scan.held_back.hu) + sum(len(part.hu) for part in scan.train) == 8 - 2
+
+
+def test_a_scan_of_few_slices_is_refused(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "anna.nrrd", slices=5)
+    with pytest.raises(InputError, match=r"anna.nrrd has 5 slices; .* at least 6"):
+        find_scans(tmp_path)
+
+
+def test_a_better_model_is_written_with_its_card_and_says_what_it_started_from(
+    data: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, WORSE, BETTER)
+    out = tmp_path / "mine.safetensors"
+    done = adapt(data, out, minutes=1, device="cpu")
+    assert done.model == out
+    assert done.steps >= 4
+    info, start = read_info(out), load_model("default")
+    assert info.name == "mine"
+    assert info.training["start_from"]["tensor_hash"] == start[1].tensor_hash
+    assert "| before | 3.00 | 0.50 | 0.90 |" in out.with_suffix(".md").read_text()
+    adapted, _ = load_model(out)
+    changed = [
+        any((a != b).any() for a, b in zip(adapted.network(n).parameters(), start[0].network(n).parameters(), strict=True))
+        for n in range(2)
+    ]
+    assert changed == [True, False]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.md", "mine.safetensors"]
+
+
+@pytest.mark.parametrize("after", [WORSE, Score(4.0, 0.3, 0.87), Score(2.9, 0.5, 0.95)])
+def test_a_model_that_is_worse_or_wipes_out_lesions_is_not_written(
+    data: Path,
+    tmp_path: Path,
+    quick: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    after: Score,
+) -> None:
+    judged(monkeypatch, WORSE, after)
+    assert main(["adapt", str(data), "--out", str(tmp_path / "mine.safetensors"), "--minutes", "1", "--device", "cpu"]) == 1
+    captured = capsys.readouterr()
+    assert "nothing was written" in captured.err
+    assert "before: gain 3.00 dB" in captured.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_short_a_time_is_refused_with_the_time_that_it_takes(data: Path, tmp_path: Path, quick: None) -> None:
+    with pytest.raises(InputError, match=r"0\.1 minutes are too short to learn anything here; give at least"):
+        adapt(data, tmp_path / "mine.safetensors", minutes=0.1, device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "status"),
+    [
+        (["none", "--out", "mine.safetensors"], "none", 1),
+        (["anna.nrrd", "--out", "mine.pt"], "The output mine.pt must end in .safetensors.", 1),
+        (["anna.nrrd", "--out", "mine.safetensors", "--minutes", "0"], "'0' is not a number of minutes above 0", 2),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+    status: int,
+) -> None:
+    shutil.copy(data / "anna.nrrd", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    if status == 2:
+        with pytest.raises(SystemExit, match="2"):
+            main(["adapt", *arguments])
+    else:
+        assert main(["adapt", *arguments]) == status
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_shipped_model_gets_better_on_the_phantom_in_three_minutes(tmp_path: Path) -> None:
+    scan = write_phantom(tmp_path / "phantom.nrrd", slices=12)
+    done = adapt(scan, tmp_path / "mine.safetensors", minutes=3, device="cpu")
+    assert done.model is not None
+    assert done.after.gain_db > done.before.gain_db
+    assert Denoiser(done.model, "cpu").info.name == "mine"

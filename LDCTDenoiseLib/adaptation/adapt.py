@@ -46,7 +46,7 @@ DATA = DataConfig(
     clean=0.7,
     own_kernel=0.8,
 )
-"""As in configs/default.yaml, but most of the noise has the texture of the scans themselves."""
+"""As in the configuration `default`, but most of the noise has the texture of the scans themselves."""
 LOSS = LossConfig(noise_weighted=True, lesions=0.4)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
-import threading
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..errors import LDCTDenoiseError, printable
+from ..errors import LDCTDenoiseError
+from .batch_progress import BatchProgress
+from .batch_summary import Summary, reason
 from .options import (
     add_device,
     add_dicom_output,
@@ -20,13 +17,9 @@ from .options import (
     add_reading,
     denoising_options,
     dicom_output,
-    load_denoiser,
     positive,
+    shard,
 )
-from .remedies import with_remedy
-
-if TYPE_CHECKING:
-    from ..denoising.batch.one_item import Outcome
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,24 +37,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_dicom_output(parser)
     add_model(parser)
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="CTs at work at once: one is computed (default 2)")
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="do only part I, from 0 to N-1, of the list; each item is in exactly one (see batch-report)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done; write nothing")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from ..denoising import one_file
+    from ..denoising.batch.alone import alone
+    from ..denoising.batch.item_worker import ItemWorker, Plan
     from ..denoising.batch.items import find_items
-    from ..denoising.batch.one_item import ItemOptions, Recipe, Status
-    from ..denoising.batch.records import alone
-    from ..denoising.batch.run import Batch
+    from ..denoising.batch.one_item import Status
+    from ..denoising.batch.run import run_here
+    from ..denoising.batch.sources import ListSource, note_source
     from ..denoising.one_file import FileOptions
-    from ..dicom.log_privacy import silence_pydicom
-    from ..models.model_info import find_model, read_info
-    from ..models.provenance import Provenance
-    from ..system.child import Children
     from ..system.warnings_told import warnings_of_this_thread
 
     how = FileOptions(
@@ -73,63 +67,26 @@ def run(options: argparse.Namespace) -> None:
     )
     how.dicom.check()
     with warnings_of_this_thread() as warnings:
-        items = find_items(options.source, options.target, force=options.force, allow_missing=options.allow_missing)
+        items = find_items(
+            options.source, options.target, force=options.force, allow_missing=options.allow_missing, shard=options.shard
+        )
+    plan = Plan(options.target, denoising_options(options), how, options.jobs, options.dry_run)
+    summary = Summary(items)
     with contextlib.ExitStack() as stack:
-        denoiser, stop = None, threading.Event()
-        readers = stack.enter_context(contextlib.closing(Children(stop, one_file.__name__, silence_pydicom)))
         if not options.dry_run:
-            stack.enter_context(alone(options.target))  # before time is spent on the model
-            readers.start(min(options.jobs, len(items)))
-            denoiser = load_denoiser(options)
-        info = denoiser.info if denoiser else read_info(find_model(options.model))
-        asked = denoising_options(options)
-        used = replace(asked, levels=asked.levels or len(info.levels))
-        recipe = Recipe(Provenance(info.name, info.model_hash, used, (0, 0)), how)
-        batch = Batch(options.target, ItemOptions(recipe, denoiser, readers, stop), options.jobs)
-        bar = stack.enter_context(tqdm(total=len(items), unit="CT", desc="Batch", disable=options.quiet, file=sys.stderr))
-
-        def done(outcome: Outcome) -> None:
-            if outcome.status is Status.FAILED and not options.quiet:
-                bar.write(printable(f"{outcome.item.output}: {_reason(outcome)}"), file=sys.stderr)
-            bar.update()
-
-        outcomes = batch.run(items, done)
+            stack.enter_context(alone(options.target, options.shard))  # before time is spent on the model
+            note_source(options.target, ListSource(str(options.source.absolute()), options.force, options.allow_missing))
+        worker = stack.enter_context(contextlib.closing(ItemWorker(plan, len(items))))
+        progress = stack.enter_context(BatchProgress(len(items), quiet=options.quiet))
+        outcomes = stack.enter_context(contextlib.closing(run_here(items, worker.do, worker.stop, options.jobs)))
+        for outcome in outcomes:
+            summary.add(outcome)
+            failed = outcome.status is Status.FAILED
+            progress.add(failed=failed, remark=f"{outcome.item.output}: {reason(outcome)}" if failed else "")
     if options.json:
-        model = {"model": info.name, "model_hash": info.model_hash}
-        print(json.dumps({**model, "series": _records(outcomes), "warnings": warnings}, indent=2, ensure_ascii=False))
+        model = {"model": worker.info.name, "model_hash": worker.info.model_hash}
+        print(json.dumps({**model, **summary.as_json(), "warnings": warnings}, indent=2, ensure_ascii=False))
     else:
-        print("\n".join([_table(outcomes), *warnings]))
-    failed = sum(outcome.status is Status.FAILED for outcome in outcomes)
-    if failed:
-        raise LDCTDenoiseError(f"{failed} of {len(outcomes)} could not be denoised; the summary says why.")
-
-
-def _reason(outcome: Outcome) -> str:
-    return with_remedy(outcome.reason, outcome.code) if outcome.code else outcome.reason
-
-
-def _records(outcomes: list[Outcome]) -> list[dict[str, object]]:
-    return [
-        {
-            "input": str(outcome.item.place),
-            "output": str(outcome.item.output),
-            "status": outcome.status.value,
-            "reason": _reason(outcome),
-            "slices": outcome.slices,
-            "seconds": round(outcome.seconds, 3),
-            "warnings": list(outcome.warnings),
-        }
-        for outcome in outcomes
-    ]
-
-
-def _table(outcomes: list[Outcome]) -> str:
-    width = max(len(str(outcome.item.output)) for outcome in outcomes)
-    status_width = max(len(outcome.status.value) for outcome in outcomes)
-    lines = []
-    for outcome in outcomes:
-        remarks = " ".join(filter(None, [_reason(outcome), *outcome.warnings]))
-        line = f"{outcome.item.output!s:{width}}  {outcome.status.value:{status_width}}"
-        lines.append(f"{line}  {outcome.slices:5d} slices  {outcome.seconds:7.1f} s  {remarks}".rstrip())
-    counts = Counter(outcome.status.value for outcome in outcomes)
-    return "\n".join([*lines, ", ".join(f"{count} {status}" for status, count in counts.items())])
+        print("\n".join([*summary.table(), *warnings]))
+    if summary.failed:
+        raise LDCTDenoiseError(f"{summary.failed} of {summary.count} could not be denoised; the summary says why.")

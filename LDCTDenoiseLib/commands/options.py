@@ -14,6 +14,7 @@ from ..models.options import DenoisingOptions
 
 if TYPE_CHECKING:
     from ..ct.scan import Scan
+    from ..denoising.batch.items import Shard
     from ..dicom.write_series import DicomOutput
     from ..inference.engine import Denoiser
 
@@ -46,6 +47,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
+
+
+def shard(text: str) -> Shard:
+    """I/N: the part I, counted from 0, of N."""
+    from ..denoising.batch.items import Shard
+
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a shard I/N with I < N, counted from 0: 0/4, 1/4, 2/4, 3/4")
+    return Shard(int(number), int(count))
 
 
 def series_number(text: str) -> int:

@@ -19,12 +19,17 @@ class Lock(Enum):
     NONE = "none"  # system or file system has no locks
 
 
-def try_lock(handle: int) -> Lock:
-    """Lock an open file or folder until it is closed, without waiting: who holds it may never let go."""
+def try_lock(handle: int, *, shared: bool = False) -> Lock:
+    """Lock an open file or folder until it is closed, without waiting: who holds it may never let go.
+
+    Args:
+        handle: of the open file or folder.
+        shared: others may share it; without, nobody may hold it.
+    """
     if sys.platform == "win32":
         return Lock.NONE
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return Lock.HELD
     except OSError:

@@ -1,13 +1,22 @@
-"""What a batch has to do: every CT under a folder, or the rows of a CSV, each with the place of its output."""
+"""What a batch has to do: every CT under a folder, or the rows of a CSV, each with the place of its output.
+
+A CSV is read row by row, each time anew: a million rows take no more memory than a hash of eight bytes for each.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import logging
 import re
-from collections import Counter
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TextIO
+
+import numpy as np
 
 from ...dicom.find_series import SeriesFiles, sort_into_series, tell_left_out
 from ...dicom.source_files import Listing, list_folders
@@ -64,8 +73,122 @@ def files_of_source(source: Source) -> list[Path]:
     return [source]
 
 
-def find_items(source: Path, target: Path, *, force: bool = False, allow_missing: bool = False) -> list[Item]:
-    """What there is to do, in the order of the sources. What is left out is logged as a warning.
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a list, each done by a process of its own.
+
+    Attributes:
+        number: which, from 0.
+        count: how many there are.
+    """
+
+    number: int
+    count: int
+
+    def holds(self, output: Path) -> bool:
+        """Whether an item is of this part: each is of exactly one, by its output's name alone."""
+        return _name_hash(output.as_posix()) % self.count == self.number
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def _no_problem(item: Item) -> str:
+    return ""
+
+
+class Items:
+    """What there is to do, in the order of the sources. Each iteration gives it anew.
+
+    Args:
+        read: gives all items, in the same order each time.
+        shard: which of them to take; None is all.
+        check: says why an item cannot be done, or ""; asked only when it is its turn.
+    """
+
+    def __init__(
+        self, read: Callable[[], Iterator[Item]], shard: Shard | None = None, check: Callable[[Item], str] = _no_problem
+    ) -> None:
+        self._read = read
+        self._shard = shard
+        self._check = check
+        self._count = 0
+        outputs, parents = _Hashes(), _Hashes()
+        folder = ""
+        for item in read():
+            name = item.output.as_posix()
+            outputs.add(_name_hash(name))
+            self._count += shard is None or shard.holds(item.output)
+            before, folder = folder, name.rpartition("/")[0]
+            above = folder
+            while above and above != before:  # the folders of the item before are known
+                parents.add(_name_hash(above))
+                above = above.rpartition("/")[0]
+        self._twice = outputs.found_twice()
+        self._around = outputs.found_in(parents)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._read():
+            if self._shard is None or self._shard.holds(item.output):
+                yield self._checked(item)
+
+    def _checked(self, item: Item) -> Item:
+        """An item, with the reason why not where it cannot be done or cannot have its output beside others."""
+        if item.problem:
+            return item
+        key = _name_hash(item.output.as_posix())
+        problem = self._check(item)
+        if not problem and key in self._twice:
+            problem = f"Another input has the same output, {item.output}; rename one, or give a CSV."
+        elif not problem and key in self._around:
+            problem = f"Another output would lie within this one, {item.output}; rename one, or give a CSV."
+        return replace(item, problem=problem, code=Code.INPUT) if problem else item
+
+
+class _Hashes:
+    """Hashes of many names, in eight bytes each."""
+
+    def __init__(self) -> None:
+        self._hashes = np.empty(0, np.uint64)
+        self._counts = np.empty(0, np.uint32)
+        self._new = array("Q")
+
+    def add(self, one: int) -> None:
+        self._new.append(one)
+        if len(self._new) >= _HASHES_AT_ONCE:
+            self._merge()
+
+    def _merge(self) -> None:
+        hashes, where = np.unique(np.concatenate([self._hashes, np.array(self._new, np.uint64)]), return_inverse=True)
+        counts = np.concatenate([self._counts, np.ones(len(self._new), np.uint32)])
+        self._counts = np.bincount(where, counts, len(hashes)).astype(np.uint32)
+        self._hashes, self._new = hashes, array("Q")
+
+    def found_twice(self) -> frozenset[int]:
+        self._merge()
+        return frozenset(self._hashes[self._counts > 1].tolist())
+
+    def found_in(self, others: _Hashes) -> frozenset[int]:
+        self._merge()
+        others._merge()
+        return frozenset(np.intersect1d(self._hashes, others._hashes, assume_unique=True).tolist())
+
+
+_HASHES_AT_ONCE = 2**17
+
+
+def _name_hash(name: str) -> int:
+    """64 bits of a name, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+
+
+def find_items(
+    source: Path, target: Path, *, force: bool = False, allow_missing: bool = False, shard: Shard | None = None
+) -> Items:
+    """What there is to do. What is left out is logged as a warning.
 
     Args:
         source: a folder, searched with its sub-folders; or a CSV file with the columns ``input`` (relative to the CSV) and
@@ -73,19 +196,22 @@ def find_items(source: Path, target: Path, *, force: bool = False, allow_missing
         target: the batch's output folder; if it lies in ``source``, it is not searched.
         force: take series of other modalities, and of this program, too.
         allow_missing: leave out files that may be slices and cannot be read.
+        shard: the part to take; None is all.
 
     Raises:
         InputError: the source is missing, empty of CT, or a CSV that cannot be understood.
     """
+    check: Callable[[Item], str] = _no_problem
     if source.is_dir():
-        items = _items_of_folder(source, target, force, allow_missing)
+        found = _items_of_folder(source, target, force, allow_missing)
+        read: Callable[[], Iterator[Item]] = partial(iter, found)
     elif source.is_file() and source.suffix.lower() == ".csv":
-        items = _items_of_csv(source)
+        read, check = partial(_items_of_csv, source), _problem_of_row
     else:
         raise InputError(f"{source} is neither a folder nor a CSV file; give one of them.")
-    if not items:
+    if next(read(), None) is None:
         raise InputError(f"{source} holds no CT series and no volume file; give the folder that holds them.")
-    return _refuse_clashes(items)
+    return Items(read, shard, check)
 
 
 def _items_of_folder(source: Path, target: Path, force: bool, allow_missing: bool) -> list[Item]:
@@ -135,45 +261,30 @@ def _written_as(path: Path) -> Path:
     return path.with_name(path.name[: -len(suffix)] + written) if written else path
 
 
-def _items_of_csv(source: Path) -> list[Item]:
+def _items_of_csv(source: Path) -> Iterator[Item]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            columns = set(rows[0]) if rows else set()
+            yield from _items_of_rows(source, file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source.name} cannot be read as CSV ({error}); save it as UTF-8 text with commas.") from error
-    if rows and not {"input", "output"} <= columns:
-        raise InputError(f"{source.name} lacks a column: it needs 'input' and 'output' in its first line.")
-    items = []
+
+
+def _items_of_rows(source: Path, file: TextIO) -> Iterator[Item]:
+    rows = csv.DictReader(file)
     for number, row in enumerate(rows, start=2):
+        if number == 2 and not {"input", "output"} <= row.keys():
+            raise InputError(f"{source.name} lacks a column: it needs 'input' and 'output' in its first line.")
         given, output = (row["input"] or "").strip(), (row["output"] or "").strip()
         if not given or not output:
             raise InputError(f"Line {number} of {source.name} lacks its input or its output; complete it.")
-        items.append(_item_of_row(source.parent / given, Path(output)))
-    return items
+        yield Item(source.parent / given, Path(output))
 
 
-def _item_of_row(source: Path, output: Path) -> Item:
-    problem = ""
-    if output.is_absolute() or ".." in output.parts or output == Path():
-        problem = "The output lies outside the batch's folder; give it relative to that folder."
-    elif not source.exists():
-        problem = f"{source} does not exist; correct the CSV."
-    elif volume_suffix(source) and volume_suffix(output) not in WRITABLE_SUFFIXES:
-        problem = f"The output {output.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}."
-    return Item(source, output, problem)
-
-
-def _refuse_clashes(items: list[Item]) -> list[Item]:
-    """Items of which only one can have its output, with the reason why not."""
-    counts = Counter(item.output for item in items)
-    around = {parent for item in items for parent in item.output.parents}
-    checked = []
-    for item in items:
-        problem = item.problem
-        if not problem and counts[item.output] > 1:
-            problem = f"Another input has the same output, {item.output}; rename one, or give a CSV."
-        elif not problem and item.output in around:
-            problem = f"Another output would lie within this one, {item.output}; rename one, or give a CSV."
-        checked.append(replace(item, problem=problem, code=item.code if item.problem else Code.INPUT))
-    return checked
+def _problem_of_row(item: Item) -> str:
+    if item.output.is_absolute() or ".." in item.output.parts or item.output == Path():
+        return "The output lies outside the batch's folder; give it relative to that folder."
+    if not item.place.exists():
+        return f"{item.place} does not exist; correct the CSV."
+    if volume_suffix(item.place) and volume_suffix(item.output) not in WRITABLE_SUFFIXES:
+        return f"The output {item.output.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}."
+    return ""

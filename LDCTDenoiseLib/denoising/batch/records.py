@@ -7,12 +7,10 @@ failed stands in a file of its own: a failure says nothing about what lies in th
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -21,7 +19,6 @@ from typing import Any, Protocol, TypeVar
 from ...errors import OutputError
 from ...system.durable import make_folders
 from ...system.files import check_regular, replace_when_complete
-from ...system.locks import Lock, try_lock
 
 FOLDER = ".ldctdenoise.batch"
 _RECORD, _FAILURE = ".json", ".failed"
@@ -244,27 +241,6 @@ def _from_json(content: bytes | None, kind: type[_Told]) -> _Told | None:
         return None if content is None else kind(**json.loads(content))
     except (ValueError, TypeError):  # not ours
         return None
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make the folder and keep other batches out of it: two would overwrite each other's outputs.
-
-    Raises:
-        OutputError: another one is at work, or the folder cannot be made.
-    """
-    path = folder / FOLDER / "lock"
-    try:
-        make_folders(path.parent)
-        if path.exists() and not path.is_file():
-            raise FileExistsError(errno.EEXIST, f"{path} is no file")
-        file = path.open("a")
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror}); choose another output folder.") from error
-    with file:
-        if try_lock(file.fileno()) is Lock.HELD:
-            raise OutputError(f"Another batch is writing to {folder}; wait until it is done.")
-        yield
 
 
 def content_hash(files: Iterable[Path]) -> str:

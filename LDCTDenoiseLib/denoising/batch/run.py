@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from .items import Item
-from .one_item import ItemOptions, Outcome, attempt
+from .one_item import Outcome
 
 
-class Batch:
-    """A batch of items with one folder for their outputs.
+def run_here(
+    items: Iterable[Item], do: Callable[[Item], Outcome], stop: Callable[[], object], jobs: int
+) -> Generator[Outcome, None, None]:
+    """Do items in threads of this process, no more than ``jobs`` taken from the list at a time.
 
     Args:
-        folder: where the outputs go.
-        options: how items are done, and with what.
+        items: what there is to do.
+        do: does one.
+        stop: called when the work is to be given up: what computes stops at its next batch of slices.
         jobs: how many items are at work at once: one is computed, the others are read or written.
+
+    Yields:
+        The outcomes, as they come.
     """
-
-    def __init__(self, folder: Path, options: ItemOptions, jobs: int = 2) -> None:
-        self._folder = folder
-        self._options = options
-        self._jobs = jobs
-
-    def run(self, items: list[Item], done: Callable[[Outcome], object]) -> list[Outcome]:
-        """Do the items.
-
-        Args:
-            items: what there is to do.
-            done: called in this thread with the outcome of every item, as they end.
-
-        Returns:
-            The outcomes, in the order of the items.
-        """
-        outcomes: dict[int, Outcome] = {}
-        with ThreadPoolExecutor(self._jobs) as pool:
-            futures = {pool.submit(attempt, item, self._folder, self._options): number for number, item in enumerate(items)}
-            try:
-                for future in as_completed(futures):
-                    outcomes[futures[future]] = future.result()
-                    done(future.result())
-            except BaseException:  # Ctrl-C: what computes stops at its next batch of slices, what writes ends its file
-                self._options.stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return [outcomes[number] for number in range(len(items))]
+    at_work: set[Future[Outcome]] = set()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for item in items:
+                at_work.add(pool.submit(do, item))
+                if len(at_work) == jobs:
+                    done, at_work = wait(at_work, return_when=FIRST_COMPLETED)
+                    yield from (one.result() for one in done)
+            while at_work:
+                done, at_work = wait(at_work, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
+        except BaseException:  # Ctrl-C: what writes ends its file
+            stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,70 @@
+"""One line of progress for a batch: done, failed, per minute, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from types import TracebackType
+
+from ..errors import printable
+
+_WINDOW_SECONDS = 300
+_ENDS_KEPT = 1000
+
+
+class BatchProgress:
+    """The line on stderr, and above it what is remarked.
+
+    Args:
+        total: how many items there are.
+        quiet: say nothing.
+    """
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._total = total
+        self._done = self._failed = 0
+        self._ends: deque[float] = deque([time.monotonic()], _ENDS_KEPT)
+        self._bar = tqdm(total=total, bar_format="{desc}", disable=quiet, file=sys.stderr)
+        self._show()
+
+    def add(self, *, failed: bool, remark: str = "") -> None:
+        """An item has ended."""
+        self._done += not failed
+        self._failed += failed
+        self._ends.append(time.monotonic())
+        if remark and not self._bar.disable:
+            self._bar.write(printable(remark), file=sys.stderr)
+        self._show()
+        self._bar.update()
+
+    def _show(self) -> None:
+        self._bar.set_description_str(self.line(), refresh=False)
+
+    def line(self) -> str:
+        """What is told now."""
+        told = f"Batch: {self._done} of {self._total} done, {self._failed} failed"
+        now = self._ends[-1]
+        while len(self._ends) > 2 and self._ends[0] < now - _WINDOW_SECONDS:
+            self._ends.popleft()
+        seconds = now - self._ends[0]
+        if len(self._ends) < 2 or seconds <= 0:
+            return told
+        per_minute = (len(self._ends) - 1) / seconds * 60
+        left = (self._total - self._done - self._failed) / per_minute
+        return f"{told}, {per_minute:.3g} per minute, {_minutes(left)} left"
+
+    def __enter__(self) -> BatchProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.refresh()
+        self._bar.close()
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 100:
+        return f"{minutes:.1f} min"
+    return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 60 / 24:.1f} days"

@@ -1,0 +1,111 @@
+"""``batch --shard``: every item in exactly one shard, and shards at once in one folder."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.commands.options import shard
+from LDCTDenoiseLib.denoising.batch.alone import alone, at_work, await_workers
+from LDCTDenoiseLib.denoising.batch.items import Shard, find_items
+from LDCTDenoiseLib.errors import InputError, OutputError
+
+
+@given(st.integers(1, 50), st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), min_size=1))
+def test_every_item_is_in_exactly_one_shard(count: int, names: list[str]) -> None:
+    shards = [Shard(number, count) for number in range(count)]
+    for name in names:
+        assert sum(one.holds(Path("folder", name)) for one in shards) == 1
+
+
+def test_the_shard_of_a_name_is_the_same_for_ever() -> None:
+    assert [Shard(0, 4).holds(Path(name)) for name in ("a.nrrd", "deep/b.nii.gz", "c")] == [False, True, False]
+
+
+def test_shards_are_about_equal() -> None:
+    counts = Counter(next(n for n in range(8) if Shard(n, 8).holds(Path(f"patient{i:05d}/ct"))) for i in range(8000))
+    assert min(counts.values()) > 850
+    assert max(counts.values()) < 1150
+
+
+def csv_of(folder: Path, rows: list[str]) -> Path:
+    (folder / "in.nrrd").write_bytes(b"any")
+    path = folder / "rows.csv"
+    path.write_text("input,output\n" + "".join(f"in.nrrd,{row}\n" for row in rows))
+    return path
+
+
+def test_the_shards_of_a_list_are_the_list(tmp_path: Path) -> None:
+    rows = csv_of(tmp_path, [f"{number % 7}/{number}.nrrd" for number in range(300)])
+    whole = [item.output for item in find_items(rows, tmp_path / "dst")]
+    parts = [find_items(rows, tmp_path / "dst", shard=Shard(number, 4)) for number in range(4)]
+    assert sum(map(len, parts)) == len(whole) == 300
+    assert sorted(item.output for part in parts for item in part) == sorted(whole)
+    assert all(len(part) == len(list(part)) for part in parts)
+
+
+def test_clashes_are_seen_across_shards(tmp_path: Path) -> None:
+    rows = csv_of(tmp_path, ["a.nrrd", "b.nrrd", "a.nrrd", "c.nrrd", "c.nrrd/d.nrrd"])
+    problems = {
+        (str(item.output), item.problem.partition(",")[0])
+        for number in range(5)
+        for item in find_items(rows, tmp_path / "dst", shard=Shard(number, 5))
+    }
+    same, within = "Another input has the same output", "Another output would lie within this one"
+    assert problems == {("a.nrrd", same), ("b.nrrd", ""), ("c.nrrd", within), ("c.nrrd/d.nrrd", "")}
+
+
+def test_a_long_list_takes_little_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    rows = csv_of(tmp_path, [f"p{number}/ct.nrrd" for number in range(50_000)])
+    tracemalloc.start()
+    items = find_items(rows, tmp_path / "dst")
+    for number, _ in enumerate(items):
+        if number == 1000:
+            break
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(items) == 50_000
+    assert most / len(items) < 100  # bytes; an item alone has 1000
+
+
+@pytest.mark.parametrize("text", ["4/4", "1", "-1/4", "a/b", "1/0", "1/4/5", ""])
+def test_a_shard_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="counted from 0"):
+        shard(text)
+
+
+def test_shards_work_in_one_folder_and_keep_others_out(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
+    with alone(tmp_path, Shard(0, 2)):
+        with alone(tmp_path, Shard(1, 2)):
+            pass
+        with pytest.raises(OutputError, match="Shard 0/2 is at work"), alone(tmp_path, Shard(0, 2)):
+            pass
+        with pytest.raises(OutputError, match="Another batch is writing"), alone(tmp_path):
+            pass
+    with alone(tmp_path), pytest.raises(OutputError, match="Another batch is writing"), alone(tmp_path, Shard(0, 2)):
+        pass
+
+
+def test_a_driver_waits_for_the_workers_of_one_that_was_killed(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
+    with at_work(tmp_path), at_work(tmp_path), pytest.raises(OutputError, match="Workers of an earlier batch"):
+        await_workers(tmp_path, seconds=0.3)
+    await_workers(tmp_path, seconds=0.3)
+
+
+def test_an_empty_list_is_refused_and_an_empty_shard_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="holds no CT series"):
+        find_items(csv_of(tmp_path, []), tmp_path / "dst")
+    rows = csv_of(tmp_path, ["a.nrrd"])
+    empty = next(number for number in range(2) if not Shard(number, 2).holds(Path("a.nrrd")))
+    assert main(["batch", str(rows), str(tmp_path / "dst"), "--dry-run", "--shard", f"{empty}/2"]) == 0
+    assert capsys.readouterr().out == "Nothing to do in this shard.\n"

@@ -48,7 +48,7 @@ def find_scans(source: Path) -> list[SplitScan]:
     """
     if source.is_file() and source.suffix.lower() != ".csv":
         return [_split(source.name, read_volume(source), MOST_SLICES)]
-    items = find_items(source, source / "none")
+    items = list(find_items(source, source / "none"))
     chosen = [items[n] for n in np.unique(np.linspace(0, len(items) - 1, min(len(items), MOST_SCANS)).round().astype(int))]
     if len(chosen) < len(items):
         log.info("Of %d scans, %d are used.", len(items), len(chosen))

@@ -47,7 +47,7 @@ DATA = DataConfig(
     own_kernel=0.8,
 )
 """As in the configuration `default`, but most of the noise has the texture of the scans themselves."""
-LOSS = LossConfig(noise_weighted=True, lesions=0.4)
+LOSS = LossConfig(noise_weighted=True, lesions=1.0)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def adapt(
     """Fine-tune the first level of a model on normal-dose scans, with noise of the texture and level that they show.
 
     A quarter of the slices is held back: before and after, the model denoises them with the noise of a quarter of the dose.
-    The result is written only if its gain is higher and small lesions survive as before.
+    The result is written only if its gain is higher, and a small lesion stands out from the noise that is left as well as before.
 
     Args:
         scans: volume file, DICOM series, or folder of either, at normal dose.

@@ -21,8 +21,6 @@ from ..simulation.noise_insertion import simulate_low_dose
 DOSE_FRACTION = 0.25
 MOST_SLICES = 4
 """That a scan is judged by: each is denoised a few times."""
-LEAST_SIGNAL = 0.02
-"""Signal kept that may be lost, if the gain is higher: repeated measurements differ by less."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,14 @@ class Score:
     noise_left: float
     signal_kept: float
 
+    @property
+    def contrast_to_noise(self) -> float:
+        """Of a small lesion, as a share of what it is in the low dose."""
+        return self.signal_kept / self.noise_left
+
     def better_than(self, other: Score) -> bool:
-        """Whether the gain is higher, and not bought with small lesions."""
-        return self.gain_db > other.gain_db and not self.signal_kept < other.signal_kept - LEAST_SIGNAL
+        """Whether the gain is higher, and not bought with small lesions: none stands out less from the noise."""
+        return self.gain_db > other.gain_db and not self.contrast_to_noise < other.contrast_to_noise
 
 
 def low_dose_pair(name: str, held_back: Scan, kernel: ReconstructionKernel, seed: int) -> DosePair:

@@ -92,7 +92,7 @@ def test_a_better_model_is_written_with_its_card_and_says_what_it_started_from(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.md", "mine.safetensors"]
 
 
-@pytest.mark.parametrize("after", [WORSE, Score(4.0, 0.3, 0.87), Score(2.9, 0.5, 0.95)])
+@pytest.mark.parametrize("after", [WORSE, Score(4.0, 0.5, 0.87), Score(2.9, 0.4, 0.95)])
 def test_a_model_that_is_worse_or_wipes_out_lesions_is_not_written(
     data: Path,
     tmp_path: Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from LDCTDenoiseLib.models.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import ModelInfo
 from LDCTDenoiseLib.models.networks import initialise
+from Testing.commands.denoise_many import DenoiseMany
 from Testing.slicer.slicer_panel import logic, one_worker, panel, traces, warm_panel, worker_waits
 from Testing.slicer_standin.fixtures import slicer_app
 
@@ -42,6 +44,14 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no shared CT data at {folder} (set LDCT_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def denoise_many() -> Iterator[DenoiseMany]:
+    """Commands in a child process, whose crash is seen and ends no test."""
+    child = DenoiseMany()
+    yield child
+    child.close()
 
 
 def random_cascade(system: str = "C", seed: int = 0) -> Cascade:

@@ -133,7 +133,7 @@ def _voxel(at: tuple[float, float, float] | tuple[int, int, int], scan: Scan) ->
 
 def _map_files(options: argparse.Namespace) -> tuple[Path, ...]:
     """Where signal kept and noise left go, after making sure that they can be written; empty without a map."""
-    from ..errors import OutputError
+    from ..system.files import check_apart
     from ..volumes.volume_file import check_volume_output, volume_suffix
 
     if options.map is None:
@@ -141,9 +141,8 @@ def _map_files(options: argparse.Namespace) -> tuple[Path, ...]:
     suffix = options.map.name[-len(volume_suffix(options.map) or " ") :]
     files = options.map, options.map.with_name(options.map.name.removesuffix(suffix) + f"_noise_left{suffix}")
     for path in files:
+        check_apart(options.input, path)
         check_volume_output(path, overwrite=options.overwrite)
-        if path.exists() and options.input.exists() and path.samefile(options.input):
-            raise OutputError(f"The map {path.name} would replace the scan itself; choose another name.")
     return files
 
 

@@ -40,7 +40,7 @@ def local_response(
     Returns:
         By the measure's name; nan where a tissue does not occur.
     """
-    left = measure_noise_left(image, pair.full, pair.low, masks)
+    left = measure_noise_left(image, pair.full, pair.low, masks, pair.body)
     values = {NOISE_LEFT_MEDIAN: left.median, NOISE_LEFT_P90: left.p90}
     values |= {noise_left_name(tissue): left.by_tissue[tissue] for tissue in TISSUES}
     middle = len(pair.low) // 2

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, label, uniform_filter
 
 from ..measures.image_quality import ABDOMEN, BRAIN, CHEST, LIVER, Window
-from ..measures.noise_left import noise_left_of_tiles
+from ..measures.noise_left import body_of_tiles, noise_left_of_tiles
 from ..measures.nps import NoisePower
 
 if TYPE_CHECKING:
@@ -166,8 +166,9 @@ def noise_left_maps(images: Mapping[str, np.ndarray], low: np.ndarray, spacing: 
     window, aspect = window_for(reference), spacing[0] / spacing[1]
     figure = new_figure(_INCHES * len(images) + 0.9, _INCHES + 0.4)
     axes = figure.subplots(1, len(images), squeeze=False)[0]
+    body = body_of_tiles(reference[None])
     for axis, (method, image) in zip(axes, methods, strict=False):
-        tiles = noise_left_of_tiles(image[None], reference[None], low[None])[0]
+        tiles = noise_left_of_tiles(image[None], reference[None], low[None], body)[0]
         shown = axis.imshow(tiles, vmin=0, vmax=1, cmap="viridis", interpolation="none", aspect=aspect)
         axis.set_title(method, fontsize=10)
         axis.set_xticks([])

@@ -83,11 +83,19 @@ def noise_left(output: np.ndarray, full: np.ndarray, low: np.ndarray, mask: np.n
     return float(np.sum(error * noise)) / power if power else float("nan")
 
 
-def noise_left_of_tiles(output: np.ndarray, full: np.ndarray, low: np.ndarray, tile_px: int = TILE_PX) -> np.ndarray:
+def body_of_tiles(full: np.ndarray) -> np.ndarray:
+    """The body that tiles are told for: of :func:`tissue_mask`, so that one smoothing serves every method that is measured."""
+    return tissue_mask(full, _BODY_HU)
+
+
+def noise_left_of_tiles(
+    output: np.ndarray, full: np.ndarray, low: np.ndarray, body: np.ndarray | None = None, tile_px: int = TILE_PX
+) -> np.ndarray:
     """:func:`noise_left` in square tiles of the body.
 
     Args:
         output, full, low: (slices, rows, columns), HU.
+        body: ``body_of_tiles(full)``, if it is there already.
         tile_px: side of a tile; what is left over at the last rows and columns does not count.
 
     Returns:
@@ -99,19 +107,24 @@ def noise_left_of_tiles(output: np.ndarray, full: np.ndarray, low: np.ndarray, t
     """
     error, noise = _error_and_noise(output, full, low)
     power = _tile_sums(noise * noise, tile_px)
-    body = _tile_sums(tissue_mask(full, _BODY_HU).astype(float), tile_px) > _BODY_SHARE * tile_px**2
-    known = body & (power > 0)
+    body = body_of_tiles(full) if body is None else body
+    known = (_tile_sums(body.astype(float), tile_px) > _BODY_SHARE * tile_px**2) & (power > 0)
     return np.where(known, _tile_sums(error * noise, tile_px) / np.where(known, power, 1), np.nan)
 
 
 def measure_noise_left(
-    output: np.ndarray, full: np.ndarray, low: np.ndarray, masks: Mapping[str, np.ndarray] | None = None
+    output: np.ndarray,
+    full: np.ndarray,
+    low: np.ndarray,
+    masks: Mapping[str, np.ndarray] | None = None,
+    body: np.ndarray | None = None,
 ) -> NoiseLeft:
     """Noise left by tissue and by tile.
 
     Args:
         output, full, low: (slices, rows, columns), HU.
         masks: of ``tissue_masks(full)``, if they are there already.
+        body: ``body_of_tiles(full)``, likewise.
 
     Raises:
         InputError: the shapes differ.
@@ -121,7 +134,7 @@ def measure_noise_left(
         name: noise_left(output, full, low, masks[name]) if masks[name].sum() >= _FEWEST_VOXELS else float("nan")
         for name in TISSUES
     }
-    return NoiseLeft(by_tissue, noise_left_of_tiles(output, full, low))
+    return NoiseLeft(by_tissue, noise_left_of_tiles(output, full, low, body))
 
 
 def _error_and_noise(output: np.ndarray, full: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ import shutil
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +38,6 @@ MEMORY = 2 * 2**30
 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's memory this way")
-
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[DenoiseMany]:
-    child = DenoiseMany()
-    yield child
-    child.close()
 
 
 def phantom() -> np.ndarray:
@@ -293,17 +286,17 @@ KINDS: dict[str, Fuzz] = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_damaged_files_end_in_the_right_voxels_or_a_sentence(
-    run: DenoiseMany, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    denoise_many: DenoiseMany, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    report(capsys, name, KINDS[name](run, tiny_model, tmp_path, name, 5))
+    report(capsys, name, KINDS[name](denoise_many, tiny_model, tmp_path, name, 5))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_hundreds_of_damaged_files_end_in_the_right_voxels_or_a_sentence(
-    run: DenoiseMany, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    denoise_many: DenoiseMany, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    report(capsys, name, KINDS[name](run, tiny_model, tmp_path, name, 154))
+    report(capsys, name, KINDS[name](denoise_many, tiny_model, tmp_path, name, 154))
 
 
 def report(capsys: pytest.CaptureFixture[str], name: str, outcomes: Counter[str]) -> None:

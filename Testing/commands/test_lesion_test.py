@@ -115,8 +115,8 @@ def test_noise_left_that_cannot_be_measured_is_said_and_its_file_is_empty(run: R
         (("--at", "52,47,1", "--map", "map.png"), "must be a volume file"),
         (("--at", "52,47,1", "--map", "map"), "must be a volume file"),
         (("--at", "52,47,1", "--map", "nowhere/map.nrrd"), "does not exist; create it first"),
-        (("--at", "52,47,1", "--map", "in.nrrd"), "exists; pass --overwrite"),
-        (("--at", "52,47,1", "--map", "in.nrrd", "--overwrite"), "would replace the scan itself"),
+        (("--at", "52,47,1", "--map", "in.nrrd"), "is the input itself"),
+        (("--at", "52,47,1", "--map", "in.nrrd", "--overwrite"), "is the input itself"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.measures.noise_left import TILE_PX, measure_noise_left, noise_left, noise_left_of_tiles
+from LDCTDenoiseLib.measures.noise_left import TILE_PX, body_of_tiles, measure_noise_left, noise_left, noise_left_of_tiles
 
 SIDE = 8 * TILE_PX
 
@@ -67,6 +67,10 @@ def test_tiles_outside_the_body_do_not_count(pair: tuple[np.ndarray, np.ndarray]
     assert tiles.shape == (2, 8, 8)
     assert np.isnan(tiles[:, :4]).all()
     assert tiles[:, 5:] == pytest.approx(1)
+    body = body_of_tiles(full)
+    np.testing.assert_array_equal(noise_left_of_tiles(low, full, low, body), tiles)
+    body[:, -TILE_PX:] = False  # what is handed over is what counts
+    assert np.isnan(noise_left_of_tiles(low, full, low, body)[:, -1]).all()
 
 
 def test_absent_tissue_and_equal_doses_give_nan(pair: tuple[np.ndarray, np.ndarray]) -> None:

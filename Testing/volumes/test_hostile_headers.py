@@ -6,7 +6,6 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,9 @@ from Testing.volumes.test_hostile_files import SIZE, VOXELS, metaimage, nifti, n
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's memory this way")
 
 
-@pytest.fixture(scope="module")
-def run() -> Iterator[DenoiseMany]:
-    child = DenoiseMany()
-    yield child
-    child.close()
-
-
-def assert_refused(run: DenoiseMany, source: Path, sentence: str) -> None:
+def assert_refused(denoise_many: DenoiseMany, source: Path, sentence: str) -> None:
     before = sorted(path.name for path in source.parent.iterdir())
-    answer = run("denoise", source, source.parent / "out.nrrd", "--model", "none", "--quiet")
+    answer = denoise_many("denoise", source, source.parent / "out.nrrd", "--model", "none", "--quiet")
     assert answer.code == 1, answer
     assert sentence in answer.err.splitlines()[-1], answer.err
     assert answer.err.startswith("ldctdenoise: "), answer.err
@@ -54,9 +46,9 @@ NRRD_LISTS = {
 
 @pytest.mark.parametrize("count", [4, 17, 600])
 @pytest.mark.parametrize("name", NRRD_LISTS)
-def test_an_nrrd_lists_no_more_than_it_has_axes(run: DenoiseMany, tmp_path: Path, name: str, count: int) -> None:
+def test_an_nrrd_lists_no_more_than_it_has_axes(denoise_many: DenoiseMany, tmp_path: Path, name: str, count: int) -> None:
     content = nrrd(SIZE, "raw", VOXELS.tobytes(), f"{name}: {NRRD_LISTS[name] * count}")
-    assert_refused(run, write(tmp_path / "in.nrrd", content), "in.nrrd cannot be read")
+    assert_refused(denoise_many, write(tmp_path / "in.nrrd", content), "in.nrrd cannot be read")
 
 
 NRRD_LINES = {
@@ -74,17 +66,17 @@ NRRD_LINES = {
 
 
 @pytest.mark.parametrize("line", NRRD_LINES.values(), ids=NRRD_LINES)
-def test_an_nrrd_header_that_cannot_be_right_is_refused(run: DenoiseMany, tmp_path: Path, line: str) -> None:
+def test_an_nrrd_header_that_cannot_be_right_is_refused(denoise_many: DenoiseMany, tmp_path: Path, line: str) -> None:
     content = nrrd(SIZE, "raw", VOXELS.tobytes(), line)
-    assert_refused(run, write(tmp_path / "in.nrrd", content), "in.nrrd cannot be read (its header is damaged")
+    assert_refused(denoise_many, write(tmp_path / "in.nrrd", content), "in.nrrd cannot be read (its header is damaged")
 
 
 @pytest.mark.parametrize("axes", ["-1", "0", "17", "1000", "9" * 5000, "three", "\u0663"])
-def test_the_number_of_axes_is_bounded(run: DenoiseMany, tmp_path: Path, axes: str) -> None:
+def test_the_number_of_axes_is_bounded(denoise_many: DenoiseMany, tmp_path: Path, axes: str) -> None:
     plain = nrrd(SIZE, "raw", VOXELS.tobytes()).replace(b"dimension: 3", f"dimension: {axes}".encode())
-    assert_refused(run, write(tmp_path / "in.nrrd", plain), "axes")
+    assert_refused(denoise_many, write(tmp_path / "in.nrrd", plain), "axes")
     plain = metaimage(SIZE, VOXELS.tobytes(), packed=False).replace(b"NDims = 3", f"NDims = {axes}".encode())
-    assert_refused(run, write(tmp_path / "in.mha", plain), "axes")
+    assert_refused(denoise_many, write(tmp_path / "in.mha", plain), "axes")
 
 
 METAIMAGE_LINES = {
@@ -99,10 +91,10 @@ METAIMAGE_LINES = {
 
 
 @pytest.mark.parametrize("line", METAIMAGE_LINES.values(), ids=METAIMAGE_LINES)
-def test_a_metaimage_header_that_cannot_be_right_is_refused(run: DenoiseMany, tmp_path: Path, line: str) -> None:
+def test_a_metaimage_header_that_cannot_be_right_is_refused(denoise_many: DenoiseMany, tmp_path: Path, line: str) -> None:
     content = metaimage(SIZE, VOXELS.tobytes(), packed=False)
     content = content.replace(b"BinaryData", line.encode() + b"\nBinaryData")
-    assert_refused(run, write(tmp_path / "in.mha", content), "in.mha cannot be read (its header is damaged")
+    assert_refused(denoise_many, write(tmp_path / "in.mha", content), "in.mha cannot be read (its header is damaged")
 
 
 NIFTI_FIELDS = {
@@ -121,13 +113,15 @@ NIFTI_FIELDS = {
 
 
 @pytest.mark.parametrize(("place", "value"), NIFTI_FIELDS.values(), ids=NIFTI_FIELDS)
-def test_a_nifti_header_that_cannot_be_right_is_refused(run: DenoiseMany, tmp_path: Path, place: int, value: bytes) -> None:
+def test_a_nifti_header_that_cannot_be_right_is_refused(
+    denoise_many: DenoiseMany, tmp_path: Path, place: int, value: bytes
+) -> None:
     content = bytearray(nifti((16, 16, 4), tmp_path))
     if place == 348:
         content[108:112] = struct.pack("<f", 368)
         content[352:352] = bytes(16)
     content[place : place + len(value)] = value
-    assert_refused(run, write(tmp_path / "in.nii", bytes(content)), "in.nii cannot be read (its header is damaged")
+    assert_refused(denoise_many, write(tmp_path / "in.nii", bytes(content)), "in.nii cannot be read (its header is damaged")
 
 
 def test_an_extension_of_a_nifti_is_passed_over(tmp_path: Path) -> None:
@@ -138,12 +132,12 @@ def test_an_extension_of_a_nifti_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [bytes(400), b"\0" * 344 + b"ni1\0" + bytes(60), b"short"])
-def test_another_format_named_nifti_is_refused(run: DenoiseMany, tmp_path: Path, content: bytes) -> None:
-    assert_refused(run, write(tmp_path / "in.nii", content), "of another format")
+def test_another_format_named_nifti_is_refused(denoise_many: DenoiseMany, tmp_path: Path, content: bytes) -> None:
+    assert_refused(denoise_many, write(tmp_path / "in.nii", content), "of another format")
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii", ".nii.gz"])
-def test_a_name_that_is_not_utf8_is_refused(run: DenoiseMany, tmp_path: Path, suffix: str) -> None:
+def test_a_name_that_is_not_utf8_is_refused(denoise_many: DenoiseMany, tmp_path: Path, suffix: str) -> None:
     plain = tmp_path / f"in{suffix}"
     sitk.WriteImage(sitk.GetImageFromArray(VOXELS), str(plain))
     name = Path(os.fsdecode(b"caf\xe9")).with_suffix(suffix)
@@ -151,10 +145,10 @@ def test_a_name_that_is_not_utf8_is_refused(run: DenoiseMany, tmp_path: Path, su
         plain.rename(tmp_path / name)
     except (OSError, UnicodeError):
         pytest.skip("names of this file system are UTF-8")
-    answer = run("denoise", tmp_path / name, tmp_path / "out.nrrd", "--model", "none")
+    answer = denoise_many("denoise", tmp_path / name, tmp_path / "out.nrrd", "--model", "none")
     assert answer.code == 1, answer
     assert "has a name that is not UTF-8, which ITK cannot open; rename it" in answer.err
-    answer = run("denoise", tmp_path / name, tmp_path / Path(os.fsdecode(b"t\xfcr.nrrd")), "--model", "none")
+    answer = denoise_many("denoise", tmp_path / name, tmp_path / Path(os.fsdecode(b"t\xfcr.nrrd")), "--model", "none")
     assert answer.code == 1, answer
     assert "choose another name" in answer.err
 

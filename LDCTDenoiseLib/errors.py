@@ -10,6 +10,7 @@ class Code(str, Enum):
     """What went wrong."""
 
     INPUT = "input"
+    ARGUMENT = "argument"  # as INPUT, and wrong whatever the files hold
     OUTPUT = "output"
     EXISTS = "exists"  # the output is there already
     NOT_OURS = "not-ours"  # as EXISTS, and no batch made it as it is

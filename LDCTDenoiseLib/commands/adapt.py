@@ -36,7 +36,9 @@ def minutes(text: str) -> float:
 def run(options: argparse.Namespace) -> None:
     from ..errors import Code, TrainingError
     from ..system.extras import require_extra
+    from ..system.files import check_exists
 
+    check_exists(options.scans, "a volume file or a folder of scans")
     with require_extra("train"):
         from ..adaptation.adapt import adapt, in_words
     from .train import quieten_lightning

@@ -49,6 +49,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
+    from ..system.files import check_there
+
+    check_there(options.source, options.target, "a folder or a CSV file")
     from ..denoising.batch.alone import alone
     from ..denoising.batch.item_worker import ItemWorker, Plan
     from ..denoising.batch.items import find_items

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..dicom.log_privacy import silence_pydicom
-from ..errors import printable
+from ..errors import Code, code_of, printable
 from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
 from . import adapt, batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             logging.getLogger(__name__).exception("Traceback, as asked by --debug:")
         print(f"ldctdenoise: {advice(error)}", file=sys.stderr)
-        return 1
+        return 2 if code_of(error) is Code.ARGUMENT else 1
     return 0
 
 

@@ -87,11 +87,15 @@ def run_download(options: argparse.Namespace) -> None:
 
 
 def run_index(options: argparse.Namespace) -> None:
+    from ..errors import Code, InputError
+    from ..system.files import check_exists, check_writable
+
+    check_exists(options.folder, "the folder that holds the data")
+    if both := sorted(set(options.validate) & set(options.test)):
+        raise InputError(f"Patient {both[0]} cannot validate and test; name it once.", Code.ARGUMENT)
     from ..data.find_pairs import find_pairs
     from ..data.pairs_csv import SPLITS, Pair, write_pairs
     from ..data.splits import ldctbench_split, named_split, random_split
-    from ..errors import InputError
-    from ..system.files import check_writable
 
     target = options.out or options.folder / "pairs.csv"
     if options.folder.is_dir():

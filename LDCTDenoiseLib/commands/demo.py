@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import Code, InputError
 from .options import add_device
 
 
@@ -25,6 +26,8 @@ def run(options: argparse.Namespace) -> None:
     if options.train:
         _train(options)
         return
+    if options.vgg_weights:
+        raise InputError("--vgg-weights is for --train; leave it out, or give both.", Code.ARGUMENT)
     from ..demo.denoising_demo import run_demo
 
     print(run_demo(options.out, device=options.device))

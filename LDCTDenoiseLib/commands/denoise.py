@@ -32,6 +32,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
+    from ..system.files import check_there
+
+    check_there(options.input, options.output)
     from ..denoising.one_file import FileOptions, ToLoad, denoise_file
     from ..system.warnings_told import warnings_of_this_thread
 

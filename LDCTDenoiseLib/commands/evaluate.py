@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from .options import add_device, fraction, positive
+from ..errors import Code, InputError
+from .options import add_device, count, dose, fraction, positive
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,9 +27,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     report.add_argument(
         "--split", choices=["train", "validate", "test"], default="test", help="patients to judge (default: test)"
     )
-    report.add_argument("--dose", type=fraction, default=0.25, metavar="A", help="of simulated low doses (default 0.25)")
+    report.add_argument("--dose", type=dose, default=0.25, metavar="A", help="of simulated low doses (default 0.25)")
     report.add_argument("--kernel", choices=["soft", "sharp"], default="soft", help="of simulated low doses (default soft)")
-    report.add_argument("--phantom-scans", type=int, default=12, metavar="N", help="default 12; 0 leaves the phantom out")
+    report.add_argument("--phantom-scans", type=count, default=12, metavar="N", help="default 12; 0 leaves the phantom out")
     report.add_argument("--overwrite", action="store_true", help="replace a report that exists")
     parser.add_argument("--blend", type=fraction, default=1.0, metavar="0..1", help="of the models (default 1)")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="judge every N-th slice (default: all)")
@@ -45,22 +46,39 @@ def _names(text: str) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..errors import InputError
     from ..system.extras import check_extra
+    from ..system.files import check_exists
 
+    _check_arguments(options)
+    if options.pairs is None:
+        check_exists(options.low, "the volume to judge")
+        check_exists(options.full, "the volume of the normal dose")
+    else:
+        check_exists(options.pairs, "a CSV of pairs")
     check_extra("report", "jinja2", "matplotlib", "scipy", "skimage", "torchmetrics")
+    (_one_pair if options.pairs is None else _report)(options)
+
+
+def _check_arguments(options: argparse.Namespace) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        InputError: it does not; it says why.
+    """
+    problem = ""
     if options.pairs is None:
         if options.low is None or options.full is None:
-            raise InputError("Give LOW and FULL, or --pairs CSV and --out DIR.")
-        _one_pair(options)
-    else:
-        if options.low is not None:
-            raise InputError("--pairs says what to judge; leave LOW and FULL out.")
-        if options.model is not None:
-            raise InputError("--model is for one pair; give --models for a report.")
-        if options.out is None:
-            raise InputError("A report on pairs needs a folder: give --out DIR.")
-        _report(options)
+            problem = "Give LOW and FULL, or --pairs CSV and --out DIR."
+        elif options.out is not None or options.baselines or options.against is not None:
+            problem = "--out, --baselines and --against are for a report: give --pairs CSV in place of LOW and FULL."
+    elif options.low is not None:
+        problem = "--pairs says what to judge; leave LOW and FULL out."
+    elif options.model is not None:
+        problem = "--model is for one pair; give --models for a report."
+    elif options.out is None:
+        problem = "A report on pairs needs a folder: give --out DIR."
+    if problem:
+        raise InputError(problem, Code.ARGUMENT)
 
 
 def _one_pair(options: argparse.Namespace) -> None:

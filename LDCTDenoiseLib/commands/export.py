@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import Code, InputError
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("export", help="write a model as ONNX", description=__doc__)
@@ -16,12 +18,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..errors import InputError
+    from ..models.model_info import find_model
     from ..system.extras import require_extra
     from ..system.files import check_writable
 
     if options.output.suffix.lower() != ".onnx":
-        raise InputError(f"The output {options.output.name} must end in .onnx.")
+        swapped = Path(options.model).suffix.lower() == ".onnx"
+        meant = f" Did you mean: ldctdenoise export {options.output} {options.model}?" if swapped else ""
+        raise InputError(f"The output {options.output.name} must end in .onnx.{meant}", Code.ARGUMENT)
+    find_model(options.model)
     check_writable(options.output, overwrite=options.overwrite)
     with require_extra("onnx"):
         from ..inference.onnx import export_onnx

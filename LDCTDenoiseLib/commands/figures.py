@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_device, fraction
+from .options import add_device, count, dose, fraction
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,9 +16,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of paper-a, ... (default: runs)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument("--patient", help="to show (default: the first of the split 'test')")
-    parser.add_argument("--slice", type=int, default=-1, metavar="N", help="to show, counted from 0 (default: the middle one)")
+    parser.add_argument("--slice", type=count, metavar="N", help="to show, counted from 0 (default: the middle one)")
     parser.add_argument("--blend", type=fraction, default=0.7, metavar="0..1", help="of the models (default 0.7, the paper's)")
-    parser.add_argument("--dose", type=fraction, default=0.25, metavar="A", help="of a simulated low dose (default 0.25)")
+    parser.add_argument("--dose", type=dose, default=0.25, metavar="A", help="of a simulated low dose (default 0.25)")
     parser.add_argument("--kernel", choices=["soft", "sharp"], default="soft", help="of a simulated low dose (default soft)")
     add_device(parser)
     parser.add_argument("--quiet", action="store_true", help="no notes")
@@ -27,11 +27,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> None:
     from ..system.extras import check_extra
+    from ..system.files import check_exists
 
+    check_exists(options.pairs, "a CSV of pairs")
     check_extra("report", "matplotlib", "scipy", "skimage", "torchmetrics")
     from ..evaluation.evaluate import EvaluationOptions
     from ..evaluation.paper_figures import draw_paper_figures
 
     how = EvaluationOptions(blend=options.blend, dose=options.dose, kernel=options.kernel, device=options.device)
-    for path in draw_paper_figures(options.pairs, options.runs, options.out, how, patient=options.patient, index=options.slice):
+    index = -1 if options.slice is None else options.slice
+    for path in draw_paper_figures(options.pairs, options.runs, options.out, how, patient=options.patient, index=index):
         print(path)

@@ -26,9 +26,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--at", type=place, required=True, metavar="I,J,K|X,Y,Z",
                         help="voxel (whole numbers: column, row, slice of the file) or mm with a decimal point (right, anterior, "
                         "superior, as Slicer shows them); --at=-1.0,2,3 where the first is negative")  # fmt: skip
-    parser.add_argument("--contrast", type=float, default=-20.0, metavar="HU", help="of the disc (default -20)")
+    parser.add_argument("--contrast", type=contrast, default=-20.0, metavar="HU", help="of the disc (default -20)")
     parser.add_argument(
-        "--diameter", type=float, nargs="+", default=[8.0], metavar="MM", help="of the disc (default 8), or several"
+        "--diameter", type=millimetres, nargs="+", default=[8.0], metavar="MM", help="of the disc (default 8), or several"
     )
     parser.add_argument(
         "--map",
@@ -61,7 +61,33 @@ def place(text: str) -> tuple[float, float, float] | tuple[int, int, int]:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def contrast(text: str) -> float:
+    """A number of HU other than 0."""
+    value = _number(text)
+    if not (math.isfinite(value) and value):
+        raise argparse.ArgumentTypeError(f"'{text}' is no contrast; give a number of HU other than 0")
+    return value
+
+
+def millimetres(text: str) -> float:
+    """A number above 0."""
+    value = _number(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is no length; give a number of mm above 0")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def run(options: argparse.Namespace) -> None:
+    from ..system.files import check_exists
+
+    check_exists(options.input, "a volume file or a DICOM folder")
     from ..measures.lesion_test import try_lesion
     from ..measures.signal_kept import Lesion
 

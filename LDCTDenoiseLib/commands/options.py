@@ -34,6 +34,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def dose(text: str) -> float:
+    """A dose fraction above 0 and at most 1."""
+    value = fraction(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no dose; give a number above 0 and at most 1")
+    return value
+
+
 def slice_range(text: str) -> tuple[int, int]:
     """A zero-based half-open range A:B."""
     start, colon, stop = text.partition(":")
@@ -57,6 +65,25 @@ def shard(text: str) -> Shard:
     if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a shard I/N with I < N, counted from 0: 0/4, 1/4, 2/4, 3/4")
     return Shard(int(number), int(count))
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 0")
+    return int(text)
+
+
+def device_name(text: str) -> str:
+    """A name that devices are found by."""
+    from ..errors import DeviceError
+    from ..system.devices import check_device_name
+
+    try:
+        check_device_name(text)
+    except DeviceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def series_number(text: str) -> int:
@@ -105,7 +132,8 @@ def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
     for one in fields(DenoisingOptions):
         if one.name in names:
             flag = f"--{one.name.replace('_', '-')}"
-            parser.add_argument(flag, default=one.default, type=parse[str(one.type)], **one.metadata["argument"])
+            kind = device_name if one.name == "device" else parse[str(one.type)]
+            parser.add_argument(flag, default=one.default, type=kind, **one.metadata["argument"])
 
 
 def denoising_options(options: argparse.Namespace) -> DenoisingOptions:

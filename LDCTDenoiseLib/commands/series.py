@@ -13,10 +13,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..dicom.list_series import list_series
-    from ..errors import InputError
+    from ..system.files import check_exists
 
-    if not options.input.exists():
-        raise InputError(f"{options.input} does not exist; give a folder with DICOM files.")
+    check_exists(options.input, "a folder with DICOM files")
+    from ..dicom.list_series import list_series
+
     for series in list_series(options.input):
         print(series)

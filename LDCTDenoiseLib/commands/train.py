@@ -7,7 +7,7 @@ import logging
 import warnings
 from pathlib import Path
 
-from ..training.shipped_configs import shipped_configs
+from ..training.shipped_configs import find_config, shipped_configs
 from .options import add_device, positive
 
 
@@ -42,8 +42,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> None:
     from ..system.extras import require_extra
+    from ..system.files import check_exists
     from ..training.config import load_config
 
+    find_config(options.config)
+    check_exists(options.data, "a folder of volumes or a CSV of pairs")
     config = load_config(options.config)
     with require_extra("train"):
         from ..training.processes import find_processes

@@ -22,7 +22,7 @@ from ..dicom.source_files import list_folders
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
 from ..errors import Code, InputError, OutputError
 from ..models.provenance import Provenance
-from ..system.files import check_apart
+from ..system.files import check_there
 from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
 if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
@@ -92,19 +92,6 @@ class DenoisedFile:
     def slices(self) -> int:
         """How many were denoised."""
         return self.made.slices[1] - self.made.slices[0]
-
-
-def check_there(source: Path, target: Path) -> None:
-    """Make sure that there is an input, and that the output is another file.
-
-    Raises:
-        InputError: there is none.
-        OutputError: input and output are one file.
-    """
-    if not source.exists():
-        swapped = f" {target} does: are input and output swapped?" if target.exists() else ""
-        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.{swapped}")
-    check_apart(source, target)
 
 
 def writes_dicom(source: Source, target: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,16 @@ def why_device(asked: str, device: Device) -> str:
     return "the first CUDA GPU" if device.type == "cuda" else f"because {why_no_cuda()}"
 
 
+def check_device_name(name: str) -> None:
+    """Make sure that a name is one that :func:`find_device` takes.
+
+    Raises:
+        DeviceError: it is not.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        raise DeviceError(f"'{name}' is not a device; choose auto, cuda, cuda:N, mps or cpu.")
+
+
 def find_device(name: str = "auto") -> Device:
     """The device for a name; ``auto`` takes CUDA, then MPS, then the CPU, and logs which and why.
 
@@ -117,9 +128,8 @@ def find_device(name: str = "auto") -> Device:
         device = _best_device()
         log.info("Device: %s, %s.", device, why_device(name, device))
         return device
+    check_device_name(name)
     kind, _, index = name.partition(":")
-    if kind not in ("cuda", "mps", "cpu") or (index and not (kind == "cuda" and index.isdigit())):
-        raise DeviceError(f"'{name}' is not a device; choose auto, cuda, cuda:N, mps or cpu.")
     device = Device(kind)
     if kind == "cuda":
         device = _cuda_device(name, int(index or 0))

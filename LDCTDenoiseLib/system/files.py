@@ -38,6 +38,29 @@ def check_writable(target: Path, *, overwrite: bool) -> Path:
     return target
 
 
+def check_exists(path: Path, needed: str) -> None:
+    """Make sure that an input is there; ``needed`` is what to give in its place.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give {needed}.")
+
+
+def check_there(source: Path, target: Path, needed: str = "a volume file or a DICOM folder") -> None:
+    """Make sure that there is an input, and that the output is another file.
+
+    Raises:
+        InputError: there is none.
+        OutputError: input and output are one file.
+    """
+    if not source.exists() and target.exists():
+        raise InputError(f"{source} does not exist, and {target} does; did you mean {target} as input and {source} as output?")
+    check_exists(source, needed)
+    check_apart(source, target)
+
+
 def check_apart(source: Path, target: Path) -> None:
     """Refuse an output that is its own input, by whatever path or link.
 

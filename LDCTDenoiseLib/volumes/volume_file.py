@@ -11,8 +11,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..ct.scan import Scan
-from ..errors import InputError, OutputError
-from ..system.files import check_writable, replace_when_complete, unchanged
+from ..errors import Code, InputError, OutputError
+from ..system.files import check_exists, check_writable, replace_when_complete, unchanged
 from ..system.memory import check_memory
 from .images import image_of, scan_of
 from .payload import Payload, check_payload, find_payload
@@ -69,8 +69,7 @@ def read_volume(
         InputError: missing, unreadable, empty, not three-dimensional or not scalar.
     """
     source = Path(path)
-    if not source.exists():
-        raise InputError(f"{source} does not exist; give a volume file or a DICOM folder.")
+    check_exists(source, "a volume file or a DICOM folder")
     if axis not in ("auto", "0", "1", "2"):
         raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
     if holds_dicom(source):
@@ -154,7 +153,8 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     """
     target = Path(path)
     if target.is_dir() or volume_suffix(target) not in WRITABLE_SUFFIXES:
-        raise OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.")
+        code = Code.OUTPUT if target.is_dir() else Code.ARGUMENT
+        raise OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.", code)
     if not _is_utf8(target.absolute()):
         raise OutputError(f"{target} has a name that is not UTF-8, which ITK cannot open; choose another name.")
     return check_writable(target, overwrite=overwrite)

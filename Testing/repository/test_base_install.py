@@ -109,7 +109,7 @@ def test_what_needs_torch_says_what_to_install(base: Path) -> None:
         "denoise low.nrrd out.nrrd --backend torch",
         "denoise low.nrrd out.nrrd --device cuda",
         "export default out.onnx",
-        "train --config c --data d --out o",
+        "train --config default --data low.nrrd --out o",
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [1] * 4
     lines = [line for line in done.stderr.splitlines() if line.startswith("ldctdenoise:")]

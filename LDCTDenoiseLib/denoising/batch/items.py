@@ -21,6 +21,7 @@ import numpy as np
 from ...dicom.find_series import SeriesFiles, sort_into_series, tell_left_out
 from ...dicom.source_files import Listing, list_folders
 from ...errors import Code, InputError
+from ...system.files import check_apart
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
 from ..one_file import Source
@@ -215,8 +216,7 @@ def find_items(
 
 
 def _items_of_folder(source: Path, target: Path, force: bool, allow_missing: bool) -> list[Item]:
-    if source.resolve() == target.resolve():
-        raise InputError(f"Input and output are the same folder, {source}; choose another output folder.")
+    check_apart(source, target)
     output = target.resolve()
     listing = list_folders([source], left_out=lambda folder: folder.resolve() == output)
     items = [Item(path, _written_as(path.relative_to(source))) for path in listing.files if volume_suffix(path)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from pathlib import Path
 
 from ..errors import LDCTDenoiseError
 from .batch_progress import BatchProgress
@@ -17,6 +16,7 @@ from .options import (
     add_reading,
     denoising_options,
     dicom_output,
+    path_or_address,
     positive,
     shard,
 )
@@ -30,8 +30,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="What is finished is known by content: input, model, options and output as they were; DST/.ldctdenoise.batch "
         "keeps what made each output. The rest is done again. Exit code 1 when any failed.",
     )
-    parser.add_argument("source", type=Path, metavar="SRC", help="folder of volume files and DICOM series, or CSV: input,output")
-    parser.add_argument("target", type=Path, metavar="DST", help="folder of the outputs, in the layout of SRC; made if missing")
+    parser.add_argument(
+        "source",
+        type=path_or_address,
+        metavar="SRC",
+        help="folder of volume files and DICOM series, or CSV: input,output; here or in a store (s3://bucket/ct)",
+    )
+    parser.add_argument(
+        "target",
+        type=path_or_address,
+        metavar="DST",
+        help="folder of the outputs, in the layout of SRC; made if missing; here or in a store",
+    )
     add_reading(parser)
     add_device(parser)
     add_dicom_output(parser)
@@ -49,15 +59,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..system.files import check_there
+    from ..stores.address import Address
+    from ..system.files import check_exists, check_there
 
-    check_there(options.source, options.target, "a folder or a CSV file")
+    if not isinstance(options.source, Address):
+        needed = "a folder or a CSV file"
+        if isinstance(options.target, Address):
+            check_exists(options.source, needed)
+        else:
+            check_there(options.source, options.target, needed)
     from ..denoising.batch.alone import alone
     from ..denoising.batch.item_worker import ItemWorker, Plan
     from ..denoising.batch.items import find_items
     from ..denoising.batch.one_item import Status
     from ..denoising.batch.run import run_here
     from ..denoising.batch.sources import ListSource, note_source
+    from ..denoising.batch.staged_item import check_store
     from ..denoising.one_file import FileOptions
     from ..system.warnings_told import warnings_of_this_thread
 
@@ -77,8 +94,13 @@ def run(options: argparse.Namespace) -> None:
     summary = Summary(items)
     with contextlib.ExitStack() as stack:
         if not options.dry_run:
-            stack.enter_context(alone(options.target, options.shard))  # before time is spent on the model
-            note_source(options.target, ListSource(str(options.source.absolute()), options.force, options.allow_missing))
+            # Before time is spent on the model.
+            if isinstance(options.target, Address):
+                check_store(options.target)
+            else:
+                stack.enter_context(alone(options.target, options.shard))
+                source = options.source if isinstance(options.source, Address) else options.source.absolute()
+                note_source(options.target, ListSource(str(source), options.force, options.allow_missing))
         worker = stack.enter_context(contextlib.closing(ItemWorker(plan, len(items))))
         progress = stack.enter_context(BatchProgress(len(items), quiet=options.quiet))
         outcomes = stack.enter_context(contextlib.closing(run_here(items, worker.do, worker.stop, options.jobs)))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from .remedies import with_remedy
 
 if TYPE_CHECKING:
+    from ..denoising.batch.attempt import Outcome
     from ..denoising.batch.items import Items
-    from ..denoising.batch.one_item import Outcome
 
 _TOLD = 10_000
 """Items that a summary tells one by one; a longer one would fill the memory, and nobody would read it."""

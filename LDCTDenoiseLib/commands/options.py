@@ -10,7 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from ..models.options import DenoisingOptions
+from ..stores.address import Address, place
 
 if TYPE_CHECKING:
     from ..ct.scan import Scan
@@ -95,6 +97,14 @@ def series_number(text: str) -> int:
     if abs(value) > 2**31 - 10_000:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number that a SeriesNumber can be")
     return value
+
+
+def path_or_address(text: str) -> Path | Address:
+    """A path of this machine, or an address in a store."""
+    try:
+        return place(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

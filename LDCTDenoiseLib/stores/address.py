@@ -62,6 +62,11 @@ class Address:
         return self.url
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address, and no path."""
+    return bool(_ADDRESS.match(text))
+
+
 def place(text: str) -> Path | Address:
     """A path, or the address that a text is.
 
@@ -72,4 +77,4 @@ def place(text: str) -> Path | Address:
     Raises:
         InputError: an address that holds a password.
     """
-    return Address(text) if _ADDRESS.match(text) else Path(text)
+    return Address(text) if is_address(text) else Path(text)

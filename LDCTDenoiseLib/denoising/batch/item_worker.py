@@ -11,11 +11,13 @@ from ...inference.engine import Denoiser
 from ...models.model_info import ModelInfo, find_model, read_info
 from ...models.options import DenoisingOptions
 from ...models.provenance import Provenance
+from ...stores.address import Address
 from ...system.child import Children
 from .. import one_file
 from ..one_file import FileOptions
+from .attempt import Outcome, attempt
 from .items import Item
-from .one_item import ItemOptions, Outcome, Recipe, attempt
+from .one_item import ItemOptions, Recipe
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class Plan:
     """All that a process needs to be told to do items of a batch.
 
     Attributes:
-        folder: where the outputs go.
+        folder: where the outputs go: on this machine, or in a store.
         denoising: which model, and how it is applied.
         file: how to read and write.
         jobs: how many items are at work at once: one is computed, the others are read or written.
         dry_run: only look at what there is to do.
     """
 
-    folder: Path
+    folder: Path | Address
     denoising: DenoisingOptions = field(default_factory=DenoisingOptions)
     file: FileOptions = field(default_factory=FileOptions)
     jobs: int = 2

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import logging
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,14 @@ import numpy as np
 from ...dicom.find_series import SeriesFiles, sort_into_series, tell_left_out
 from ...dicom.source_files import Listing, list_folders
 from ...errors import Code, InputError
+from ...stores.address import Address, is_address
+from ...stores.dicomweb import DicomwebServer
+from ...stores.objects import ObjectFolder
 from ...system.files import check_apart
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
 from ..one_file import Source
+from .stored_sources import StoredSource, find_stored, server_and_name, stored_sources
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +42,23 @@ class Item:
     """One thing to denoise.
 
     Attributes:
-        source: a volume file, a DICOM folder, or the files of a series.
-        output: where the result goes, relative to the batch's folder.
+        source: a volume file, a DICOM folder, the files of a series, or what lies in a store.
+        output: where the result goes, relative to the batch's folder; with ``server``, only its name in the records.
         problem: why it cannot be done, known before anything is read; "" when nothing is wrong.
         code: of the problem.
+        server: where the result is stored instead, if anywhere.
     """
 
-    source: Source
+    source: Source | StoredSource
     output: Path
     problem: str = ""
     code: Code = Code.INPUT
+    server: DicomwebServer | None = None
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Path | Address:
         """The file, or the folder that holds the series."""
-        return place_of_source(self.source)
+        return place_of_source(self.source) if isinstance(self.source, (Path, SeriesFiles)) else self.source.address
 
 
 def place_of_source(source: Source) -> Path:
@@ -187,13 +194,18 @@ def _name_hash(name: str) -> int:
 
 
 def find_items(
-    source: Path, target: Path, *, force: bool = False, allow_missing: bool = False, shard: Shard | None = None
+    source: Path | Address,
+    target: Path | Address,
+    *,
+    force: bool = False,
+    allow_missing: bool = False,
+    shard: Shard | None = None,
 ) -> Items:
     """What there is to do. What is left out is logged as a warning.
 
     Args:
-        source: a folder, searched with its sub-folders; or a CSV file with the columns ``input`` (relative to the CSV) and
-            ``output`` (relative to ``target``).
+        source: a folder, searched with its sub-folders; or a CSV file with the columns ``input`` (relative to the CSV, or an
+            address) and ``output`` (relative to ``target``, or the address of a DICOMweb server).
         target: the batch's output folder; if it lies in ``source``, it is not searched.
         force: take series of other modalities, and of this program, too.
         allow_missing: leave out files that may be slices and cannot be read.
@@ -201,13 +213,17 @@ def find_items(
 
     Raises:
         InputError: the source is missing, empty of CT, or a CSV that cannot be understood.
+        MissingExtraError: the package for an address is not installed.
     """
     check: Callable[[Item], str] = _no_problem
-    if source.is_dir():
-        found = _items_of_folder(source, target, force, allow_missing)
-        read: Callable[[], Iterator[Item]] = partial(iter, found)
-    elif source.is_file() and source.suffix.lower() == ".csv":
-        read, check = partial(_items_of_csv, source), _problem_of_row
+    if source.name.lower().endswith(".csv") and (isinstance(source, Address) or source.is_file()):
+        read: Callable[[], Iterator[Item]] = partial(_items_of_csv, source)
+        check = _problem_of_row
+    elif isinstance(source, Address):
+        stored = find_stored(source, target)
+        read = partial(iter, [Item(one, _written_as(output)) for output, one in sorted(stored.items())])
+    elif source.is_dir():
+        read = partial(iter, _items_of_folder(source, target, force, allow_missing))
     else:
         raise InputError(f"{source} is neither a folder nor a CSV file; give one of them.")
     if next(read(), None) is None:
@@ -215,9 +231,11 @@ def find_items(
     return Items(read, shard, check)
 
 
-def _items_of_folder(source: Path, target: Path, force: bool, allow_missing: bool) -> list[Item]:
-    check_apart(source, target)
-    output = target.resolve()
+def _items_of_folder(source: Path, target: Path | Address, force: bool, allow_missing: bool) -> list[Item]:
+    output = None
+    if isinstance(target, Path):
+        check_apart(source, target)
+        output = target.resolve()
     listing = list_folders([source], left_out=lambda folder: folder.resolve() == output)
     items = [Item(path, _written_as(path.relative_to(source))) for path in listing.files if volume_suffix(path)]
     return sorted(items + _items_of_dicom(source, listing, force, allow_missing), key=lambda item: str(item.output))
@@ -261,15 +279,24 @@ def _written_as(path: Path) -> Path:
     return path.with_name(path.name[: -len(suffix)] + written) if written else path
 
 
-def _items_of_csv(source: Path) -> Iterator[Item]:
+def _items_of_csv(source: Path | Address) -> Iterator[Item]:
     try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
+        with _open_csv(source) as file:
             yield from _items_of_rows(source, file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source.name} cannot be read as CSV ({error}); save it as UTF-8 text with commas.") from error
 
 
-def _items_of_rows(source: Path, file: TextIO) -> Iterator[Item]:
+def _open_csv(source: Path | Address) -> TextIO:
+    if isinstance(source, Path):
+        return source.open(newline="", encoding="utf-8-sig")
+    content = ObjectFolder(source.parent).read(source.name)
+    if content is None:
+        raise InputError(f"{source} is not there; correct the address.")
+    return io.StringIO(content.decode("utf-8-sig"), newline="")
+
+
+def _items_of_rows(source: Path | Address, file: TextIO) -> Iterator[Item]:
     rows = csv.DictReader(file)
     for number, row in enumerate(rows, start=2):
         if number == 2 and not {"input", "output"} <= row.keys():
@@ -277,14 +304,38 @@ def _items_of_rows(source: Path, file: TextIO) -> Iterator[Item]:
         given, output = (row["input"] or "").strip(), (row["output"] or "").strip()
         if not given or not output:
             raise InputError(f"Line {number} of {source.name} lacks its input or its output; complete it.")
-        yield Item(source.parent / given, Path(output))
+        try:
+            yield from _items_of_row(source.parent, given, output)
+        except InputError as error:
+            raise InputError(f"Line {number} of {source.name}: {error}", error.code) from error
+
+
+def _items_of_row(folder: Path | Address, given: str, output: str) -> Iterator[Item]:
+    """One, or one for each CT series of a study on a DICOMweb server.
+
+    Raises:
+        InputError: an address cannot be understood.
+    """
+    where = Address(given) if is_address(given) else folder / given
+    sources: Sequence[tuple[Source | StoredSource, str]] = [(where, "")] if isinstance(where, Path) else []
+    problem = ""
+    if isinstance(where, Address):
+        sources, problem = stored_sources(where)
+    for one, inside in sources:
+        if is_address(output):
+            server, name = server_and_name(Address(output), one, given)
+            yield Item(one, name, problem, server=server)
+        else:
+            yield Item(one, Path(output) / inside, problem)
 
 
 def _problem_of_row(item: Item) -> str:
     if item.output.is_absolute() or ".." in item.output.parts or item.output == Path():
         return "The output lies outside the batch's folder; give it relative to that folder."
-    if not item.place.exists():
+    if isinstance(item.place, Path) and not item.place.exists():
         return f"{item.place} does not exist; correct the CSV."
-    if volume_suffix(item.place) and volume_suffix(item.output) not in WRITABLE_SUFFIXES:
+    if item.server is not None and volume_suffix(item.place.name):
+        return f"{item.place.name} is no DICOM, which alone a DICOMweb server takes; give a path as its output."
+    if item.server is None and volume_suffix(item.place.name) and volume_suffix(item.output) not in WRITABLE_SUFFIXES:
         return f"The output {item.output.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}."
     return ""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from ...errors import Code, InputError, OutputError, as_sentence, code_of
+from ...errors import Code, InputError, OutputError
 from ...inference.engine import Denoiser
 from ...models.options import Effect
 from ...models.provenance import Provenance
 from ...system.child import ChildCrashedError, Children
 from ...system.durable import make_folders
-from ...system.warnings_told import warnings_of_this_thread
 from ..one_file import FileOptions, Input, Source, denoise_file, read_input
-from .items import Item, files_of_source, place_of_source
-from .records import Failure, Record, Records, Standing, content_hash, finished, states
+from .items import files_of_source, place_of_source
+from .records import Record, Records, Standing, content_hash, finished, states
 from .remains import is_damaged
 
 TRIES = 2
@@ -112,29 +110,6 @@ class Done:
     record: Record
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an item.
-
-    Attributes:
-        item: the item.
-        status: how it ended.
-        reason: why it failed, as a sentence.
-        code: of the error, when it failed.
-        slices: how many were denoised.
-        seconds: from the first look at the input to the end of writing.
-        warnings: what was remarkable about it.
-    """
-
-    item: Item
-    status: Status
-    reason: str = ""
-    code: Code | None = None
-    slices: int = 0
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-
-
 def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
     """Denoise one input unless its output is there, made as it would be made now.
 
@@ -162,7 +137,7 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
     if standing is Standing.FINISHED:
         return Done(Status.FINISHED, records.read(target.output) or record)
     if standing in (Standing.FOREIGN, Standing.CHANGED) and not file.overwrite:
-        raise OutputError(_REFUSED[standing].format(target.output), Code.NOT_OURS)
+        raise OutputError(REFUSED[standing].format(target.output), Code.NOT_OURS)
     if options.denoiser is None:
         return Done(Status.TO_DO, record)
     if standing is Standing.DAMAGED:
@@ -191,37 +166,6 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
     return Done(Status.DENOISED, record)
 
 
-def attempt(item: Item, folder: Path, options: ItemOptions) -> Outcome:
-    """Do an item of a batch; whatever goes wrong becomes its outcome and, unless it only looks, a record of the failure.
-
-    Args:
-        item: the item.
-        folder: of the batch's outputs.
-        options: how, and with what.
-    """
-    start = time.perf_counter()
-    with warnings_of_this_thread() as warnings:
-        try:
-            if item.problem:
-                raise InputError(item.problem, item.code)
-            done = denoise_item(item.source, Target(folder, item.output), options)
-            slices = done.record.slices if done.status is Status.DENOISED else 0
-            outcome = Outcome(item, done.status, slices=slices)
-        except Exception as error:  # whatever it is, the others go on
-            outcome = Outcome(item, Status.FAILED, as_sentence(error), code_of(error))
-    if options.denoiser is not None and outcome.code is not Code.CANCELLED and not item.problem:
-        _keep_failure(outcome, options.records(folder))
-    return replace(outcome, seconds=time.perf_counter() - start, warnings=tuple(warnings))
-
-
-def _keep_failure(outcome: Outcome, records: Records) -> None:
-    with suppress(OutputError):  # where nothing can be written the summary tells it
-        if outcome.code is None:
-            records.forget_failure(outcome.item.output)
-        else:
-            records.write_failure(outcome.item.output, Failure(outcome.reason, outcome.code.value))
-
-
 def _crashes(before: Record | None, wanted: Record, place: Path, *, overwrite: bool) -> int:
     """How often reading an input has crashed.
 
@@ -239,7 +183,8 @@ def _crashes(before: Record | None, wanted: Record, place: Path, *, overwrite: b
     return before.crashes
 
 
-_REFUSED = {
+REFUSED = {
     Standing.FOREIGN: "{} is there already, and no batch made it.",
     Standing.CHANGED: "{} was changed since a batch made it.",
 }
+"""Outputs that are not replaced unless it is asked for, and why."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from .attempt import Outcome
 from .items import Item
-from .one_item import Outcome
 
 
 def run_here(

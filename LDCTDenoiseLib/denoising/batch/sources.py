@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...errors import OutputError
+from ...stores.address import place
 from ...system.durable import make_folders
 from ...system.files import replace_when_complete
 from .items import Items, find_items
@@ -22,7 +23,7 @@ class ListSource:
     """Where a list of items came from.
 
     Attributes:
-        source: the folder or the CSV, as an absolute path.
+        source: the folder or the CSV, as an absolute path or an address.
         force: as of :func:`find_items`.
         allow_missing: as of :func:`find_items`.
     """
@@ -37,7 +38,7 @@ class ListSource:
         Raises:
             InputError: it cannot be read any more.
         """
-        return find_items(Path(self.source), target, force=self.force, allow_missing=self.allow_missing)
+        return find_items(place(self.source), target, force=self.force, allow_missing=self.allow_missing)
 
 
 def note_source(folder: Path, source: ListSource) -> None:

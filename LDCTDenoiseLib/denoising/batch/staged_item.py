@@ -1,0 +1,196 @@
+"""Denoise an item whose input or output lies in a store: in a private folder, by the unit of every batch.
+
+The output is published as a whole, and its record last: first all is brought to temporary objects, then a record says that the
+output is being made, then it takes its place, then the record says what it is. Who reads that record finds a whole output; what
+a crash leaves in between is removed by the next try, which does the item again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from ...dicom.find_series import SeriesFiles
+from ...errors import Code, InputError, LDCTDenoiseError, OutputError
+from ...stores.address import Address
+from ...stores.dicomweb import DicomwebServer
+from ...stores.objects import ObjectFolder
+from ...stores.private_folder import private_folder
+from ..one_file import Source
+from .items import Item, files_of_source
+from .one_item import REFUSED, Done, ItemOptions, Status, Target, denoise_item
+from .records import FOLDER, Record, RecordBook, Standing, content_hash
+
+_INCOMING = f"{FOLDER}/.incoming"
+
+
+def record_book(folder: Path | Address, options: ItemOptions) -> RecordBook:
+    """The records of a batch's folder, wherever it is."""
+    return RecordBook(ObjectFolder(folder)) if isinstance(folder, Address) else options.records(folder)
+
+
+def check_store(folder: Address) -> None:
+    """Make sure, before time is spent on the model, that a batch can write to a store.
+
+    Raises:
+        OutputError: it cannot.
+        InputError: no package knows such addresses, or it is a web server's.
+        MissingExtraError: a package is not installed.
+    """
+    if folder.is_web:
+        raise InputError(
+            f"{folder} is on a web server, which cannot keep a batch's records; give a folder or a store, and the server in the "
+            "column 'output' of a CSV."
+        )
+    ObjectFolder(folder).check_writable(f"{_INCOMING}/check")
+
+
+def denoise_staged(item: Item, folder: Path | Address, options: ItemOptions) -> Done:
+    """As :func:`denoise_item`, for what lies in a store.
+
+    An input there is taken for unchanged, and not fetched, when the store tells the same of it as when it was denoised.
+
+    Args:
+        item: the item.
+        folder: of the batch's outputs and records.
+        options: how, and with what.
+
+    Raises:
+        LDCTDenoiseError: as :func:`denoise_item`; and the store cannot be used.
+    """
+    return _Staged(item, folder, options).denoise()
+
+
+class _Staged:
+    def __init__(self, item: Item, folder: Path | Address, options: ItemOptions) -> None:
+        self._item, self._folder, self._options = item, folder, options
+        self._book = record_book(folder, options)
+        self._before = self._book.read(item.output)
+        self._destination = _destination(item, folder)
+
+    def denoise(self) -> Done:
+        source, before = self._item.source, self._before
+        if isinstance(source, (Path, SeriesFiles)):
+            seen, known = "", content_hash(files_of_source(source))
+        else:
+            seen = source.state()
+            known = before.input if before is not None and before.seen == seen else ""
+        wanted = self._options.recipe.record(known)
+        standing = self._standing(wanted)
+        if before is not None and standing is Standing.FINISHED:
+            return Done(Status.FINISHED, before)
+        if standing in REFUSED and not self._options.recipe.file.overwrite:
+            raise OutputError(REFUSED[standing].format(self._item.output), Code.NOT_OURS)
+        if self._options.denoiser is None:
+            return Done(Status.TO_DO, wanted)
+        with private_folder() as private, _told_by_addresses(self._item, self._folder, private):
+            if not isinstance(source, (Path, SeriesFiles)):
+                stored, source = source, source.fetch(private / "in")
+                if stored.state() != seen:
+                    raise InputError(f"{stored.address} changed while it was fetched; run the batch again when it is complete.")
+            done = self._denoise_local(source, private / "out")
+        if seen and done.record.seen != seen:
+            done = replace(done, record=replace(done.record, seen=seen))
+            self._book.write(self._item.output, done.record)
+        return done
+
+    def _standing(self, wanted: Record) -> Standing:
+        if self._destination is None:
+            assert isinstance(self._folder, Path)
+            return self._options.records(self._folder).standing(self._item.output, wanted)
+        return _standing(self._destination.there(self._before), self._before, wanted)
+
+    def _denoise_local(self, source: Source, private: Path) -> Done:
+        """Denoise what lies on this machine, and publish it."""
+        if self._destination is None:
+            assert isinstance(self._folder, Path)
+            return denoise_item(source, Target(self._folder, self._item.output), self._options)
+        if self._before is not None and self._before.seen:  # the store told of a change, which need not be one of the content
+            wanted = self._options.recipe.record(content_hash(files_of_source(source)))
+            if self._standing(wanted) is Standing.FINISHED:
+                return Done(Status.FINISHED, self._before)
+        target = Target(private, self._item.output)
+        done = self._denoise_in_private(source, target)
+        begun = replace(done.record, output="", files={})
+        published = self._destination.publish(target.place, lambda: self._book.write(self._item.output, begun))
+        record = replace(done.record, published=published)
+        self._book.write(self._item.output, record)
+        return Done(Status.DENOISED, record)
+
+    def _denoise_in_private(self, source: Source, target: Target) -> Done:
+        """How often reading the input has crashed is known there, and kept."""
+        records = self._options.records(target.folder)
+        if self._before is not None:
+            records.write(target.output, self._before)
+        try:
+            return denoise_item(source, target, self._options)
+        except LDCTDenoiseError:
+            after = records.read(target.output)
+            if after is not None and after.crashes:
+                self._book.write(target.output, after)
+            raise
+
+
+@contextmanager
+def _told_by_addresses(item: Item, folder: Path | Address, private: Path) -> Iterator[None]:
+    """Sentences name what lies in a private folder by its address."""
+    try:
+        yield
+    except LDCTDenoiseError as error:
+        sentence = str(error).replace(str(private / "in" / item.place.name), str(item.place))
+        raise type(error)(sentence.replace(str(private / "out"), str(folder)), error.code) from error
+
+
+class _Destination(Protocol):
+    def there(self, before: Record | None) -> dict[str, str]:
+        """What lies where the output goes, as the store tells it."""
+
+    def publish(self, place: Path, begin: Callable[[], object]) -> dict[str, str]:
+        """Put a file or folder there; ``begin`` is called before anything there is touched. Gives what lies there then."""
+
+
+def _destination(item: Item, folder: Path | Address) -> _Destination | None:
+    """None is this machine."""
+    if item.server is not None:
+        return _OnServer(item.server)
+    return _InStore(ObjectFolder(folder), item.output.as_posix()) if isinstance(folder, Address) else None
+
+
+@dataclass(frozen=True)
+class _InStore:
+    folder: ObjectFolder
+    output: str
+
+    def there(self, before: Record | None) -> dict[str, str]:
+        return self.folder.states(self.output)
+
+    def publish(self, place: Path, begin: Callable[[], object]) -> dict[str, str]:
+        files = {"": place} if place.is_file() else {path.relative_to(place).as_posix(): path for path in place.iterdir()}
+        return self.folder.publish(files, self.output, _INCOMING, begin)
+
+
+@dataclass(frozen=True)
+class _OnServer:
+    server: DicomwebServer
+
+    def there(self, before: Record | None) -> dict[str, str]:
+        return {} if before is None else self.server.whole(before.published)
+
+    def publish(self, place: Path, begin: Callable[[], object]) -> dict[str, str]:
+        return self.server.publish(sorted(place.iterdir()), begin)
+
+
+def _standing(there: dict[str, str], before: Record | None, wanted: Record) -> Standing:
+    """What an output's place in a store holds, by what the store tells of it."""
+    if not there:
+        return Standing.NOTHING
+    if before is None:
+        return Standing.FOREIGN
+    if not before.output:
+        return Standing.OURS
+    if there != before.published:
+        return Standing.DAMAGED if there.items() <= before.published.items() else Standing.CHANGED
+    return Standing.FINISHED if before.made_as(wanted) else Standing.OURS

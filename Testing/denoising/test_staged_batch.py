@@ -1,0 +1,313 @@
+"""``ldctdenoise batch`` from and to a store: the same outputs as on one machine, published last, done once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.denoising.batch import staged_item
+from LDCTDenoiseLib.denoising.batch.records import RecordBook
+from LDCTDenoiseLib.stores.address import Address
+from LDCTDenoiseLib.stores.objects import ObjectFolder
+from LDCTDenoiseLib.stores.private_folder import private_folder
+from Testing.conftest import REPOSITORY
+from Testing.denoising.test_batch import OUTPUTS, save_dicom, save_volume
+from Testing.dicom.dicom_files import OTHER_SERIES
+from Testing.stores.outputs import untimed
+
+RECORDS = ".ldctdenoise.batch"
+
+
+@dataclass
+class Batch:
+    """What a run of the command said."""
+
+    code: int
+    series: dict[str, dict[str, Any]]
+    said: str
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        return {output: one["status"] for output, one in self.series.items()}
+
+    def reason(self, output: str) -> str:
+        return str(self.series[output]["reason"])
+
+
+Run = Callable[..., Batch]
+
+
+@pytest.fixture
+def run(tiny_model: Path) -> Run:
+    def run_batch(source: object, target: object, *options: object) -> Batch:
+        arguments = ["batch", source, target, "--model", tiny_model, "--device", "cpu", "--quiet", "--json", *options]
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main([str(one) for one in arguments])
+        told = json.loads(out.getvalue()) if out.getvalue() else {"series": []}
+        return Batch(code, {one["output"]: one for one in told["series"]}, out.getvalue() + err.getvalue())
+
+    return run_batch
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectFolder:
+    """A folder of an empty store; temporary folders are in the test's own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    fsspec.filesystem("memory").store.clear()
+    return ObjectFolder(Address("memory://archive"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Volume files and DICOM series of several layouts."""
+    source = tmp_path / "src"
+    save_volume(source / "a.nrrd")
+    save_volume(source / "deep" / "er" / "b.nii.gz", 1)
+    save_volume(source / "deep" / "c.mhd", 2)
+    save_dicom(source / "study" / "one")
+    save_dicom(source / "study" / "two", OTHER_SERIES)
+    (source / "study" / "notes.txt").write_text("no image")
+    return source
+
+
+def upload(folder: Path, store: ObjectFolder, name: str) -> Address:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            store.write(f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return store.address / name
+
+
+def local(folder: Path) -> dict[str, bytes]:
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: untimed(content) for name, content in found.items() if not name.startswith(RECORDS)}
+
+
+def stored(store: ObjectFolder, name: str) -> dict[str, bytes]:
+    return {one: untimed(store.read(f"{name}/{one}") or b"") for one in store.states(name) if not one.startswith(RECORDS)}
+
+
+def nothing_is_left(tmp_path: Path, store: ObjectFolder) -> None:
+    assert not list((tmp_path / "tmp").glob(".ldctdenoise*"))
+    assert not [name for name in store.states() if "/.incoming/" in name]
+
+
+def test_a_store_gets_what_a_folder_gets_and_only_once(
+    run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = upload(tree, store, "ct")
+    assert run(tree, tmp_path / "here").code == 0
+    done = run(source, store.address / "done")
+    assert done.code == 0, done.said
+    assert done.statuses == dict.fromkeys(OUTPUTS, "denoised")
+    assert stored(store, "done") == local(tmp_path / "here")
+    nothing_is_left(tmp_path, store)
+    before = store.states()
+    monkeypatch.setattr(staged_item, "private_folder", lambda: pytest.fail("fetched again"))
+    again = run(source, store.address / "done")
+    assert again.statuses == dict.fromkeys(OUTPUTS, "already finished")
+    assert store.states() == before
+
+
+def test_a_folder_and_a_store_mix_in_a_list(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:
+    source = upload(tree, store, "ct")
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"input,output\n{source}/a.nrrd,a.nii.gz\nsrc/study/two,two\n{source}/study/one,one\n{source}/none,none\n")
+    there, here = run(rows, store.address / "done"), run(rows, tmp_path / "here")
+    for batch in (there, here):
+        assert batch.statuses == {"a.nii.gz": "denoised", "two": "denoised", "one": "denoised", "none": "failed"}
+        assert (
+            batch.reason("none")
+            == "memory://archive/ct/none is not there: no object has this name or lies below it; correct the address."
+        )
+        assert batch.code == 1
+    assert stored(store, "done") == local(tmp_path / "here")
+    assert set(run(rows, tmp_path / "here").statuses.values()) == {"already finished", "failed"}
+    store.write("rows.csv", b"input,output\nct/a.nrrd,b.nrrd\n")
+    assert run(store.address / "rows.csv", store.address / "done").statuses == {"b.nrrd": "denoised"}
+
+
+def test_only_what_changed_is_done_again(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:
+    source = upload(tree, store, "ct")
+    run(source, store.address / "done")
+    store.write("ct/a.nrrd", (tree / "a.nrrd").read_bytes())  # the same again
+    save_volume(tmp_path / "b.nii.gz", 7)
+    store.write("ct/deep/er/b.nii.gz", (tmp_path / "b.nii.gz").read_bytes())
+    store.remove(["done/study/one/00002.dcm"])
+    store.write("done/deep/c.mha", b"mine")
+    done = run(source, store.address / "done")
+    assert done.statuses == {
+        "a.nrrd": "already finished",
+        "deep/c.mha": "failed",
+        "deep/er/b.nii.gz": "denoised",
+        "study/one": "denoised",
+        "study/two": "already finished",
+    }
+    assert done.reason("deep/c.mha") == "deep/c.mha was changed since a batch made it; pass --overwrite to replace it."
+    assert store.read("done/deep/c.mha") == b"mine"
+    assert run(source, store.address / "done", "--overwrite").statuses["deep/c.mha"] == "denoised"
+
+
+def test_what_no_batch_made_is_not_replaced(run: Run, store: ObjectFolder, tree: Path) -> None:
+    source = upload(tree, store, "ct")
+    store.write("done/a.nrrd", b"mine")
+    assert "no batch made it" in run(source, store.address / "done").reason("a.nrrd")
+    assert store.read("done/a.nrrd") == b"mine"
+
+
+def test_a_dry_run_writes_nothing(run: Run, store: ObjectFolder, tree: Path) -> None:
+    source = upload(tree, store, "ct")
+    before = store.states()
+    assert run(source, store.address / "done", "--dry-run").statuses == dict.fromkeys(OUTPUTS, "to do")
+    assert store.states() == before
+
+
+def test_a_bad_input_is_told_by_its_address_and_recorded(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:
+    (tree / "study" / "one" / "8.1-0.dcm").write_bytes(b"")
+    (tree / "a.nrrd").write_bytes(b"NRRD0004\n")
+    source = upload(tree, store, "ct")
+    (tree / "mr").mkdir()
+    store.write("ct/readme/README", b"no image")
+    done = run(source, store.address / "done")
+    failed = {output for output, status in done.statuses.items() if status == "failed"}
+    assert failed == {"a.nrrd", "study/one", "readme"}
+    assert str(tmp_path) not in done.said, "the private folder is told"
+    assert done.reason("readme").startswith("memory://archive/ct/readme holds no CT slice in DICOM")
+    failure = json.loads(store.read(f"done/{RECORDS}/a.nrrd.failed") or b"")
+    assert failure["reason"] in done.reason("a.nrrd")
+    nothing_is_left(tmp_path, store)
+
+
+MOMENTS = {"uploaded": 0, "begun": 1, "first object in place": 2, "all objects in place": 3}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_whoever_sees_the_record_sees_a_whole_output_whenever_it_is_killed(
+    run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, tiny_model: Path, moment: str
+) -> None:
+    """The old output is replaced by one of another blend; a child process is killed on the way, the store lives on in files."""
+    store = ObjectFolder(Address((tmp_path / "store").as_uri()))
+    rows = tmp_path / "rows.csv"
+    rows.write_text("input,output\nsrc/study/one,one\n")
+    target = store.address / "done"
+    assert run(rows, target).statuses == {"one": "denoised"}
+    book = RecordBook(ObjectFolder(target))
+    old, old_record = stored(store, "done"), book.read(Path("one"))
+    arguments = ["batch", str(rows), str(target), "--model", str(tiny_model), "--device", "cpu", "--blend", "0.5"]
+    code = f"from {__name__} import *; die_at({MOMENTS[moment]}); main({arguments!r})"
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=here_is(tmp_path))
+    assert killed.returncode == 9, f"it was not killed there: {killed.stderr}"
+    record = book.read(Path("one"))
+    if moment == "uploaded":
+        assert record == old_record
+        assert stored(store, "done") == old
+    else:
+        assert record is not None
+        assert not record.output, "a record tells of an output that is not whole"
+    expected = run(rows, tmp_path / "here", "--blend", 0.5)
+    assert expected.code == 0
+    assert run(rows, target, "--blend", 0.5).statuses == {"one": "denoised"}
+    assert stored(store, "done") == local(tmp_path / "here")
+    nothing_is_left(tmp_path, store)
+    assert run(rows, target, "--blend", 0.5).statuses == {"one": "already finished"}
+
+
+def here_is(tmp_path: Path) -> dict[str, str]:
+    """A child's environment with the test's temporary folder and this code."""
+    return os.environ | {"TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(REPOSITORY)}
+
+
+def die_at(moment: int) -> None:
+    """Let this process end without any clean-up at a moment of the publishing."""
+    write, move, calls = RecordBook.write, ObjectFolder._move, {"write": 0, "move": 0}
+
+    def die_in_write(self: RecordBook, output: Path, record: Any) -> None:
+        if type(self) is RecordBook:  # of the store, and not of the private folder
+            calls["write"] += 1
+            if (moment, calls["write"]) in ((0, 1), (3, 2)):
+                os._exit(9)
+        write(self, output, record)
+        if type(self) is RecordBook and (moment, calls["write"]) == (1, 1):
+            os._exit(9)
+
+    def die_in_move(self: ObjectFolder, one: str, other: str) -> None:
+        move(self, one, other)
+        if moment == 2:
+            os._exit(9)
+
+    RecordBook.write = die_in_write  # type: ignore[method-assign]
+    ObjectFolder._move = die_in_move  # type: ignore[method-assign]
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    child = os.fork()
+    if child == 0:
+        with private_folder() as folder:
+            (folder / "patient.dcm").write_bytes(b"1")
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert list(tmp_path.rglob("patient.dcm"))
+    with private_folder() as folder:
+        assert folder.stat().st_mode & 0o077 == 0 or folder.parent.stat().st_mode & 0o077 == 0
+        assert not list(tmp_path.rglob("patient.dcm"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "sentence"),
+    [
+        ("https://pacs/dicom-web", "done", "name its studies or series in a CSV"),
+        ("memory://archive/ct", "https://pacs/dicom-web", "cannot keep a batch's records"),
+        ("memory://archive/ct", "memory://archive/ct", "Input and output are the same folder"),
+        ("memory://archive/nothing", "memory://archive/done", "holds no CT series and no volume file"),
+        ("nosuch://archive/ct", "done", "nosuch:// is no address that fsspec knows"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(
+    run: Run, store: ObjectFolder, tmp_path: Path, source: str, target: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.write("ct/a.nrrd", b"1")
+    done = run(source, target)
+    assert done.code == 1
+    assert sentence in done.said
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("https://pacs/dicom-web/studies/1.2/rendered,a", "is no DICOMweb address"),
+        ("https://pacs/dicom-web,a", "is a whole DICOMweb server"),
+        ("a.nrrd,s3://bucket/a", "is no DICOMweb server"),
+        ("a.nrrd,https://pacs/dicom-web/studies/1.2", "images keep their study"),
+        ("https://me:SECRET@pacs/studies/1.2,a", "holds a password or a token"),
+    ],
+)
+def test_a_row_with_a_bad_address_is_told_with_its_line(run: Run, tmp_path: Path, row: str, sentence: str) -> None:
+    (tmp_path / "rows.csv").write_text(f"input,output\n{row}\n")
+    done = run(tmp_path / "rows.csv", tmp_path / "done")
+    assert done.code == 1
+    assert "Line 2 of rows.csv: " in done.said
+    assert sentence in done.said
+    assert "SECRET" not in done.said
+
+
+def test_a_volume_for_a_dicomweb_server_is_told(run: Run, tmp_path: Path) -> None:
+    save_volume(tmp_path / "a.nrrd")
+    (tmp_path / "rows.csv").write_text("input,output\na.nrrd,https://pacs:8042/dicom-web\n")
+    done = run(tmp_path / "rows.csv", tmp_path / "done")
+    assert done.reason("pacs_8042/dicom-web/a.nrrd").startswith("a.nrrd is no DICOM")

@@ -113,7 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             logging.getLogger(__name__).exception("Traceback, as asked by --debug:")
-        print(f"ldctdenoise: {advice(error)}", file=sys.stderr)
+        if code_of(error) is Code.SEVERAL_SERIES and hasattr(options, "series"):
+            print(printable(series.choice_of(options.input)), file=sys.stderr)
+        else:
+            print(f"ldctdenoise: {advice(error)}", file=sys.stderr)
         return 2 if code_of(error) is Code.ARGUMENT else 1
     return 0
 

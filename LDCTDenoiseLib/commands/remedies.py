@@ -11,7 +11,7 @@ _REMEDIES = {
     Code.NOT_CT: "pass --force to take it for CT in HU.",
     Code.UNREADABLE: "Or pass --allow-missing to go on without it.",
     Code.DERIVED: "Or pass --force to denoise it again.",
-    Code.SEVERAL_SERIES: "Choose it with --series UID.",
+    Code.SEVERAL_SERIES: "Give the folder of one alone, or FOLDER#UID in a CSV of pairs.",
     Code.CRASHES: "Pass --overwrite to try it again.",
     Code.RUN_EXISTS: "pass --resume to go on with it, or choose another --out.",
     Code.STOPPED: "Go on with --resume.",

@@ -20,3 +20,11 @@ def run(options: argparse.Namespace) -> None:
 
     for series in list_series(options.input):
         print(series)
+
+
+def choice_of(source: Path) -> str:
+    """What is told where a command with ``--series`` meets several: the same list, and the option."""
+    from ..dicom.list_series import list_series
+
+    listed = "\n".join(list_series(source))
+    return f"{listed}\nldctdenoise: {source} holds several CT series; choose one of them: --series UID."

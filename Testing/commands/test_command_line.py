@@ -273,8 +273,10 @@ def test_a_series_is_chosen_by_its_uid(run: Run, tiny_model: Path, tmp_path: Pat
     save_series(tmp_path / "scans" / "two", [0, 1, 2], {"SeriesInstanceUID": OTHER_SERIES})
     outcome = run("denoise", tmp_path / "scans", tmp_path / "out.nrrd", "--model", tiny_model)
     assert outcome.code == 1
-    assert SERIES in outcome.err
-    assert OTHER_SERIES in outcome.err
+    lines = outcome.err.splitlines()
+    assert lines[:-1] == run("series", tmp_path / "scans").out.splitlines()
+    assert {SERIES, OTHER_SERIES} < set(lines)
+    assert lines[-1] == f"ldctdenoise: {tmp_path / 'scans'} holds several CT series; choose one of them: --series UID."
     assert run("denoise", tmp_path / "scans", tmp_path / "out.nrrd", "--series", OTHER_SERIES, "--model", tiny_model).code == 0
     assert len(voxels_of(tmp_path / "out.nrrd")) == 3
 
@@ -728,3 +730,22 @@ def test_a_nrrd_file_says_what_made_it(run: Run, tiny_model: Path, tmp_path: Pat
         "LDCTDenoise.Slices": "1:3",
         "LDCTDenoise.Region": "body",
     }
+
+
+def test_a_nifti_file_gets_its_provenance_beside_it_on_request(run: Run, tiny_model: Path, tmp_path: Path, source: Path) -> None:
+    target, beside = tmp_path / "out.nii.gz", tmp_path / "out.json"
+    options = ("--model", tiny_model, "--levels", 1, "--slices", "1:3", "--provenance")
+    assert run("denoise", source, target, *options).code == 0
+    assert json.loads(beside.read_text(encoding="utf-8")) == {
+        "LDCTDenoise.Software": f"ldctdenoise {__version__}",
+        "LDCTDenoise.Model": "tiny",
+        "LDCTDenoise.ModelHash": load_model(tiny_model)[1].model_hash,
+        "LDCTDenoise.Levels": "1",
+        "LDCTDenoise.Blend": "1",
+        "LDCTDenoise.Slices": "1:3",
+    }
+    target.unlink()
+    assert_refused(run("denoise", source, target, *options), "out.json exists; pass --overwrite")
+    assert not target.exists()
+    assert run("denoise", source, target, *options, "--overwrite").code == 0
+    assert target.exists()

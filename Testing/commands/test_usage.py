@@ -27,6 +27,7 @@ WRONG: dict[str, dict[str, str]] = {
         f"{SCAN} out.nrrd --threads 0": "whole number of at least 1",
         f"{SCAN} out.nrrd --series-number-offset 1e3": "that a SeriesNumber can be",
         f"{SCAN} out.png": "must be a volume file: .nrrd, .nii.gz, .nii, .mha",
+        "folder out --provenance": "--provenance is for volume files",
         f"{SCAN} out.mhd": "must be a volume file",
     },
     "batch": {

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import io
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,10 @@ class _PrintableOutput(io.TextIOBase):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line goes on
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     _check_command(parser, sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
     level = logging.WARNING if getattr(options, "quiet", False) else logging.INFO

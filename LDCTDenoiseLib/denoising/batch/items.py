@@ -190,7 +190,7 @@ _HASHES_AT_ONCE = 2**17
 
 def _name_hash(name: str) -> int:
     """64 bits of a name, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
 def find_items(

@@ -1,4 +1,4 @@
-"""What ``pip`` gets: a wheel with all that commands need and links that work from an index, and a source distribution whose tests run."""
+"""What `pip` gets: a wheel with all that commands need and links that work from an index, and a source whose tests run."""
 
 from __future__ import annotations
 

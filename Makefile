@@ -64,6 +64,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.engine_speed
 	$(BIN)/python -m benchmarks.slicer_responsiveness
 	$(BIN)/python -m benchmarks.installation
+	$(BIN)/python -m benchmarks.documents
 
 # The README's pictures of the Slicer module and its sample data's thumbnails.
 screenshots: $(INSTALLED)
@@ -83,6 +84,7 @@ train-default: $(INSTALLED)
 # The model card's figures, measured on the test patients and written into the shipped model and its card.
 figures: $(INSTALLED)
 	$(BIN)/python -m benchmarks.model_quality --data $(DATA) --every $(EVERY) --write
+	$(BIN)/python -m benchmarks.documents
 
 # The paper's experiments, trained (on a CUDA GPU in full, else A to D on a small budget) and shown in docs/results; goes on where
 # it was stopped.
@@ -102,8 +104,9 @@ $(BASE): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
 	  Testing/system_packages "no virtual environment can be made" python3-venv && $(PYTHON) -m venv $(VENV); }
 	@test -e $(INSTALLED) || echo "Downloading about 150 MB (OpenVINO, SimpleITK, numpy and smaller ones); $(VENV) then holds \
-	about 0.65 GB. It takes half a minute with a fast connection."
+	about 0.6 GB. It takes half a minute with a fast connection."
 	$(PIP) -c constraints.txt -e '.[demo]'
+	@find $(VENV)/lib -name __pycache__ -prune -exec rm -rf {} +  # pip's own, 10 MB
 	@touch $@
 
 # torch first and alone: a package that depends on it would otherwise bring the registry's newest, largest build.

@@ -22,7 +22,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from benchmarks.speed import report, startup
+from benchmarks.speed import machine, report, startup
 from benchmarks.speed.methods import noisy_slices
 
 REPOSITORY = Path(__file__).parent.parent
@@ -34,9 +34,10 @@ SIDE, TINY = 512, 32
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--no-document", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
+    machine.warn_if_busy()
     figures = {name: measure(extra, options.repeats) for name, extra in INSTALLATIONS.items()}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n")

@@ -1,6 +1,8 @@
 """How long the Slicer module blocks the window, and how soon a second Apply computes.
 
-    make bench
+    python -m benchmarks.slicer_responsiveness
+
+Part of make bench; docs/results/slicer_responsiveness.json and its table in docs/performance.md.
 
 The module runs on the stand-in of Slicer (Testing/slicer_standin) with its real worker process, on the CPU, on a volume of
 300 slices of which a few are denoised: measured is what the module does around the computation (copies to and from the
@@ -22,9 +24,11 @@ import numpy as np
 import vtk
 from PySide6 import QtCore
 
+from benchmarks.speed import report
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 from Testing.slicer_standin import start_application
 
+RESULTS, DOCUMENT = Path("docs/results/slicer_responsiveness.json"), Path("docs/performance.md")
 SHAPE = (300, 512, 512)
 FIRST, LAST = 150, 153
 LIVER = 164, 228
@@ -160,11 +164,33 @@ def main() -> None:
     print(f"longest standstill of the event loop: {worst:.0f} ms (aim {AIM_BLOCKED_MS})")
     print(f"warm worker, Apply to first slice beyond the slice's own time, median: {overhead:.2f} s (aim {AIM_OVERHEAD_S})")
     print("lesion test {lesion_test_s:.1f} s, map of {lesion_map_places:.0f} places {lesion_map_s:.1f} s".format(**lesion))
-    target = Path("benchmarks/results/slicer_responsiveness.json")
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(
-        json.dumps({"longest_standstill_ms": worst, "warm_overhead_s": overhead, "lesion": lesion, "runs": runs}, indent=2) + "\n"
-    )
+    figures = {"longest_standstill_ms": worst, "warm_overhead_s": overhead, "lesion": lesion, "runs": runs}
+    RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
+    report.write_tables(figures, DOCUMENT, {"slicer": table})
+
+
+def table(figures: dict[str, Any]) -> list[str]:
+    """The table for the document."""
+    runs, lesion = figures["runs"], figures["lesion"]
+    warm = [one["overhead_before_first_slice_s"] for one in runs[1:]]
+    rows = [
+        [
+            f"longest standstill of the window in {len(runs)} runs (aim {AIM_BLOCKED_MS})",
+            f"{figures['longest_standstill_ms']:.0f} ms",
+        ],
+        [
+            "Apply to the first slice, cold worker, beyond the slice's own time",
+            f"{runs[0]['overhead_before_first_slice_s']:.1f} s",
+        ],
+        [
+            f"the same with a warm worker: median, least to most (aim {AIM_OVERHEAD_S})",
+            f"{figures['warm_overhead_s']:.2f} s, {min(warm):.2f} to {max(warm):.2f} s",
+        ],
+        ["the slice's own time, median", f"{statistics.median(one['a_slice_s'] for one in runs):.1f} s"],
+        ["lesion test", f"{lesion['lesion_test_s']:.1f} s"],
+        [f"map of {lesion['lesion_map_places']} places", f"{lesion['lesion_map_s']:.1f} s"],
+    ]
+    return report.table(["on a volume of " + " x ".join(map(str, SHAPE)), ""], rows)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def measure(device: torch.device, repeats: int) -> dict[str, Any]:
         "threads": {name: {} for name in methods if on_cpu},
     }
     for count in SLICES:
-        _add(found["slices"], count, methods, noisy_slices(count, side), device, repeats if count < 100 else 1)
+        _add(found["slices"], count, methods, noisy_slices(count, side), device, repeats if count < 100 else min(3, repeats))
     for one_side in SIDES:
         _add(found["sides"], one_side, methods, noisy_slices(1, one_side), device, repeats)
     for threads in _thread_counts(torch.get_num_threads()) if on_cpu else []:

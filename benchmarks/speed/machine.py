@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -38,6 +39,19 @@ def describe(device: torch.device) -> dict[str, Any]:
         properties = torch.cuda.get_device_properties(device)
         described["gpu"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
     return described
+
+
+def warn_if_busy() -> None:
+    """Say so where the figures would not be consistent."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > cores / 4:
+        print(f"The machine is busy (load {load:.1f} on {cores} cores): the figures will not be consistent.", flush=True)
+    if torch.get_num_threads() < cores:
+        print(
+            f"PyTorch has {torch.get_num_threads()} of {cores} threads (OMP_NUM_THREADS?): the figures will be too slow.",
+            flush=True,
+        )
 
 
 def _version(package: str) -> str | None:

@@ -11,15 +11,19 @@ Figures = dict[str, Any]
 
 
 def write_tables(figures: Figures, document: Path, tables: dict[str, Callable[[Figures], list[str]]] | None = None) -> None:
-    """Put the tables between the document's markers ``<!-- table: NAME -->`` and ``<!-- end -->``."""
-    text = document.read_text(encoding="utf-8")
-    for name, make in (tables or TABLES).items():
+    """Put the tables into the document."""
+    lines = {name: make(figures) for name, make in (tables or TABLES).items()}
+    document.write_text(with_tables(document.read_text(encoding="utf-8"), lines), encoding="utf-8")
+
+
+def with_tables(text: str, tables: dict[str, list[str]]) -> str:
+    """A document whose lines between the markers ``<!-- table: NAME -->`` and ``<!-- end -->`` are those given."""
+    for name, lines in tables.items():
         pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
-            raise ValueError(f"{document.name} has no place for the table {name}.")
-        lines = make(figures)
+            raise ValueError(f"The document has no place for the table {name}.")
         text = pattern.sub(lambda found, lines=lines: found[1] + "\n".join(lines) + "\n" + found[2], text)
-    document.write_text(text, encoding="utf-8")
+    return text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.documents
 
-``make figures`` and ``make bench`` end with it, and a test fails when a figure is out of date. Quality comes from the shipped model's
-metadata, costs from docs/results/installation.json and bare_root.json, seconds a slice from the table in docs/performance.md.
+``make figures`` and ``make bench`` end with it, and a test fails when a figure is out of date. Quality comes from the shipped
+model's metadata, costs from docs/results/installation.json and bare_root.json, seconds a slice from docs/performance.md.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     make bench
 
 Everything is held against matrix products measured in the same run, method by method in turn; figures are medians with least and
-most. Results: docs/results/engine_speed.json, its tables in docs/performance.md and its plot; with --no-document figures and plot go
-into benchmarks/results/, and the documents stay as they are.
+most. Results: docs/results/engine_speed.json, its tables in docs/performance.md and its plot; with --no-document figures and plot
+go into benchmarks/results/, and the documents stay as they are.
 """
 
 from __future__ import annotations

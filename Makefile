@@ -115,7 +115,7 @@ $(INSTALLED): $(BASE)
 	(TORCH=$(TORCH)); $(VENV) then holds about 3.6 GB, with CUDA 8 GB. It takes some minutes."
 	@case $(TORCH) in cpu | cuda) ;; *) echo "TORCH is $(TORCH); it must be cpu or cuda."; exit 2 ;; esac
 	$(if $(filter cpu,$(TORCH)),$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH_PIN)+cpu' 2>/dev/null || )$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH_PIN)'
-	$(PIP) -c constraints.txt -e '.[report,train,dicom,stores,dicomweb,onnx,docs,test]'
+	$(PIP) -c constraints.txt -e '.[report,train,dicom,stores,dicomweb,cluster,onnx,docs,test]'
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python -c '$(QT_WORKS)' >/dev/null 2>&1 || \
 	  Testing/system_packages "the tests of the Slicer module are skipped" $(QT_SYSTEM) || true
 	@{ command -v dciodvfy && command -v dcm2niix; } >/dev/null || \

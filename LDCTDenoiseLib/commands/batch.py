@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..errors import LDCTDenoiseError
 from .batch_progress import BatchProgress
@@ -16,10 +19,16 @@ from .options import (
     add_reading,
     denoising_options,
     dicom_output,
+    gpus,
     path_or_address,
     positive,
     shard,
 )
+
+if TYPE_CHECKING:
+    from ..denoising.batch.item_worker import Plan
+    from ..denoising.batch.items import Item
+    from ..denoising.batch.ray_engine import RayEngine
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +55,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_device(parser)
     add_dicom_output(parser)
     add_model(parser)
-    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="CTs at work at once: one is computed (default 2)")
+    parser.add_argument(
+        "--jobs", type=positive, default=2, metavar="N", help="CTs at work at once in a process: one is computed (default 2)"
+    )
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help="this process (default), or workers of Ray")
+    parser.add_argument(
+        "--address",
+        metavar="auto|ray://HOST:10001",
+        help="Ray's cluster: this machine's, or one elsewhere (default: start Ray here)",
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=gpus,
+        metavar="1|0.5|0",
+        help="with Ray: GPUs, or the part of one, that each worker takes (default: 1 where there are GPUs)",
+    )
     parser.add_argument(
         "--shard",
         type=shard,
@@ -68,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
             check_exists(options.source, needed)
         else:
             check_there(options.source, options.target, needed)
-    from ..denoising.batch.alone import alone
+    from ..denoising.batch.alone import alone, await_workers
     from ..denoising.batch.item_worker import ItemWorker, Plan
     from ..denoising.batch.items import find_items
     from ..denoising.batch.one_item import Status
@@ -76,8 +99,12 @@ def run(options: argparse.Namespace) -> None:
     from ..denoising.batch.sources import ListSource, note_source
     from ..denoising.batch.staged_item import check_store
     from ..denoising.one_file import FileOptions
+    from ..models.model_info import find_model, read_info
     from ..system.warnings_told import warnings_of_this_thread
 
+    source, target = options.source, options.target
+    if options.engine == "ray":  # whose workers have another current folder
+        source, target = (one if isinstance(one, Address) else one.absolute() for one in (source, target))
     how = FileOptions(
         axis=options.axis,
         force=options.force,
@@ -87,10 +114,8 @@ def run(options: argparse.Namespace) -> None:
     )
     how.dicom.check()
     with warnings_of_this_thread() as warnings:
-        items = find_items(
-            options.source, options.target, force=options.force, allow_missing=options.allow_missing, shard=options.shard
-        )
-    plan = Plan(options.target, denoising_options(options), how, options.jobs, options.dry_run)
+        items = find_items(source, target, force=options.force, allow_missing=options.allow_missing, shard=options.shard)
+    plan = Plan(target, denoising_options(options), how, options.jobs, options.dry_run, options.shard)
     summary = Summary(items)
     with contextlib.ExitStack() as stack:
         if not options.dry_run:
@@ -99,19 +124,43 @@ def run(options: argparse.Namespace) -> None:
                 check_store(options.target)
             else:
                 stack.enter_context(alone(options.target, options.shard))
-                source = options.source if isinstance(options.source, Address) else options.source.absolute()
-                note_source(options.target, ListSource(str(source), options.force, options.allow_missing))
-        worker = stack.enter_context(contextlib.closing(ItemWorker(plan, len(items))))
+                listed = source if isinstance(source, Address) else source.absolute()
+                note_source(options.target, ListSource(str(listed), options.force, options.allow_missing))
+        if options.engine == "ray" and not options.dry_run:
+            if not isinstance(options.target, Address):
+                await_workers(options.target, options.shard)
+            work = _ray_engine(options, plan).run
+        else:
+            worker = stack.enter_context(contextlib.closing(ItemWorker(plan, len(items))))
+            work = partial(run_here, do=worker.do, stop=worker.stop, jobs=options.jobs)
         progress = stack.enter_context(BatchProgress(len(items), quiet=options.quiet))
-        outcomes = stack.enter_context(contextlib.closing(run_here(items, worker.do, worker.stop, options.jobs)))
+        outcomes = stack.enter_context(contextlib.closing(work(items)))
         for outcome in outcomes:
             summary.add(outcome)
             failed = outcome.status is Status.FAILED
             progress.add(failed=failed, remark=f"{outcome.item.output}: {reason(outcome)}" if failed else "")
     if options.json:
-        model = {"model": worker.info.name, "model_hash": worker.info.model_hash}
+        info = read_info(find_model(options.model))
+        model = {"model": info.name, "model_hash": info.model_hash}
         print(json.dumps({**model, **summary.as_json(), "warnings": warnings}, indent=2, ensure_ascii=False))
     else:
         print("\n".join([*summary.table(), *warnings]))
     if summary.failed:
         raise LDCTDenoiseError(f"{summary.failed} of {summary.count} could not be denoised; the summary says why.")
+
+
+def _ray_engine(options: argparse.Namespace, plan: Plan) -> RayEngine:
+    from ..denoising.batch.attempt import give_up
+    from ..denoising.batch.item_worker import ClusterWorker
+    from ..denoising.batch.ray_engine import RayEngine, WorkerNeeds
+
+    without_gpu = options.gpus_per_worker == 0 or options.device == "cpu"
+    cores = options.threads or 1
+    if without_gpu:
+        plan = replace(plan, denoising=replace(plan.denoising, device="cpu", threads=cores))
+    needs = WorkerNeeds(0 if without_gpu else options.gpus_per_worker, cores, options.jobs)
+
+    def poison(item: Item, reason: str, deaths: int) -> None:
+        give_up(item, plan.folder, reason, deaths)
+
+    return RayEngine(partial(ClusterWorker, plan), needs, poison, options.address)

@@ -26,7 +26,7 @@ class BatchProgress:
 
         self._total = total
         self._done = self._failed = 0
-        self._ends: deque[float] = deque([time.monotonic()], _ENDS_KEPT)
+        self._ends: deque[float] = deque(maxlen=_ENDS_KEPT)
         self._bar = tqdm(total=total, bar_format="{desc}", disable=quiet, file=sys.stderr)
         self._show()
 
@@ -46,11 +46,10 @@ class BatchProgress:
     def line(self) -> str:
         """What is told now."""
         told = f"Batch: {self._done} of {self._total} done, {self._failed} failed"
-        now = self._ends[-1]
-        while len(self._ends) > 2 and self._ends[0] < now - _WINDOW_SECONDS:
+        while len(self._ends) > 2 and self._ends[0] < self._ends[-1] - _WINDOW_SECONDS:
             self._ends.popleft()
-        seconds = now - self._ends[0]
-        if len(self._ends) < 2 or seconds <= 0:
+        seconds = self._ends[-1] - self._ends[0] if self._ends else 0.0
+        if seconds <= 0:
             return told
         per_minute = (len(self._ends) - 1) / seconds * 60
         left = (self._total - self._done - self._failed) / per_minute

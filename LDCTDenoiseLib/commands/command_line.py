@@ -20,12 +20,44 @@ from ..dicom.log_privacy import silence_pydicom
 from ..errors import Code, code_of, printable
 from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
-from . import adapt, batch, data, demo, denoise, evaluate, export, figures, info, lesion_test, models, series, simulate, train
+from . import (
+    adapt,
+    batch,
+    batch_report,
+    data,
+    demo,
+    denoise,
+    evaluate,
+    export,
+    figures,
+    info,
+    lesion_test,
+    models,
+    series,
+    simulate,
+    train,
+)
 from .examples import EXAMPLES
 from .remedies import advice
 
 _DEBUG_HELP = "show the traceback of an error"
-COMMANDS = (denoise, batch, series, simulate, lesion_test, data, train, adapt, evaluate, export, figures, models, info, demo)
+COMMANDS = (
+    denoise,
+    batch,
+    batch_report,
+    series,
+    simulate,
+    lesion_test,
+    data,
+    train,
+    adapt,
+    evaluate,
+    export,
+    figures,
+    models,
+    info,
+    demo,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

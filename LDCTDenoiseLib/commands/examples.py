@@ -3,6 +3,7 @@
 EXAMPLES = {
     "denoise": "ldctdenoise denoise low_dose.nrrd denoised.nrrd",
     "batch": "ldctdenoise batch FOLDER_OF_CTS OUT_FOLDER",
+    "batch-report": "ldctdenoise batch-report OUT_FOLDER --audit",
     "series": "ldctdenoise series DICOM_FOLDER",
     "simulate": "ldctdenoise simulate normal_dose.nrrd quarter_dose.nrrd --dose 0.25",
     "lesion-test": "ldctdenoise lesion-test ct.nrrd --at 250,200,40 --contrast -20 --diameter 6",

@@ -59,6 +59,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def gpus(text: str) -> float:
+    """A whole number of GPUs, or a part of one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (0 <= value <= 1 or value in range(2, 17)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of GPUs: 0, a part of 1, 1 or more")
+    return value
+
+
 def shard(text: str) -> Shard:
     """I/N: the part I, counted from 0, of N."""
     from ..denoising.batch.items import Shard

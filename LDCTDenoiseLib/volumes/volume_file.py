@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -83,6 +84,17 @@ def read_volume(
     return scan.along(None if axis == "auto" else int(axis))
 
 
+def volume_size(path: Path) -> tuple[int, ...]:
+    """Voxels along each axis of a volume file, by its header alone; axes as ITK has them, slices last as a rule.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _told_as_input_error(path):
+        find_payload(path, volume_suffix(path) or "")  # what would crash ITK is refused
+        return tuple(_open(path).GetSize())
+
+
 def _read_file(path: Path) -> sitk.Image:
     if volume_suffix(path) is None:
         raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")
@@ -90,14 +102,19 @@ def _read_file(path: Path) -> sitk.Image:
         raise InputError(f"{path.name} is not a regular file; give a volume file or a DICOM folder.")
     if not _is_utf8(path):
         raise InputError(f"{path} has a name that is not UTF-8, which ITK cannot open; rename it.")
+    with _told_as_input_error(path), unchanged(path):
+        payload = find_payload(path, volume_suffix(path) or "")
+        with unchanged(payload.path):
+            reader = _open(path)
+            check_memory(path.name, reader.GetSize(), sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
+            _check_voxels(path, payload, reader)
+            return reader.Execute()
+
+
+@contextmanager
+def _told_as_input_error(path: Path) -> Iterator[None]:
     try:
-        with unchanged(path):
-            payload = find_payload(path, volume_suffix(path) or "")
-            with unchanged(payload.path):
-                reader = _open(path)
-                check_memory(path.name, reader.GetSize(), sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
-                _check_voxels(path, payload, reader)
-                return reader.Execute()
+        yield
     except OSError as error:
         raise InputError(f"{path.name} cannot be read ({error.strerror}); make sure that you may read it.") from error
     except RuntimeError as error:

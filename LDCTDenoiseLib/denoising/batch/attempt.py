@@ -10,10 +10,12 @@ from pathlib import Path
 from ...dicom.find_series import SeriesFiles
 from ...errors import Code, InputError, OutputError, as_sentence, code_of
 from ...stores.address import Address
+from ...stores.objects import ObjectFolder
 from ...system.warnings_told import warnings_of_this_thread
+from ...system.work_folder import recover
 from .items import Item
 from .one_item import Done, ItemOptions, Status, Target, denoise_item
-from .records import Failure, RecordBook
+from .records import Failure, RecordBook, Records
 from .staged_item import denoise_staged, record_book
 
 
@@ -61,6 +63,25 @@ def attempt(item: Item, folder: Path | Address, options: ItemOptions) -> Outcome
     if options.denoiser is not None and outcome.code is not Code.CANCELLED and not item.problem:
         _keep_failure(outcome, record_book(folder, options))
     return replace(outcome, seconds=time.perf_counter() - start, warnings=tuple(warnings))
+
+
+def give_up(item: Item, folder: Path | Address, reason: str, deaths: int) -> None:
+    """Keep that an item ended the processes that denoised it, so that it is not tried again unless it changes.
+
+    Args:
+        item: the item.
+        folder: of the batch's outputs.
+        reason: as a sentence.
+        deaths: how many processes it ended.
+    """
+    records = RecordBook(ObjectFolder(folder)) if isinstance(folder, Address) else Records(folder, lambda path: False)
+    with suppress(InputError, OutputError):
+        record = records.read(item.output)
+        if record is not None and not record.output:  # the content that the processes saw
+            records.write(item.output, replace(record, crashes=deaths))
+        records.write_failure(item.output, Failure(reason, Code.CRASHES.value))
+    if isinstance(folder, Path):
+        recover((folder / item.output).parent)  # nobody may write there again
 
 
 def _keep_failure(outcome: Outcome, records: RecordBook) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from ...stores.address import Address
 from ...system.child import Children
 from .. import one_file
 from ..one_file import FileOptions
+from .alone import at_work
 from .attempt import Outcome, attempt
-from .items import Item
+from .items import Item, Shard
 from .one_item import ItemOptions, Recipe
 
 
@@ -30,6 +32,7 @@ class Plan:
         file: how to read and write.
         jobs: how many items are at work at once: one is computed, the others are read or written.
         dry_run: only look at what there is to do.
+        shard: the part of the list that is done.
     """
 
     folder: Path | Address
@@ -37,6 +40,7 @@ class Plan:
     file: FileOptions = field(default_factory=FileOptions)
     jobs: int = 2
     dry_run: bool = False
+    shard: Shard | None = None
 
 
 class ItemWorker:
@@ -79,3 +83,18 @@ class ItemWorker:
     def close(self) -> None:
         """End the reading processes."""
         self._readers.close()
+
+
+class ClusterWorker(ItemWorker):
+    """An item worker that may outlive who started it: while it lives, no other batch starts in its folder."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._held = ExitStack()
+        if isinstance(plan.folder, Path):
+            self._held.enter_context(at_work(plan.folder, plan.shard))
+        super().__init__(plan)
+
+    def close(self) -> None:
+        """End the reading processes, and let others in."""
+        super().close()
+        self._held.close()

@@ -95,7 +95,7 @@ class Shard:
 
     def holds(self, output: Path) -> bool:
         """Whether an item is of this part: each is of exactly one, by its output's name alone."""
-        return _name_hash(output.as_posix()) % self.count == self.number
+        return name_hash(output.as_posix()) % self.count == self.number
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
@@ -125,12 +125,12 @@ class Items:
         folder = ""
         for item in read():
             name = item.output.as_posix()
-            outputs.add(_name_hash(name))
+            outputs.add(name_hash(name))
             self._count += shard is None or shard.holds(item.output)
             before, folder = folder, name.rpartition("/")[0]
             above = folder
             while above and above != before:  # the folders of the item before are known
-                parents.add(_name_hash(above))
+                parents.add(name_hash(above))
                 above = above.rpartition("/")[0]
         self._twice = outputs.found_twice()
         self._around = outputs.found_in(parents)
@@ -147,7 +147,7 @@ class Items:
         """An item, with the reason why not where it cannot be done or cannot have its output beside others."""
         if item.problem:
             return item
-        key = _name_hash(item.output.as_posix())
+        key = name_hash(item.output.as_posix())
         problem = self._check(item)
         if not problem and key in self._twice:
             problem = f"Another input has the same output, {item.output}; rename one, or give a CSV."
@@ -188,7 +188,7 @@ class _Hashes:
 _HASHES_AT_ONCE = 2**17
 
 
-def _name_hash(name: str) -> int:
+def name_hash(name: str) -> int:
     """64 bits of a name, the same on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 

@@ -176,8 +176,7 @@ def _crashes(before: Record | None, wanted: Record, place: Path, *, overwrite: b
         return 0
     if before.crashes >= TRIES and not overwrite:
         raise InputError(
-            f"Reading {place.name} has ended the process that read it {before.crashes} times; it is not read again "
-            "unless it changes.",
+            f"{place.name} has ended the process that read it {before.crashes} times; it is not read again unless it changes.",
             Code.CRASHES,
         )
     return before.crashes

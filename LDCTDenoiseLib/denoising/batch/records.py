@@ -265,6 +265,15 @@ def hashes_of_output(place: Path) -> dict[str, str]:
     return {path.relative_to(place).as_posix(): _file_hash(path) for path in place.rglob("*") if path.is_file()}
 
 
+def hash_of_output(place: Path) -> str:
+    """sha256 of the content of an output, as its record has it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _together(hashes_of_output(place).values())
+
+
 def _together(digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 

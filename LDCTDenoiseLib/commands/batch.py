@@ -131,7 +131,9 @@ def run(options: argparse.Namespace) -> None:
                 await_workers(options.target, options.shard)
             work = _ray_engine(options, plan).run
         else:
-            worker = stack.enter_context(contextlib.closing(ItemWorker(plan, len(items))))
+            # The line of progress comes after what is logged of the device.
+            worker = ItemWorker(plan, len(items), lambda *told: progress.tell_slices(*told))
+            stack.enter_context(contextlib.closing(worker))
             work = partial(run_here, do=worker.do, stop=worker.stop, jobs=options.jobs)
         progress = stack.enter_context(BatchProgress(len(items), quiet=options.quiet))
         outcomes = stack.enter_context(contextlib.closing(work(items)))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from pathlib import Path
 from types import TracebackType
 
 from ..errors import printable
 
 _WINDOW_SECONDS = 300
 _ENDS_KEPT = 1000
+_LOOK_SECONDS = 0.2
 
 
 class BatchProgress:
@@ -28,6 +30,7 @@ class BatchProgress:
         self._done = self._failed = 0
         self._ends: deque[float] = deque(maxlen=_ENDS_KEPT)
         self._bar = tqdm(total=total, bar_format="{desc}", disable=quiet, file=sys.stderr)
+        self._slices, self._told = "", 0.0
         self._show()
 
     def add(self, *, failed: bool, remark: str = "") -> None:
@@ -40,11 +43,21 @@ class BatchProgress:
         self._show()
         self._bar.update()
 
+    def tell_slices(self, output: Path, done: int, total: int) -> None:
+        """So many slices of the item that is computed are done; called in the thread that computes."""
+        now = time.monotonic()
+        if done == total or now - self._told > _LOOK_SECONDS:
+            self._told, self._slices = now, "" if done == total else f"; {output}: {done} of {total} slices"
+            self._bar.set_description_str(printable(self.line()))
+
     def _show(self) -> None:
         self._bar.set_description_str(self.line(), refresh=False)
 
     def line(self) -> str:
         """What is told now."""
+        return f"{self._counts()}{self._slices}"
+
+    def _counts(self) -> str:
         told = f"Batch: {self._done} of {self._total} done, {self._failed} failed"
         while len(self._ends) > 2 and self._ends[0] < self._ends[-1] - _WINDOW_SECONDS:
             self._ends.popleft()

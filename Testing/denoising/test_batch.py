@@ -481,6 +481,18 @@ def test_a_dry_run_writes_nothing_and_loads_no_model(
     assert contents(tmp_path / "dst") == before
 
 
+def test_slices_within_a_series_and_failures_are_told_as_they_come(
+    tree: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "a.nrrd").write_text("no volume")
+    options = ["--model", str(tiny_model), "--device", "cpu", "--batch-size", "1"]
+    assert main(["batch", str(tree), str(tmp_path / "dst"), *options]) == 1
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert len([line for line in lines if "a.nrrd: " in line and "cannot be read" in line]) == 1
+    assert any(line.startswith("Batch: ") and "1 of 3 slices" in line for line in lines), lines
+    assert "slices" not in [line for line in lines if line.startswith("Batch: ")][-1]  # nothing is computed any more
+
+
 def test_the_table_tells_every_series_and_the_counts(
     run: Run, tree: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,13 +50,14 @@ class ItemWorker:
     Args:
         plan: what to do.
         items: how many there are, if that is known.
+        progress: called with (output, slices done, slices to do) after every batch of slices.
 
     Raises:
         ModelError: the model is missing or damaged.
         DeviceError: the device is not there.
     """
 
-    def __init__(self, plan: Plan, items: int | None = None) -> None:
+    def __init__(self, plan: Plan, items: int | None = None, progress: Callable[[Path, int, int], object] | None = None) -> None:
         self._plan = plan
         self._stop = threading.Event()
         self._readers = Children(self._stop, one_file.__name__, silence_pydicom)
@@ -67,7 +69,7 @@ class ItemWorker:
             self.info: ModelInfo = denoiser.info if denoiser else read_info(find_model(plan.denoising.model))
             used = replace(plan.denoising, levels=plan.denoising.levels or len(self.info.levels))
             made = Provenance(self.info.name, self.info.model_hash, used, (0, 0))
-            self._options = ItemOptions(Recipe(made, plan.file), denoiser, self._readers, self._stop)
+            self._options = ItemOptions(Recipe(made, plan.file), denoiser, self._readers, self._stop, progress)
         except BaseException:
             self.close()
             raise

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from ...errors import Code, InputError, OutputError
@@ -80,12 +82,14 @@ class ItemOptions:
         denoiser: the loaded model; None only looks at what there is to do.
         readers: processes in which inputs are read: a crash there costs one input.
         stop: set when the work is to be given up.
+        progress: called with (output, slices done, slices to do) after every batch of slices.
     """
 
     recipe: Recipe
     denoiser: Denoiser | None
     readers: Children
     stop: threading.Event
+    progress: Callable[[Path, int, int], object] | None = None
 
     def records(self, folder: Path) -> Records:
         """The records of a folder of outputs."""
@@ -152,6 +156,7 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
             target.place,
             options.denoiser,
             replace(file, overwrite=True),
+            progress=partial(options.progress, target.output) if options.progress else None,
             cancel=options.stop.is_set,
             read=options.read,
         )

@@ -67,10 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
-    for subparser in commands.choices.values():
+    for subparser in all_parsers(parser):
         # Also after the command's name; without a default, which would undo the one before it.
         subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG_HELP)
-    for subparser in all_parsers(parser):
         _finish_help(subparser)
     return parser
 

@@ -14,7 +14,9 @@ from .options import add_device
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("demo", help="denoise a phantom and show the result", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("demo-output"), metavar="DIR", help="default: demo-output")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-output"), metavar="DIR", help="folder for the results (default: demo-output)"
+    )
     parser.add_argument("--train", metavar="NAME|FILE", help="train this configuration on phantoms instead, such as demo")
     parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-16 for --train (default: no perceptual loss)")
     add_device(parser)

@@ -18,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print JSON")
     report = parser.add_argument_group("report on many patients, in place of LOW and FULL")
     report.add_argument("--pairs", type=Path, metavar="CSV", help="patient,low,full,split; an empty low is simulated")
-    report.add_argument("--models", type=_names, default=["default"], metavar="A,B", help="default: default")
+    report.add_argument("--models", type=_names, default=["default"], metavar="A,B", help="to judge (default: default)")
     report.add_argument(
         "--baselines", type=_names, default=[], metavar="nlm,median,curvature,bm3d", help="filters, tuned on 'validate' patients"
     )
@@ -29,7 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     report.add_argument("--dose", type=dose, default=0.25, metavar="A", help="of simulated low doses (default 0.25)")
     report.add_argument("--kernel", choices=["soft", "sharp"], default="soft", help="of simulated low doses (default soft)")
-    report.add_argument("--phantom-scans", type=count, default=12, metavar="N", help="default 12; 0 leaves the phantom out")
+    report.add_argument(
+        "--phantom-scans", type=count, default=12, metavar="N", help="scans of the phantom (default 12; 0 leaves it out)"
+    )
     report.add_argument("--overwrite", action="store_true", help="replace a report that exists")
     parser.add_argument("--blend", type=fraction, default=1.0, metavar="0..1", help="of the models (default 1)")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="judge every N-th slice (default: all)")

@@ -40,7 +40,7 @@ class DenoisingOptions:
         device: "auto" (CUDA, then MPS, then CPU), "cuda", "cuda:N", "mps" or "cpu".
     """
 
-    model: str = _option("default", "a shipped model or a model file", metavar="NAME|FILE")
+    model: str = _option("default", "a shipped model or a model file (default: default)", metavar="NAME|FILE")
     precision: str = _option(
         "auto",
         "of what is computed (default: float16 on CUDA, float32 elsewhere)",

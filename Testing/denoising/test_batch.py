@@ -235,7 +235,9 @@ def test_a_csv_that_cannot_be_understood_is_refused(run: Run, tree: Path, tmp_pa
 def test_a_source_without_ct_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     assert "holds no CT series" in run().err
-    assert "neither a folder nor a CSV" in run(source=tmp_path / "missing").err
+    assert "missing does not exist; give a folder or a CSV file" in run(source=tmp_path / "missing").err
+    (tmp_path / "file.txt").touch()
+    assert "neither a folder nor a CSV" in run(source=tmp_path / "file.txt").err
     save_volume(tmp_path / "src" / "a.nrrd")
     assert "is the input itself" in run(target=tmp_path / "src").err
 

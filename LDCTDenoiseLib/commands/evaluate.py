@@ -29,9 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     report.add_argument("--dose", type=dose, default=0.25, metavar="A", help="of simulated low doses (default 0.25)")
     report.add_argument("--kernel", choices=["soft", "sharp"], default="soft", help="of simulated low doses (default soft)")
-    report.add_argument(
-        "--phantom-scans", type=count, default=12, metavar="N", help="scans of the phantom (default 12; 0 leaves it out)"
-    )
+    report.add_argument("--phantom-scans", type=count, default=12, metavar="N", help="of the phantom (default 12; 0: none)")
     report.add_argument("--overwrite", action="store_true", help="replace a report that exists")
     parser.add_argument("--blend", type=fraction, default=1.0, metavar="0..1", help="of the models (default 1)")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="judge every N-th slice (default: all)")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..errors import LDCTDenoiseError
+from ..errors import Code, InputError, LDCTDenoiseError
 from .batch_progress import BatchProgress
 from .batch_summary import Summary, reason
 from .options import (
@@ -85,6 +85,8 @@ def run(options: argparse.Namespace) -> None:
     from ..stores.address import Address
     from ..system.files import check_exists, check_there
 
+    if options.engine != "ray" and (options.address is not None or options.gpus_per_worker is not None):
+        raise InputError("--address and --gpus-per-worker are for Ray; add --engine ray, or leave them out.", Code.ARGUMENT)
     if not isinstance(options.source, Address):
         needed = "a folder or a CSV file"
         if isinstance(options.target, Address):

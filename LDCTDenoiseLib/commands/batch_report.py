@@ -37,6 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
+    from ..system.files import check_exists
+
+    check_exists(options.target, "the folder of a batch's outputs")
     from ..denoising.batch.audit import audit
     from ..denoising.batch.report import State, Totals, findings
 

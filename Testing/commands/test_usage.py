@@ -35,8 +35,10 @@ WRONG: dict[str, dict[str, str]] = {
         "folder out --jobs 0": "whole number of at least 1",
         "folder out --device tpu": "is not a device",
         "folder out --shard 2/2": "is not a shard I/N",
+        "folder out --address auto": "add --engine ray",
         "folder out --levels -1": "whole number of at least 1",
     },
+    "batch-report": {"": "required: DST"},
     "series": {"": "required: input"},
     "simulate": {
         f"{SCAN} out.nrrd": "required: --dose",
@@ -108,6 +110,7 @@ MISSING = {
     f"denoise no.nrrd {SCAN}": f"did you mean {SCAN} as input and no.nrrd as output?",
     "batch no out": "no does not exist; give a folder or a CSV file",
     "batch no folder": "did you mean folder as input and no as output?",
+    "batch-report no": "no does not exist; give the folder of a batch's outputs",
     "series no": "no does not exist; give a folder with DICOM files",
     "simulate no.nrrd out.png --dose 0.5": "no.nrrd does not exist",
     "lesion-test no.nrrd --at 1,1,1 --map map.png": "no.nrrd does not exist",

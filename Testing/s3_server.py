@@ -86,6 +86,7 @@ class Line:
                     while block := self.request.recv(4096):
                         line.up_bytes += len(block)
                         if line.is_cut:
+                            server.shutdown(socket.SHUT_RDWR)
                             return
                         server.sendall(block)
                     server.shutdown(socket.SHUT_WR)

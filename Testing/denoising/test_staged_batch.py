@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 
-from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.denoising.batch import staged_item
 from LDCTDenoiseLib.denoising.batch.records import RecordBook
 from LDCTDenoiseLib.stores.address import Address
@@ -26,40 +23,14 @@ from LDCTDenoiseLib.stores.private_folder import private_folder
 from Testing.conftest import REPOSITORY
 from Testing.denoising.test_batch import OUTPUTS, save_dicom, save_volume
 from Testing.dicom.dicom_files import OTHER_SERIES
-from Testing.stores.outputs import untimed
-
-RECORDS = ".ldctdenoise.batch"
-
-
-@dataclass
-class Batch:
-    """What a run of the command said."""
-
-    code: int
-    series: dict[str, dict[str, Any]]
-    said: str
-
-    @property
-    def statuses(self) -> dict[str, str]:
-        return {output: one["status"] for output, one in self.series.items()}
-
-    def reason(self, output: str) -> str:
-        return str(self.series[output]["reason"])
-
+from Testing.stores.batch_run import RECORDS, Batch, local_outputs, run_batch, stored_outputs, upload
 
 Run = Callable[..., Batch]
 
 
 @pytest.fixture
 def run(tiny_model: Path) -> Run:
-    def run_batch(source: object, target: object, *options: object) -> Batch:
-        arguments = ["batch", source, target, "--model", tiny_model, "--device", "cpu", "--quiet", "--json", *options]
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            code = main([str(one) for one in arguments])
-        told = json.loads(out.getvalue()) if out.getvalue() else {"series": []}
-        return Batch(code, {one["output"]: one for one in told["series"]}, out.getvalue() + err.getvalue())
-
-    return run_batch
+    return partial(run_batch, tiny_model)
 
 
 @pytest.fixture
@@ -84,22 +55,6 @@ def tree(tmp_path: Path) -> Path:
     return source
 
 
-def upload(folder: Path, store: ObjectFolder, name: str) -> Address:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            store.write(f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    return store.address / name
-
-
-def local(folder: Path) -> dict[str, bytes]:
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {name: untimed(content) for name, content in found.items() if not name.startswith(RECORDS)}
-
-
-def stored(store: ObjectFolder, name: str) -> dict[str, bytes]:
-    return {one: untimed(store.read(f"{name}/{one}") or b"") for one in store.states(name) if not one.startswith(RECORDS)}
-
-
 def nothing_is_left(tmp_path: Path, store: ObjectFolder) -> None:
     assert not list((tmp_path / "tmp").glob(".ldctdenoise*"))
     assert not [name for name in store.states() if "/.incoming/" in name]
@@ -108,12 +63,13 @@ def nothing_is_left(tmp_path: Path, store: ObjectFolder) -> None:
 def test_a_store_gets_what_a_folder_gets_and_only_once(
     run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = upload(tree, store, "ct")
+    upload(tree, store, "ct")
+    source = store.address / "ct"
     assert run(tree, tmp_path / "here").code == 0
     done = run(source, store.address / "done")
     assert done.code == 0, done.said
     assert done.statuses == dict.fromkeys(OUTPUTS, "denoised")
-    assert stored(store, "done") == local(tmp_path / "here")
+    assert stored_outputs(store, "done") == local_outputs(tmp_path / "here")
     nothing_is_left(tmp_path, store)
     before = store.states()
     monkeypatch.setattr(staged_item, "private_folder", lambda: pytest.fail("fetched again"))
@@ -123,7 +79,8 @@ def test_a_store_gets_what_a_folder_gets_and_only_once(
 
 
 def test_a_folder_and_a_store_mix_in_a_list(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:
-    source = upload(tree, store, "ct")
+    upload(tree, store, "ct")
+    source = store.address / "ct"
     rows = tmp_path / "rows.csv"
     rows.write_text(f"input,output\n{source}/a.nrrd,a.nii.gz\nsrc/study/two,two\n{source}/study/one,one\n{source}/none,none\n")
     there, here = run(rows, store.address / "done"), run(rows, tmp_path / "here")
@@ -134,14 +91,15 @@ def test_a_folder_and_a_store_mix_in_a_list(run: Run, store: ObjectFolder, tree:
             == "memory://archive/ct/none is not there: no object has this name or lies below it; correct the address."
         )
         assert batch.code == 1
-    assert stored(store, "done") == local(tmp_path / "here")
+    assert stored_outputs(store, "done") == local_outputs(tmp_path / "here")
     assert set(run(rows, tmp_path / "here").statuses.values()) == {"already finished", "failed"}
     store.write("rows.csv", b"input,output\nct/a.nrrd,b.nrrd\n")
     assert run(store.address / "rows.csv", store.address / "done").statuses == {"b.nrrd": "denoised"}
 
 
 def test_only_what_changed_is_done_again(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:
-    source = upload(tree, store, "ct")
+    upload(tree, store, "ct")
+    source = store.address / "ct"
     run(source, store.address / "done")
     store.write("ct/a.nrrd", (tree / "a.nrrd").read_bytes())  # the same again
     save_volume(tmp_path / "b.nii.gz", 7)
@@ -162,14 +120,16 @@ def test_only_what_changed_is_done_again(run: Run, store: ObjectFolder, tree: Pa
 
 
 def test_what_no_batch_made_is_not_replaced(run: Run, store: ObjectFolder, tree: Path) -> None:
-    source = upload(tree, store, "ct")
+    upload(tree, store, "ct")
+    source = store.address / "ct"
     store.write("done/a.nrrd", b"mine")
     assert "no batch made it" in run(source, store.address / "done").reason("a.nrrd")
     assert store.read("done/a.nrrd") == b"mine"
 
 
 def test_a_dry_run_writes_nothing(run: Run, store: ObjectFolder, tree: Path) -> None:
-    source = upload(tree, store, "ct")
+    upload(tree, store, "ct")
+    source = store.address / "ct"
     before = store.states()
     assert run(source, store.address / "done", "--dry-run").statuses == dict.fromkeys(OUTPUTS, "to do")
     assert store.states() == before
@@ -178,7 +138,8 @@ def test_a_dry_run_writes_nothing(run: Run, store: ObjectFolder, tree: Path) -> 
 def test_a_bad_input_is_told_by_its_address_and_recorded(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:
     (tree / "study" / "one" / "8.1-0.dcm").write_bytes(b"")
     (tree / "a.nrrd").write_bytes(b"NRRD0004\n")
-    source = upload(tree, store, "ct")
+    upload(tree, store, "ct")
+    source = store.address / "ct"
     (tree / "mr").mkdir()
     store.write("ct/readme/README", b"no image")
     done = run(source, store.address / "done")
@@ -205,7 +166,7 @@ def test_whoever_sees_the_record_sees_a_whole_output_whenever_it_is_killed(
     target = store.address / "done"
     assert run(rows, target).statuses == {"one": "denoised"}
     book = RecordBook(ObjectFolder(target))
-    old, old_record = stored(store, "done"), book.read(Path("one"))
+    old, old_record = stored_outputs(store, "done"), book.read(Path("one"))
     arguments = ["batch", str(rows), str(target), "--model", str(tiny_model), "--device", "cpu", "--blend", "0.5"]
     code = f"from {__name__} import *; die_at({MOMENTS[moment]}); main({arguments!r})"
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=here_is(tmp_path))
@@ -213,14 +174,14 @@ def test_whoever_sees_the_record_sees_a_whole_output_whenever_it_is_killed(
     record = book.read(Path("one"))
     if moment == "uploaded":
         assert record == old_record
-        assert stored(store, "done") == old
+        assert stored_outputs(store, "done") == old
     else:
         assert record is not None
         assert not record.output, "a record tells of an output that is not whole"
     expected = run(rows, tmp_path / "here", "--blend", 0.5)
     assert expected.code == 0
     assert run(rows, target, "--blend", 0.5).statuses == {"one": "denoised"}
-    assert stored(store, "done") == local(tmp_path / "here")
+    assert stored_outputs(store, "done") == local_outputs(tmp_path / "here")
     nothing_is_left(tmp_path, store)
     assert run(rows, target, "--blend", 0.5).statuses == {"one": "already finished"}
 

@@ -168,7 +168,10 @@ def test_whoever_sees_the_record_sees_a_whole_output_whenever_it_is_killed(
     book = RecordBook(ObjectFolder(target))
     old, old_record = stored_outputs(store, "done"), book.read(Path("one"))
     arguments = ["batch", str(rows), str(target), "--model", str(tiny_model), "--device", "cpu", "--blend", "0.5"]
-    code = f"from {__name__} import *; die_at({MOMENTS[moment]}); main({arguments!r})"
+    code = (
+        f"from {__name__} import die_at; from LDCTDenoiseLib.commands.command_line import main; "
+        f"die_at({MOMENTS[moment]}); main({arguments!r})"
+    )
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=here_is(tmp_path))
     assert killed.returncode == 9, f"it was not killed there: {killed.stderr}"
     record = book.read(Path("one"))

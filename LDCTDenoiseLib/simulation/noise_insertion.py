@@ -40,7 +40,10 @@ LARGEST_LINE_INTEGRAL = 20.0
 CALIBRATION_SLICES = 8
 LEAST_NOISE_HU = 0.5
 """Less is rounding, not quantum noise."""
-NO_NOISE = "The image has no measurable noise of its own to calibrate with; give photons=... instead."
+NO_NOISE = (
+    "The image has no measurable noise of its own to calibrate with; "
+    "take a scan that is neither synthetic nor denoised, or in Python give photons=... instead."
+)
 _THREADS = min(4, os.cpu_count() or 1)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 import yaml
 
 import LDCTDenoiseLib
@@ -16,7 +17,10 @@ from docs import site_hooks
 from docs.check_links import dead_links
 from LDCTDenoiseLib import errors
 from LDCTDenoiseLib.commands.command_line import all_parsers, build_parser
+from LDCTDenoiseLib.ct.scan import Geometry, Scan
 from LDCTDenoiseLib.models.architectures import NETWORKS
+from LDCTDenoiseLib.simulation.phantom import make_phantom
+from LDCTDenoiseLib.training.patches.noise_cache import prepare
 from Testing.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -74,6 +78,19 @@ def test_the_command_line_page_has_every_command_and_option() -> None:
                 assert option in page
     assert "Example: " not in page
     assert "```text\nldctdenoise denoise low_dose.nrrd denoised.nrrd\n```" in page
+
+
+def test_the_installation_page_has_every_extra() -> None:
+    page = (DOCS / "install.md").read_text(encoding="utf-8")
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    for extra in set(project["project"]["optional-dependencies"]) - {"docs", "test"}:
+        assert re.search(rf"^\| `{extra}` \| .* \| `pip install 'ldctdenoise\[{extra}\]'` \|$", page, re.MULTILINE), extra
+
+
+def test_the_space_that_the_page_on_training_tells_is_that_of_the_cache(tmp_path: Path) -> None:
+    (volume,) = prepare(Scan(make_phantom(1, 512).scan(0.5), Geometry((5.0, 0.78, 0.78))), tmp_path, seed=0)
+    told = re.findall(r"([\d.]+) MB for each slice of 512 x 512", (DOCS / "train.md").read_text(encoding="utf-8"))
+    assert [f"{(volume.hu.nbytes + volume.noise.nbytes) / 1e6:.1f}"] == told
 
 
 def test_dead_links_of_a_site_are_found(tmp_path: Path) -> None:

@@ -441,7 +441,12 @@ WATER = water_disc(1, size=24, radius=20)
         pytest.param(WATER, {"electronic_noise": -1.0}, "electronic_noise is -1; a variance", id="negative variance"),
         pytest.param(WATER, {"electronic_noise": float("nan")}, "electronic_noise is nan; a variance", id="variance nan"),
         pytest.param(WATER, {"kernel": "bone"}, "no kernel 'bone'; choose soft or sharp", id="kernel"),
-        pytest.param(WATER, {"photons": None}, "no measurable noise .* give photons", id="no noise of its own"),
+        pytest.param(
+            WATER,
+            {"photons": None},
+            "no measurable noise .* nor denoised, .* photons",
+            id="no noise of its own",
+        ),
         pytest.param(WATER * 0 - 1000, {"photons": None}, "No uniform soft tissue .* photons", id="no soft tissue"),
     ],
 )

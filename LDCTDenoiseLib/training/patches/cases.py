@@ -232,5 +232,8 @@ def _volumes_of(folder: Path, config: DataConfig) -> list[Pair]:
         )
     absent = sorted({*config.validate, *config.test} - {pair.patient for pair in pairs})
     if absent:
-        raise InputError(f"The configuration's split names {absent[0]}, which is not in {folder}.")
+        raise InputError(
+            f"The configuration's split names {absent[0]}, which is not in {folder}. Give a CSV (patient,low,full,split; "
+            "low may be empty) instead of the folder, or name your patients in a copy of the configuration (data: validate)."
+        )
     return pairs

@@ -18,6 +18,7 @@ from typing import TextIO
 
 from ..dicom.log_privacy import silence_pydicom
 from ..errors import Code, code_of, printable
+from ..system.openvino_parts import leave_out_conversion
 from ..system.signals import Stopped, stops_like_ctrl_c
 from ..version import __version__
 from . import (
@@ -126,7 +127,9 @@ class _PrintableOutput(io.TextIOBase):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code; without arguments, those of this process, which is the program's own."""
+    if arguments is None:
+        leave_out_conversion()
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line goes on
         import argcomplete

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import LDCTDenoiseError, code_of
+from ..system.openvino_parts import leave_out_conversion
 from ..system.priority import restore_priority
 from ..system.process_tree import lead_own_group
 from ..system.signals import STOPS
@@ -134,6 +135,7 @@ def main() -> None:
     """Serve on stdin and stdout."""
     lead_own_group()
     restore_priority()
+    leave_out_conversion()
     # A library that prints must not break the protocol: what it takes for stdout is the log.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -363,6 +363,16 @@ def test_help_does_not_wait_for_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_denoising_imports_no_more_of_openvino_than_it_needs(tiny_model: Path, tmp_path: Path, source: Path) -> None:
+    """The conversion of other formats is more than half of the time that ``import openvino`` takes."""
+    command = [sys.executable, "-X", "importtime", "-m", "LDCTDenoiseLib", "denoise", source, tmp_path / "out.nrrd"]
+    options = ["--model", tiny_model, "--device", "cpu", "--backend", "openvino"]
+    done = subprocess.run([*command, *options], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "openvino" in imported
+    assert not {name for name in imported if name.startswith(("openvino.tools.ovc.", "torch", "matplotlib"))}
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
     program = (
         "import sys; from LDCTDenoiseLib.commands.command_line import main\n"

@@ -74,12 +74,18 @@ class Archive:
     def get(self, path: str) -> Any:
         return json.loads(self._ask(path, "application/json")[0])
 
-    def _ask(self, path: str, accept: str) -> tuple[bytes, str]:
+    def _ask(self, path: str, accept: str, method: str = "GET") -> tuple[bytes, str]:
         """The answer and its type."""
         token = base64.b64encode(f"recipe:{PASSWORD}".encode()).decode()
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Basic {token}", "Accept": accept})
+        request = urllib.request.Request(
+            self.url + path, headers={"Authorization": f"Basic {token}", "Accept": accept}, method=method
+        )
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
             return answer.read(), answer.headers["Content-Type"]
+
+    def delete(self, image: str) -> None:
+        """Remove an image, by Orthanc's identifier."""
+        self._ask(f"/instances/{image}", "application/json", "DELETE")
 
     def count(self) -> int:
         return int(self.get("/statistics")["CountInstances"])

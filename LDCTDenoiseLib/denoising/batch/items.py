@@ -29,7 +29,7 @@ from ...system.files import check_apart
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
 from ..one_file import Source
-from .stored_sources import StoredSource, find_stored, server_and_name, stored_sources
+from .stored_sources import StoredSource, Studies, find_stored, server_and_name, stored_sources
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ def find_items(
     """
     check: Callable[[Item], str] = _no_problem
     if source.name.lower().endswith(".csv") and (isinstance(source, Address) or source.is_file()):
-        read: Callable[[], Iterator[Item]] = partial(_items_of_csv, source)
+        read: Callable[[], Iterator[Item]] = partial(_items_of_csv, source, Studies())
         check = _problem_of_row
     elif isinstance(source, Address):
         stored = find_stored(source, target)
@@ -279,10 +279,10 @@ def _written_as(path: Path) -> Path:
     return path.with_name(path.name[: -len(suffix)] + written) if written else path
 
 
-def _items_of_csv(source: Path | Address) -> Iterator[Item]:
+def _items_of_csv(source: Path | Address, studies: Studies) -> Iterator[Item]:
     try:
         with _open_csv(source) as file:
-            yield from _items_of_rows(source, file)
+            yield from _items_of_rows(source, file, studies)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source.name} cannot be read as CSV ({error}); save it as UTF-8 text with commas.") from error
 
@@ -296,7 +296,7 @@ def _open_csv(source: Path | Address) -> TextIO:
     return io.StringIO(content.decode("utf-8-sig"), newline="")
 
 
-def _items_of_rows(source: Path | Address, file: TextIO) -> Iterator[Item]:
+def _items_of_rows(source: Path | Address, file: TextIO, studies: Studies) -> Iterator[Item]:
     rows = csv.DictReader(file)
     for number, row in enumerate(rows, start=2):
         if number == 2 and not {"input", "output"} <= row.keys():
@@ -305,12 +305,12 @@ def _items_of_rows(source: Path | Address, file: TextIO) -> Iterator[Item]:
         if not given or not output:
             raise InputError(f"Line {number} of {source.name} lacks its input or its output; complete it.")
         try:
-            yield from _items_of_row(source.parent, given, output)
+            yield from _items_of_row(source.parent, given, output, studies)
         except InputError as error:
             raise InputError(f"Line {number} of {source.name}: {error}", error.code) from error
 
 
-def _items_of_row(folder: Path | Address, given: str, output: str) -> Iterator[Item]:
+def _items_of_row(folder: Path | Address, given: str, output: str, studies: Studies) -> Iterator[Item]:
     """One, or one for each CT series of a study on a DICOMweb server.
 
     Raises:
@@ -320,7 +320,7 @@ def _items_of_row(folder: Path | Address, given: str, output: str) -> Iterator[I
     sources: Sequence[tuple[Source | StoredSource, str]] = [(where, "")] if isinstance(where, Path) else []
     problem = ""
     if isinstance(where, Address):
-        sources, problem = stored_sources(where)
+        sources, problem = stored_sources(where, studies)
     for one, inside in sources:
         if is_address(output):
             server, name = server_and_name(Address(output), one, given)

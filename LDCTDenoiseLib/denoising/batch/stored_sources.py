@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 from ...dicom.source_files import is_named_as_image
@@ -55,7 +54,26 @@ def find_stored(source: Address, target: Path | Address) -> dict[Path, StoredFil
     return found
 
 
-def stored_sources(address: Address) -> tuple[list[tuple[StoredSource, str]], str]:
+class Studies:
+    """The CT series of studies on DICOMweb servers: each study is asked for once, for a list is read more than once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Address, tuple[list[str], str]] = {}
+
+    def series_of(self, server: DicomwebServer, study: str) -> tuple[list[str], str]:
+        """SeriesInstanceUIDs of a study, and why there are none."""
+        address = server.address / f"studies/{study}"
+        if address not in self._known:
+            try:
+                found = server.ct_series(study)
+                problem = "" if found else f"{address} has no CT series that this program did not make; correct the address."
+                self._known[address] = found, problem
+            except InputError as error:
+                self._known[address] = [], str(error)
+        return self._known[address]
+
+
+def stored_sources(address: Address, studies: Studies) -> tuple[list[tuple[StoredSource, str]], str]:
     """The inputs that a row of a list names, each with a name below the row's output, and why there are none.
 
     Raises:
@@ -70,18 +88,10 @@ def stored_sources(address: Address) -> tuple[list[tuple[StoredSource, str]], st
         raise InputError(f"{address} is a whole DICOMweb server; give a study (/studies/UID) or a series of it.")
     if series is not None:
         return [(DicomwebSeries(server, study, series), "")], ""
-    try:
-        found = _series_of(server, study)
-    except InputError as error:
-        return [(StoredFiles(address), "")], str(error)
-    if not found:
-        return [(StoredFiles(address), "")], f"{address} has no CT series that this program did not make; correct the address."
+    found, problem = studies.series_of(server, study)
+    if problem:
+        return [(StoredFiles(address), "")], problem
     return [(DicomwebSeries(server, study, one), one) for one in found], ""
-
-
-@cache  # a list is read more than once, and should not change meanwhile
-def _series_of(server: DicomwebServer, study: str) -> list[str]:
-    return server.ct_series(study)
 
 
 def server_and_name(output: Address, source: Source | StoredSource, given: str) -> tuple[DicomwebServer, Path]:

@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtk
-from PySide6 import QtCore
 
 from benchmarks.speed import report
 from LDCTDenoiseLib.simulation.phantom import make_phantom
@@ -46,6 +44,8 @@ class Watch:
     """
 
     def __init__(self) -> None:
+        from PySide6 import QtCore  # as vtk below: the tables can be made where neither is installed
+
         self.longest_s = self.longest_work_s = 0.0
         self.began_s = 0.0
         self.slices: list[float] = []
@@ -118,6 +118,7 @@ def add_volume() -> Any:
 def lesion_test(application: Any, widget: Any, volume: Any) -> dict[str, float]:
     """Press Test here, then Map of slice, at a point in the phantom's liver; tell how long each took."""
     import slicer
+    import vtk
 
     ui, point = widget.ui, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion")
     widget.panel.node.lesionPoint = point

@@ -238,6 +238,8 @@ class Traces:
 @pytest.fixture
 def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
     """After the session has ended, no process and no temporary file of this test is left."""
+    if reason := reason_to_skip():
+        pytest.skip(reason)
     mark = uuid.uuid4().hex
     monkeypatch.setenv(_MARK, mark)
     traces = Traces(mark)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ import pytest
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.errors import DenoisingCancelled, InputError
 from Testing.slicer.slicer_panel import MODULE, Panel, Traces, add_ct, add_sequence, noisy_slices, scroll_red_view, voxels_of
-from Testing.slicer_standin.application import Application
+
+if TYPE_CHECKING:
+    from Testing.slicer_standin.application import Application
 
 
 @pytest.fixture

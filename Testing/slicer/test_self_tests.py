@@ -5,11 +5,14 @@ from __future__ import annotations
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from Testing.slicer.slicer_panel import MODULE, Panel, Traces
-from Testing.slicer_standin.application import Application
+
+if TYPE_CHECKING:
+    from Testing.slicer_standin.application import Application
 
 
 def test_every_method_passes_as_ctest_runs_them(traces: Traces, slicer_app: Application) -> None:

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from Testing.slicer.slicer_panel import Panel, add_ct, scroll_red_view
-from Testing.slicer_standin.application import Application
+from Testing.slicer_standin.fixtures import reason_to_skip
+
+if TYPE_CHECKING:
+    from Testing.slicer_standin.application import Application
 
 LAYOUT = 4711
 VIEW = (
@@ -158,6 +161,7 @@ def test_sample_data_without_a_network_raises_an_index_error(slicer_app: Applica
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX priorities")
+@pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
 def test_a_child_process_inherits_the_low_priority_of_slicer() -> None:
     code = f"""
 import os, sys

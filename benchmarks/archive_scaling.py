@@ -1,8 +1,9 @@
 """How a batch scales over workers of Ray: a model of the time, and a measurement with workers that sleep instead of computing.
 
 ``python -m benchmarks.archive_scaling`` starts Ray on this machine with 1, 2, 4, 8 and 16 workers that sleep, and prints what the
-driver needs for an item, its memory, and the efficiency, each beside the model's. Sleeping workers need no core, so that a small
-machine tells how the driver would serve many.
+driver needs for an item, its memory, and the efficiency, beside the model's. Sleeping workers need no core, so that a small
+machine tells how the driver would serve many. ``--series PATH`` measures the parts of one series on this machine instead, and
+prints what the model makes of them for an archive.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +22,12 @@ from pathlib import Path
 import psutil
 
 from LDCTDenoiseLib.denoising.batch.attempt import Outcome
-from LDCTDenoiseLib.denoising.batch.items import Item
+from LDCTDenoiseLib.denoising.batch.items import Item, files_of_source
 from LDCTDenoiseLib.denoising.batch.one_item import Status
 from LDCTDenoiseLib.denoising.batch.ray_engine import RayEngine, WorkerNeeds
+from LDCTDenoiseLib.denoising.batch.records import content_hash, hash_of_output
+from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, denoise_file, read_input
+from LDCTDenoiseLib.inference.engine import Denoiser
 
 WORKERS = (1, 2, 4, 8, 16)
 ITEMS = 10_000
@@ -131,12 +137,61 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return times.user + times.system
 
 
+def measure_parts(source: Path, driver: float) -> TimeModel:
+    """Read, denoise and write a series as a batch does, and take the times."""
+    files = files_of_source(source)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "out.nrrd" if source.is_file() else "out")
+        denoiser = Denoiser(device="auto", threads=1)
+        reading = 0.0
+
+        def read(one: Source, place: Path, options: FileOptions) -> Input:
+            nonlocal reading
+            begin = time.perf_counter()
+            scan = read_input(one, place, options)
+            reading = time.perf_counter() - begin
+            return scan
+
+        begin = time.perf_counter()
+        content_hash(files)
+        hashing = time.perf_counter() - begin
+        begin = time.perf_counter()
+        done = denoise_file(source, target, denoiser, read=read)
+        rest = time.perf_counter() - begin - reading - done.seconds
+        begin = time.perf_counter()
+        hash_of_output(target)
+        writing = rest + time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{source.name}: {done.slices} slices on {done.made.device}, 1 thread; {peak:.0f} MiB at most")
+    return TimeModel(hashing + reading, done.seconds, writing, driver)
+
+
+def print_plan(model: TimeModel, series: int, nodes: int, workers_each: int) -> None:
+    workers = nodes * workers_each
+    hours = model.seconds(series, workers) / 3600
+    print(f"a series: read {model.read:.2f} s, compute {model.compute:.2f} s, write {model.write:.2f} s")
+    print(f"a worker: {3600 / max(model.compute, model.read + model.write):.0f} series an hour")
+    print(
+        f"{series} series on {nodes} machines of {workers_each} workers: {hours:.1f} hours; bound by {model.bottleneck(workers)}"
+    )
+    print(f"the driver is the bound from {max(model.compute, model.read + model.write) / model.driver:.0f} workers on")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=ITEMS, help=f"tiny items for the overhead (default {ITEMS})")
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
+    parser.add_argument("--series", type=Path, help="measure the parts of this series instead")
+    parser.add_argument("--driver-ms", type=float, default=2.0, help="with --series: the driver's time for an item (default 2)")
+    parser.add_argument("--archive", type=int, default=100_000, help="with --series: how many there are (default 100000)")
+    parser.add_argument("--nodes", type=int, default=20, help="with --series: machines (default 20)")
+    parser.add_argument("--workers-each", type=int, default=1, help="with --series: workers on each (default 1)")
     options = parser.parse_args()
+    if options.series:
+        model = measure_parts(options.series, options.driver_ms / 1000)
+        print_plan(model, options.archive, options.nodes, options.workers_each)
+        return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     rows = []
     print("| workers | items | driver, ms an item | its CPU, ms an item | it grew by, MiB | efficiency, 1 s of sleep | model |")
@@ -145,8 +200,9 @@ def main() -> None:
         tiny = measure(workers, options.items, 0)
         slow = measure(workers, ITEMS_EACH * workers, SLEEP_SECONDS)
         driver = tiny.seconds / tiny.items
-        model = TimeModel(0, SLEEP_SECONDS, 0, driver).seconds(slow.items, workers)
-        ideal = slow.items * SLEEP_SECONDS / workers
+        begun = slow.items - (workers - 1)  # what others had begun before is not counted
+        model = TimeModel(0, SLEEP_SECONDS, 0, driver).seconds(begun, workers)
+        ideal = begun * SLEEP_SECONDS / workers
         row = {
             "workers": workers,
             "items": options.items,

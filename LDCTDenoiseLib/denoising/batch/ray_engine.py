@@ -373,7 +373,6 @@ class RayEngine:
 
 def _set_environment(*, here: bool) -> None:
     """What Ray reads once, when it is imported."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     if here:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if "RAY_AUTH_MODE" not in os.environ:  # else Ray writes a token into the home folder

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.archive_scaling`` starts Ray on this machine with 1, 2, 4, 8 and 16 workers that sleep, and prints what the
 driver needs for an item, its memory, and the efficiency, beside the model's. Sleeping workers need no core, so that a small
-machine tells how the driver would serve many. ``--series PATH`` measures the parts of one series on this machine instead, and
-prints what the model makes of them for an archive.
+machine tells how the driver would serve many. ``--series PATH`` measures the parts of one series on this machine instead,
+``--rates READ COMPUTE WRITE`` takes them as given, in seconds; and both print what the model makes of them for an archive.
 """
 
 from __future__ import annotations
@@ -183,13 +183,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     parser.add_argument("--series", type=Path, help="measure the parts of this series instead")
-    parser.add_argument("--driver-ms", type=float, default=2.0, help="with --series: the driver's time for an item (default 2)")
-    parser.add_argument("--archive", type=int, default=100_000, help="with --series: how many there are (default 100000)")
-    parser.add_argument("--nodes", type=int, default=20, help="with --series: machines (default 20)")
-    parser.add_argument("--workers-each", type=int, default=1, help="with --series: workers on each (default 1)")
+    parser.add_argument("--rates", type=float, nargs=3, metavar=("READ", "COMPUTE", "WRITE"), help="or take these, seconds")
+    parser.add_argument("--driver-ms", type=float, default=2.0, help="for these: the driver's time for an item (default 2)")
+    parser.add_argument("--archive", type=int, default=100_000, help="for these: how many there are (default 100000)")
+    parser.add_argument("--nodes", type=int, default=20, help="for these: machines (default 20)")
+    parser.add_argument("--workers-each", type=int, default=1, help="for these: workers on each (default 1)")
     options = parser.parse_args()
-    if options.series:
-        model = measure_parts(options.series, options.driver_ms / 1000)
+    if options.series or options.rates:
+        driver = options.driver_ms / 1000
+        model = measure_parts(options.series, driver) if options.series else TimeModel(*options.rates, driver)
         print_plan(model, options.archive, options.nodes, options.workers_each)
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -160,29 +160,27 @@ class _Hashes:
     """Hashes of many names, in eight bytes each."""
 
     def __init__(self) -> None:
-        self._hashes = np.empty(0, np.uint64)
-        self._counts = np.empty(0, np.uint32)
-        self._new = array("Q")
+        self._hashes = array("Q")
 
     def add(self, one: int) -> None:
-        self._new.append(one)
-        if len(self._new) >= _HASHES_AT_ONCE:
-            self._merge()
+        self._hashes.append(one)
 
-    def _merge(self) -> None:
-        hashes, where = np.unique(np.concatenate([self._hashes, np.array(self._new, np.uint64)]), return_inverse=True)
-        counts = np.concatenate([self._counts, np.ones(len(self._new), np.uint32)])
-        self._counts = np.bincount(where, counts, len(hashes)).astype(np.uint32)
-        self._hashes, self._new = hashes, array("Q")
+    def _sorted(self) -> np.ndarray:
+        hashes = np.frombuffer(self._hashes, np.uint64)
+        hashes.sort()  # in place: a copy would double the memory
+        return hashes
 
     def found_twice(self) -> frozenset[int]:
-        self._merge()
-        return frozenset(self._hashes[self._counts > 1].tolist())
+        hashes = self._sorted()
+        return frozenset(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
     def found_in(self, others: _Hashes) -> frozenset[int]:
-        self._merge()
-        others._merge()
-        return frozenset(np.intersect1d(self._hashes, others._hashes, assume_unique=True).tolist())
+        hashes, found = self._sorted(), set()
+        for start in range(0, len(others._hashes), _HASHES_AT_ONCE):
+            part = np.array(others._hashes[start : start + _HASHES_AT_ONCE], np.uint64)
+            where = np.minimum(np.searchsorted(hashes, part), len(hashes) - 1)
+            found.update(part[hashes[where] == part].tolist())
+        return frozenset(found)
 
 
 _HASHES_AT_ONCE = 2**17

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import Code, InputError
-from .options import add_device
+from .options import add_device, said_when_written
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--vgg-weights is for --train; leave it out, or give both.", Code.ARGUMENT)
     from ..demo.denoising_demo import run_demo
 
-    print(run_demo(options.out, device=options.device))
+    with said_when_written(options.out):
+        table = run_demo(options.out, device=options.device)
+    print(table)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -44,4 +46,6 @@ def _train(options: argparse.Namespace) -> None:
     with require_extra("train"):
         from ..demo.training_demo import run_demo_training
     quieten_lightning()
-    print(run_demo_training(config, options.out, vgg_weights=options.vgg_weights, device=options.device))
+    with said_when_written(options.out):
+        table = run_demo_training(config, options.out, vgg_weights=options.vgg_weights, device=options.device)
+    print(table)

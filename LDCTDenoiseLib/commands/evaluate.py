@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from ..errors import Code, InputError
-from .options import add_device, count, dose, fraction, positive
+from .options import add_device, count, dose, fraction, positive, said_when_written
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -109,6 +109,7 @@ def _report(options: argparse.Namespace) -> None:
         phantom_scans=options.phantom_scans,
         device=options.device,
     )
-    evaluation = evaluate_pairs(options.pairs, how)
-    page = write_report(evaluation, options.out)
+    with said_when_written(options.out):
+        evaluation = evaluate_pairs(options.pairs, how)
+        page = write_report(evaluation, options.out)
     print(json.dumps(summary(evaluation), indent=2, ensure_ascii=False) if options.json else page)

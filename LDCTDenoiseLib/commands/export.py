@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from ..errors import Code, InputError
+from .options import said_when_written
+
+log = logging.getLogger(__name__)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,5 +35,6 @@ def run(options: argparse.Namespace) -> None:
     with require_extra("onnx"):
         from ..inference.onnx import export_onnx
 
-    difference = export_onnx(options.model, options.output)
-    print(f"{options.output}: within {difference:.1e} HU of the engine (onnxruntime, CPU)")
+    with said_when_written(options.output):
+        difference = export_onnx(options.model, options.output)
+    log.info("It is within %.1e HU of the engine (onnxruntime, CPU).", difference)

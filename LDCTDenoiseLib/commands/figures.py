@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_device, count, dose, fraction
+from .options import add_device, count, dose, fraction, said_when_written
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,5 +36,6 @@ def run(options: argparse.Namespace) -> None:
 
     how = EvaluationOptions(blend=options.blend, dose=options.dose, kernel=options.kernel, device=options.device)
     index = -1 if options.slice is None else options.slice
-    for path in draw_paper_figures(options.pairs, options.runs, options.out, how, patient=options.patient, index=index):
-        print(path)
+    with said_when_written(options.out):
+        pictures = draw_paper_figures(options.pairs, options.runs, options.out, how, patient=options.patient, index=index)
+    print(*pictures, sep="\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ..dicom.write_series import DicomOutput
     from ..inference.engine import Denoiser
 
+log = logging.getLogger(__name__)
 COMPRESSIONS = ("none", "rle", "jpeg-ls", "jpeg2000")
 
 
@@ -207,6 +210,14 @@ def read_scan(options: argparse.Namespace) -> Scan:
     if not options.force:
         check_hu(scan.hu, scan.padding)
     return scan
+
+
+@contextmanager
+def said_when_written(path: Path) -> Iterator[None]:
+    """At the end one line says what was written, and in how many seconds; ``--quiet`` keeps it back."""
+    start = time.perf_counter()
+    yield
+    log.info("Wrote %s in %.1f s.", path, time.perf_counter() - start)
 
 
 @contextmanager

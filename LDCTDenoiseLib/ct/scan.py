@@ -56,6 +56,12 @@ class Scan:
     geometry: Geometry
     padding: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        slices, rows, columns = self.hu.shape
+        step, height, width = self.geometry.spacing
+        size = f"{slices} slice(s) of {rows} x {columns}, {self.hu.dtype}"
+        return f"<Scan {size}, every {step:g} mm, pixels {height:g} x {width:g} mm>"
+
     @property
     def spacing(self) -> tuple[float, float]:
         """(rows, columns) pixel spacing in mm."""

@@ -22,6 +22,7 @@ from ..dicom.source_files import list_folders
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
 from ..errors import Code, InputError, OutputError
 from ..models.provenance import Provenance
+from ..system.argument_types import as_path, check_type
 from ..system.files import check_there
 from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
@@ -163,7 +164,11 @@ def denoise_file(
         DenoisingCancelled: ``cancel`` returned true.
         DeviceError: not enough memory.
     """
-    source, target = source if isinstance(source, SeriesFiles) else Path(source), Path(target)
+    source = source if isinstance(source, SeriesFiles) else as_path(source, "source")
+    target = as_path(target, "target")
+    check_type(options, FileOptions, "argument options", "a FileOptions")
+    if not isinstance(denoiser, ToLoad) and not hasattr(denoiser, "provenance"):  # the class itself is slow to import
+        raise InputError(f"The denoiser is a {type(denoiser).__name__}; a Denoiser is needed, such as Denoiser('default').")
     check_output(source, target, options)
     listing = source.listing if isinstance(source, SeriesFiles) else list_folders([source]) if source.is_dir() else None
     with _loading(denoiser) as loaded:

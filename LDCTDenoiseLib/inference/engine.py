@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import fields, replace
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..models.level import levels_to_use
 from ..models.model_file import Model, read_model
 from ..models.options import DenoisingOptions
 from ..models.provenance import Provenance
+from ..system.argument_types import check_number, check_pair, check_type, check_whole
 from ..system.devices import find_device
 from ..system.pytorch import require_torch
 from .backends import Backend, choose_backend, choose_precision
@@ -69,8 +71,10 @@ class Denoiser:
         threads: int | None = None,
         region: str = "all",
     ) -> None:
-        if not isinstance(model, (str, os.PathLike)):
-            raise InputError(f"The model is a {type(model).__name__}; a shipped model's name or a file's path is needed.")
+        check_type(model, (str, os.PathLike), "model", "a shipped model's name or a file's path")
+        check_type(device, str, "device", "a name such as 'cpu' or 'cuda:0'")
+        for name, number in {"number of levels": levels, "batch size": batch_size, "number of threads": threads}.items():
+            check_whole(number, name)
         self._options = DenoisingOptions(
             model=os.fspath(model),
             device=device,
@@ -135,6 +139,7 @@ class Denoiser:
 
     @blend.setter
     def blend(self, blend: float) -> None:
+        check_number(blend, "blend")
         if not 0 <= blend <= 1:
             raise InputError(f"The blend is {blend:g}; it must be from 0 (input) to 1 (denoised).")
         self._blend = blend
@@ -188,10 +193,13 @@ class Denoiser:
         start, stop = _check_slices(slices, len(volume))
         if out is None:
             out = np.empty(volume.shape, volume.dtype if np.issubdtype(volume.dtype, np.integer) else np.float32)
-        elif out.shape != volume.shape:
+        check_type(out, np.ndarray, "output", "a numpy array of the volume's shape")
+        if out.shape != volume.shape:
             raise InputError(f"The output has shape {out.shape}, and the volume {volume.shape}; they must be the same.")
         out[:start] = volume[:start]
         out[stop:] = volume[stop:]
+        if padding_value is not None:
+            check_type(padding_value, (Real, np.ndarray), "padding value", "a number of HU or a mask")
         padding = padding_value[start:stop] if isinstance(padding_value, np.ndarray) else padding_value
         with self._computing, self._computer.running():  # threads that share a denoiser take turns
             self._fill(out[start:stop], volume[start:stop], progress, cancel, padding)
@@ -266,8 +274,7 @@ class Denoiser:
 
 
 def _check_volume(volume: np.ndarray) -> None:
-    if not isinstance(volume, np.ndarray):
-        raise InputError(f"The volume is a {type(volume).__name__}; a numpy array (slices, rows, columns) in HU is needed.")
+    check_type(volume, np.ndarray, "volume", "a numpy array (slices, rows, columns) in HU")
     if volume.ndim != 3:
         raise InputError(f"The volume has shape {volume.shape}; (slices, rows, columns) is needed.")
     if volume.size == 0:
@@ -278,6 +285,8 @@ def _check_volume(volume: np.ndarray) -> None:
 
 
 def _check_slices(slices: tuple[int, int] | None, count: int) -> tuple[int, int]:
+    if slices is not None:
+        check_pair(slices, Integral, "slice range", "a pair of whole numbers (first, last + 1)")
     start, stop = slices if slices is not None else (0, count)
     if not 0 <= start < stop <= count:
         raise InputError(f"The slice range {start}:{stop} does not lie within the volume's {count} slices (0:{count}).")

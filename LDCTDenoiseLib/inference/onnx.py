@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -62,7 +63,8 @@ def export_onnx(model: str | os.PathLike[str], target: Path) -> float:
     cascade, info = load_model(model)
     batch, rows, columns = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # notes of the exporter about itself
+        warnings.simplefilter("ignore")  # notes of the exporter about itself, and about torchvision, which nothing here needs
+        logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
         program = torch.onnx.export(
             HUCascade(cascade, info.scale).eval(),
             (torch.zeros(2, 1, 96, 80),),

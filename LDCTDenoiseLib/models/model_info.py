@@ -20,6 +20,7 @@ from typing import Any
 
 from ..ct.hu import DEFAULT_SCALE, HUScale
 from ..errors import ModelError
+from ..system.argument_types import check_type
 from ..version import __version__
 from .level import Level
 
@@ -135,7 +136,9 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
 
     Raises:
         ModelError: neither a shipped model nor a file.
+        InputError: it is neither text nor a path.
     """
+    check_type(name_or_file, (str, os.PathLike), "model", "a shipped model's name or a file's path")
     shipped = {path.name.removesuffix(SUFFIX): path for path in shipped_models()}
     if str(name_or_file) in shipped:
         return shipped[str(name_or_file)]

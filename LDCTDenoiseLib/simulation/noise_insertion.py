@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from ..ct.hu import AIR_FLOOR_HU, as_voxels
 from ..ct.hu_check import check_finite
 from ..errors import InputError
 from ..measures.noise_level import noise_sd, uniform_windows
+from ..system.argument_types import check_number, check_pair, check_type
 from .kernel import ReconstructionKernel, find_kernel
 from .parallel_beam import ParallelBeam
 
@@ -194,6 +196,10 @@ def simulate_low_dose(
         InputError: an argument is out of range, or the noise cannot be calibrated.
         MissingExtraError: the package finufft is not installed.
     """
+    check_type(volume, np.ndarray, "volume", "a numpy array (slices, rows, columns) in HU")
+    check_pair(spacing, Real, "spacing", "a pair (rows, columns) in mm")
+    check_number(dose_fraction, "dose fraction")
+    check_type(seed, Integral, "seed", "a whole number")
     if not 0 < dose_fraction <= 1:
         raise InputError(f"The dose fraction is {dose_fraction:g}; it must be above 0 and at most 1.")
     if volume.ndim != 3 or volume.size == 0:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from ..ct.scan import Scan
 from ..errors import Code, InputError, OutputError
+from ..system.argument_types import as_path, check_type
 from ..system.files import check_exists, check_writable, replace_when_complete, unchanged
 from ..system.memory import check_memory
 from .images import image_of, scan_of
@@ -69,7 +70,7 @@ def read_volume(
     Raises:
         InputError: missing, unreadable, empty, not three-dimensional or not scalar.
     """
-    source = Path(path)
+    source = as_path(path, "volume's path")
     check_exists(source, "a volume file or a DICOM folder")
     if axis not in ("auto", "0", "1", "2"):
         raise InputError(f"'{axis}' is not an axis; choose auto, 0, 1 or 2.")
@@ -170,11 +171,15 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     """
     target = Path(path)
     if target.is_dir() or volume_suffix(target) not in WRITABLE_SUFFIXES:
-        code = Code.OUTPUT if target.is_dir() else Code.ARGUMENT
-        raise OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.", code)
+        raise _no_volume_file(target)
     if not _is_utf8(target.absolute()):
         raise OutputError(f"{target} has a name that is not UTF-8, which ITK cannot open; choose another name.")
     return check_writable(target, overwrite=overwrite)
+
+
+def _no_volume_file(target: Path) -> OutputError:
+    code = Code.OUTPUT if target.is_dir() else Code.ARGUMENT
+    return OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.", code)
 
 
 def _is_utf8(path: Path) -> bool:
@@ -208,7 +213,10 @@ def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, 
     Raises:
         OutputError: the file cannot be written.
     """
-    target = Path(path)
+    target = as_path(path, "output")
+    check_type(scan, Scan, "volume", "a Scan (voxels with their geometry)")
+    if volume_suffix(target) not in WRITABLE_SUFFIXES:
+        raise _no_volume_file(target)
     image = image_of(scan)
     if fields and volume_suffix(target) in _WITH_FIELDS:
         for name, text in fields.items():

@@ -191,9 +191,6 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-_WITH_FIELDS = (".nrrd", ".nhdr")
-
-
 def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> None:
     """Write a scan with the geometry and the voxel type it has, whole or not at all.
 
@@ -218,7 +215,7 @@ def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, 
     if volume_suffix(target) not in WRITABLE_SUFFIXES:
         raise _no_volume_file(target)
     image = image_of(scan)
-    if fields and volume_suffix(target) in _WITH_FIELDS:
+    if fields and volume_suffix(target) == ".nrrd":
         for name, text in fields.items():
             image.SetMetaData(name, text)
     with replace_when_complete(target, volume_suffix(target) or "") as temporary:

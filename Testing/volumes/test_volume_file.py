@@ -389,11 +389,14 @@ def test_writing_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
         write_volume(scan_of(image), tmp_path / "missing" / "out.nrrd")
 
 
-@pytest.mark.parametrize("name", ["out.unknown", "folder.nrrd"])
-def test_a_failed_write_leaves_nothing_and_says_so(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("out.unknown", "must be a volume file"), ("out.mhd", "must be a volume file"), ("folder.nrrd", "cannot be written")],
+)
+def test_a_failed_write_leaves_nothing_and_says_so(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "folder.nrrd").mkdir()
     image = make_image()
-    with pytest.raises(OutputError, match=f"{name} cannot be written"):
+    with pytest.raises(OutputError, match=f"{name} {sentence}"):
         write_volume(scan_of(image), tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["folder.nrrd"]
 

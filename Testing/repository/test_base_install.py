@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.inference.backends import openvino
@@ -23,6 +27,9 @@ from Testing.dicom.dicom_files import save_series
 from Testing.worker.worker_process import WorkerSession, denoise_request, output_of
 
 pytestmark = pytest.mark.skipif(not openvino.is_installed(), reason="openvino has no wheel for this machine")
+
+if sys.version_info >= (3, 11):
+    import tomllib
 
 EXTRAS = [
     "torch",
@@ -39,6 +46,10 @@ EXTRAS = [
     "idc_index",
     "pylibjpeg",
     "onnx",
+    "fsspec",
+    "s3fs",
+    "dicomweb_client",
+    "ray",
 ]
 
 
@@ -118,6 +129,39 @@ def test_what_needs_torch_says_what_to_install(base: Path) -> None:
     assert "pip install 'ldctdenoise[" in lines[2]
     assert "pip install 'ldctdenoise[train]'" in lines[3]
     assert not (base / "out.nrrd").exists()
+
+
+def test_a_batch_from_a_store_says_what_to_install(base: Path) -> None:
+    write(base / "in" / "low.nrrd", make_phantom(1, 64).scan(0.25))
+    (base / "web.csv").write_text("input,output\nhttps://pacs/dicom-web/studies/1.2/series/1.3,a\n")
+    (base / "s3.csv").write_text("input,output\ns3://bucket/a.nrrd,a.nrrd\n")
+    done = run(base, "batch s3://bucket/ct out", "batch in s3://bucket/out", "batch s3.csv out", "batch web.csv out")
+    assert json.loads(done.stdout.splitlines()[-1]) == [1] * 4
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ldctdenoise:")]
+    assert [("[stores]" in line, "[dicomweb]" in line) for line in lines] == [(True, False)] * 3 + [(False, True)]
+    assert all("which is not installed: pip install 'ldctdenoise[" in line for line in lines)
+    assert not (base / "out").exists()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_the_base_pulls_no_package_of_stores_and_clusters() -> None:
+    """All that the base requires, and what that requires."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    new = needed(project["dependencies"])
+    required: set[str] = set()
+    while new - required:
+        name = (new - required).pop()
+        required.add(name)
+        with contextlib.suppress(PackageNotFoundError):  # for another platform
+            new |= needed(requires(name) or [])
+    assert {"numpy", "openvino"} <= required
+    assert not required & {"fsspec", "s3fs", "aiobotocore", "botocore", "dicomweb-client", "ray"}
+
+
+def needed(lines: list[str]) -> set[str]:
+    """Names of the packages that requirements without extras need here."""
+    found = map(Requirement, lines)
+    return {canonicalize_name(one.name) for one in found if one.marker is None or one.marker.evaluate({"extra": ""})}
 
 
 def test_the_worker_denoises_without_torch(base: Path) -> None:

@@ -86,7 +86,7 @@ def main() -> None:
     organs = [
         from_pairs(options.shared / "pairs", "head", "head", BRAIN),
         from_pairs(options.shared / "pairs", "chest", "lung", CHEST),
-        from_pairs(options.shared / "kernel_pairs", "lihc_b30", "liver", LIVER),
+        from_pairs(options.shared / "kernel_pairs", "upper_b30", "liver", LIVER),
         streaky_pelvis(options.shared / "train" / "abdpelvis_TCGA-OV_09-2043.nrrd"),
     ]
     for organ in organs:

@@ -80,10 +80,8 @@ def save_dicom(folder: Path, series: str = SERIES, slices: int = 3) -> None:
         save(dataset, folder / f"{series[-3:]}-{number}.dcm")
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def write_tree(source: Path) -> Path:
     """Volume files and DICOM series of several layouts."""
-    source = tmp_path / "src"
     save_volume(source / "a.nrrd")
     save_volume(source / "deep" / "er" / "b.nii.gz", 1)
     save_volume(source / "deep" / "c.mhd", 2)
@@ -91,6 +89,11 @@ def tree(tmp_path: Path) -> Path:
     save_dicom(source / "study" / "two", OTHER_SERIES)
     (source / "study" / "notes.txt").write_text("no image")
     return source
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "src")
 
 
 OUTPUTS = ["a.nrrd", "deep/c.mha", "deep/er/b.nii.gz", "study/one", "study/two"]

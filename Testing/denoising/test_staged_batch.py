@@ -21,8 +21,7 @@ from LDCTDenoiseLib.stores.address import Address
 from LDCTDenoiseLib.stores.objects import ObjectFolder
 from LDCTDenoiseLib.stores.private_folder import private_folder
 from Testing.conftest import REPOSITORY
-from Testing.denoising.test_batch import OUTPUTS, save_dicom, save_volume
-from Testing.dicom.dicom_files import OTHER_SERIES
+from Testing.denoising.test_batch import OUTPUTS, save_volume, write_tree
 from Testing.stores.batch_run import RECORDS, Batch, local_outputs, run_batch, stored_outputs, upload
 
 Run = Callable[..., Batch]
@@ -44,15 +43,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectFolder:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Volume files and DICOM series of several layouts."""
-    source = tmp_path / "src"
-    save_volume(source / "a.nrrd")
-    save_volume(source / "deep" / "er" / "b.nii.gz", 1)
-    save_volume(source / "deep" / "c.mhd", 2)
-    save_dicom(source / "study" / "one")
-    save_dicom(source / "study" / "two", OTHER_SERIES)
-    (source / "study" / "notes.txt").write_text("no image")
-    return source
+    return write_tree(tmp_path / "src")
 
 
 def nothing_is_left(tmp_path: Path, store: ObjectFolder) -> None:

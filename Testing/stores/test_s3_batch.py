@@ -11,8 +11,7 @@ import pytest
 
 from LDCTDenoiseLib.stores.address import Address
 from LDCTDenoiseLib.stores.objects import ObjectFolder
-from Testing.denoising.test_batch import OUTPUTS, save_dicom, save_volume
-from Testing.dicom.dicom_files import OTHER_SERIES
+from Testing.denoising.test_batch import OUTPUTS, save_dicom, write_tree
 from Testing.s3_server import KEY, SECRET, Line, s3_server
 from Testing.stores.batch_run import Batch, local_outputs, run_batch, stored_outputs, upload
 
@@ -62,13 +61,7 @@ def make_bucket(name: str) -> ObjectFolder:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    source = tmp_path / "src"
-    save_volume(source / "a.nrrd")
-    save_volume(source / "deep" / "er" / "b.nii.gz", 1)
-    save_volume(source / "deep" / "c.mhd", 2)
-    save_dicom(source / "study" / "one")
-    save_dicom(source / "study" / "two", OTHER_SERIES)
-    return source
+    return write_tree(tmp_path / "src")
 
 
 def test_a_bucket_gets_what_a_folder_gets_and_only_once(

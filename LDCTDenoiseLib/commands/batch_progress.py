@@ -66,7 +66,8 @@ class BatchProgress:
             return told
         per_minute = (len(self._ends) - 1) / seconds * 60
         left = (self._total - self._done - self._failed) / per_minute
-        return f"{told}, {per_minute:.3g} per minute, {_minutes(left)} left"
+        rate = f"{per_minute:.0f}" if per_minute >= 100 else f"{per_minute:.3g}"
+        return f"{told}, {rate} per minute, {_minutes(left)} left"
 
     def __enter__(self) -> BatchProgress:
         return self

@@ -1,0 +1,25 @@
+"""The line that tells how far a batch is."""
+
+from __future__ import annotations
+
+import pytest
+
+from LDCTDenoiseLib.commands import batch_progress
+from LDCTDenoiseLib.commands.batch_progress import BatchProgress
+
+
+@pytest.mark.parametrize(
+    ("seconds", "line"),
+    [
+        (30.0, "Batch: 2 of 1000 done, 1 failed, 2 per minute, 8.3 h left"),
+        (0.04, "Batch: 2 of 1000 done, 1 failed, 1500 per minute, 0.7 min left"),
+        (1.4, "Batch: 2 of 1000 done, 1 failed, 42.9 per minute, 23.3 min left"),
+    ],
+)
+def test_the_line_tells_counts_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, seconds: float, line: str) -> None:
+    times = iter([100.0, 100.0 + seconds, 100.0 + 2 * seconds])
+    progress = BatchProgress(1000, quiet=True)
+    monkeypatch.setattr(batch_progress.time, "monotonic", lambda: next(times))
+    for failed in (False, True, False):
+        progress.add(failed=failed)
+    assert progress.line() == line

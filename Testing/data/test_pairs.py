@@ -269,7 +269,7 @@ def test_a_folder_without_pairs_says_so(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["data", "index", str(tmp_path)]) == 1
     assert "holds no low/normal-dose pair" in capsys.readouterr().err
     assert main(["data", "index", str(tmp_path / "missing")]) == 1
-    assert "is not a folder" in capsys.readouterr().err
+    assert "missing does not exist" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

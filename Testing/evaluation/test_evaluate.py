@@ -337,9 +337,6 @@ def test_one_pair_prints_a_table_and_json(pairs_csv: Path, tiny_model: Path, cap
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "Give LOW and FULL, or --pairs CSV and --out DIR"),
-        (["--pairs", "{csv}"], "give --out DIR"),
-        (["a", "b", "--pairs", "{csv}"], "leave LOW and FULL out"),
         (["--pairs", "{csv}", "--out", "{out}", "--baselines", "wiener"], "There is no baseline 'wiener'"),
         (["--pairs", "{csv}", "--out", "{out}", "--against", "nobody"], "Nothing called 'nobody' is judged here"),
         (["--pairs", "{csv}", "--out", "{out}", "--split", "train"], "has no patient in the split 'train'"),

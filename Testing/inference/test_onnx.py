@@ -61,7 +61,6 @@ def test_a_file_that_differs_from_the_engine_is_not_kept(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["default", "{tmp}/model.pt"], "must end in .onnx"),
         (["nothing", "{tmp}/model.onnx"], "There is no model 'nothing'"),
         (["default", "{tmp}/missing/model.onnx"], "does not exist; create it first"),
         (["default", "{tmp}/there.onnx"], "pass --overwrite"),

@@ -436,4 +436,4 @@ def test_validation_tells_noise_left_and_signal_kept(data: Path, tmp_path: Path)
 
 def test_missing_training_data_end_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path / "missing", tmp_path / "run")) == 1
-    assert "do not exist" in capsys.readouterr().err
+    assert "missing does not exist" in capsys.readouterr().err

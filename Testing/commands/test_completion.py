@@ -19,10 +19,13 @@ from Testing.conftest import REPOSITORY
 SCRIPTS = Path(sys.executable).parent
 PROMPT = "ready> "
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("bash") and (SCRIPTS / "register-python-argcomplete").exists()),
-    reason="no bash, or argcomplete (the extra completion) is not installed",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which("bash") and (SCRIPTS / "register-python-argcomplete").exists()),
+        reason="no bash, or argcomplete (the extra completion) is not installed",
+    ),
+    pytest.mark.skipif(not Path("/dev/ptmx").exists() or not Path("/dev/pts/ptmx").exists(), reason="no terminals (devpts)"),
+]
 
 
 class Bash:

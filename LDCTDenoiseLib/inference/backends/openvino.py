@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -37,6 +38,7 @@ def load() -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
+    os.environ.setdefault("HWLOC_HIDE_ERRORS", "2")  # its threads complain on stderr where /sys is not mounted
     telemetry = "openvino_telemetry"
     blocked = telemetry not in sys.modules
     if blocked:

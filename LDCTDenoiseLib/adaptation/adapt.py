@@ -125,20 +125,19 @@ def adapt(
         seconds = time_steps(module, config.levels[0], batch, side, where, all_terms=True)
         left = minutes * 60 - (time.monotonic() - start) - judging
         epoch = int(left * _SHARE_FOR_STEPS / seconds) // EPOCHS
-        if epoch * EPOCHS < FEWEST_STEPS:
+        steps = epoch * EPOCHS
+        if steps < FEWEST_STEPS:
             needed = math.ceil((FEWEST_STEPS * seconds / _SHARE_FOR_STEPS + minutes * 60 - left) / 60)
             raise InputError(f"{minutes:g} minutes are too short to learn anything here; give at least {needed}.")
-        log.info("%d steps of %.1f s.", epoch * EPOCHS, seconds)
-        config = replace(
-            config, steps_per_epoch=epoch, levels=(replace(config.levels[0], steps=epoch * EPOCHS), *config.levels[1:])
-        )
+        log.info("%d steps of %.1f s.", steps, seconds)
+        config = replace(config, steps_per_epoch=epoch, levels=(replace(config.levels[0], steps=steps), *config.levels[1:]))
         adapted = train(config, data, Path(work) / "run", start_from=start_from, cache=cache, device=device, progress=progress)
         after = score(Denoiser(adapted, device), pairs)
         done = Adaptation(
             target if after.better_than(before) else None,
             before,
             after,
-            epoch * EPOCHS,
+            steps,
             (time.monotonic() - start) / 60,
             tuple(scan.name for scan in split),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ct.evenly_spread import evenly_spread
 from ..ct.scan import Scan
 from ..evaluation.dose_pair import DosePair
 from ..evaluation.local_response import NOISE_LEFT_P90, local_response, signal_kept_name
@@ -53,7 +54,7 @@ def low_dose_pair(name: str, held_back: Scan, kernel: ReconstructionKernel, seed
     Raises:
         InputError: the noise of these slices cannot be measured.
     """
-    chosen = np.unique(np.linspace(0, len(held_back.hu) - 1, min(len(held_back.hu), MOST_SLICES)).round().astype(int))
+    chosen = evenly_spread(len(held_back.hu), MOST_SLICES)
     full = np.ascontiguousarray(held_back.hu[chosen])
     low = simulate_low_dose(full, held_back.spacing, DOSE_FRACTION, kernel=kernel, seed=seed)
     return DosePair(name, name, low, full, held_back.spacing, tuple(chosen.tolist()))

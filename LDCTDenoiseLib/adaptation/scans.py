@@ -6,8 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from ..ct.evenly_spread import evenly_spread
 from ..ct.hu_check import check_hu
 from ..ct.scan import Scan
 from ..denoising.batch.items import find_items
@@ -49,7 +48,7 @@ def find_scans(source: Path) -> list[SplitScan]:
     if source.is_file() and source.suffix.lower() != ".csv":
         return [_split(source.name, read_volume(source), MOST_SLICES)]
     items = list(find_items(source, source / "none"))
-    chosen = [items[n] for n in np.unique(np.linspace(0, len(items) - 1, min(len(items), MOST_SCANS)).round().astype(int))]
+    chosen = [items[n] for n in evenly_spread(len(items), MOST_SCANS)]
     if len(chosen) < len(items):
         log.info("Of %d scans, %d are used.", len(items), len(chosen))
     scans = []

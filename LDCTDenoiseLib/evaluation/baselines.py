@@ -12,6 +12,7 @@ from itertools import product
 import numpy as np
 import SimpleITK as sitk
 
+from ..ct.evenly_spread import evenly_spread
 from ..errors import InputError
 from ..measures.image_quality import ABDOMEN, Window, psnr_of_arrays
 from ..system.extras import require_extra
@@ -138,7 +139,7 @@ def tuned_method(baseline: Baseline, validation: Sequence[DosePair], window: Win
     def score(parameters: Parameters) -> float:
         values = []
         for pair in validation:
-            chosen = np.unique(np.linspace(0, len(pair.low) - 1, TUNING_SLICES).round().astype(int))
+            chosen = evenly_spread(len(pair.low), TUNING_SLICES)
             filtered = baseline.apply(pair.low[chosen], pair.noise_hu, parameters)
             values.append(psnr_of_arrays(filtered, np.asarray(pair.full[chosen]), window))
         return float(np.mean(values))

@@ -21,6 +21,7 @@ from typing import Any
 from ..ct.hu import DEFAULT_SCALE, HUScale
 from ..errors import ModelError
 from ..system.argument_types import check_type
+from ..system.named_files import named_or_file
 from ..version import __version__
 from .level import Level
 
@@ -140,10 +141,7 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
     """
     check_type(name_or_file, (str, os.PathLike), "model", "a shipped model's name or a file's path")
     shipped = {path.name.removesuffix(SUFFIX): path for path in shipped_models()}
-    if str(name_or_file) in shipped:
-        return shipped[str(name_or_file)]
-    path = Path(name_or_file)
-    if path.is_file():
+    if path := named_or_file(name_or_file, shipped):
         return path
     raise ModelError(
         f"There is no model '{name_or_file}': it is neither a file nor a shipped model ({', '.join(shipped) or 'none'})."

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..ct.evenly_spread import evenly_spread
 from ..ct.hu import AIR_FLOOR_HU, as_voxels
 from ..ct.hu_check import check_finite
 from ..errors import InputError
@@ -130,7 +131,7 @@ def calibrate_photons(
     Raises:
         InputError: the image has no uniform soft tissue, or no noise.
     """
-    chosen = np.unique(np.linspace(0, len(volume) - 1, CALIBRATION_SLICES).round().astype(int))
+    chosen = evenly_spread(len(volume), CALIBRATION_SLICES)
     part = volume[chosen]
     windows = uniform_windows(part, spacing)
     own_variance = noise_sd(part, windows, spacing) ** 2

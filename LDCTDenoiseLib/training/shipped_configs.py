@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import InputError
+from ..system.named_files import named_or_file
 
 FOLDER = Path(__file__).parent / "configs"
 SUFFIX = ".yaml"
@@ -23,10 +24,7 @@ def find_config(name_or_file: str | os.PathLike[str]) -> Path:
         InputError: neither a shipped configuration nor a file.
     """
     shipped = shipped_configs()
-    if str(name_or_file) in shipped:
-        return shipped[str(name_or_file)]
-    path = Path(name_or_file)
-    if path.is_file():
+    if path := named_or_file(name_or_file, shipped):
         return path
     raise InputError(
         f"There is no configuration '{name_or_file}': it is neither a file nor a shipped configuration ({', '.join(shipped)})."

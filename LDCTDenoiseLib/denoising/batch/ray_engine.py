@@ -217,9 +217,7 @@ class RayEngine:
                 f"The cluster at {self._address} asks for its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as it has them."
             )
         where = self._address or "this machine"
-        return (
-            f"Ray cannot be reached at {where} ({_first_line(error).rstrip('.')}); start it with ray start, or correct --address."
-        )
+        return _UNREACHABLE.format(where, _first_line(error).rstrip("."))
 
     def _run(self, items: Iterator[Item]) -> Iterator[Outcome]:
         again: deque[_Try] = deque()

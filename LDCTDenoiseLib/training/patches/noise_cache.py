@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...ct.evenly_spread import evenly_spread
 from ...ct.hu import as_voxels
 from ...ct.scan import Scan
 from ...errors import InputError
@@ -123,7 +124,7 @@ def _make(hu: np.ndarray, spacing: tuple[float, float], seed: int, variety: Vari
 
 def _strengths(hu: np.ndarray, spacing: tuple[float, float]) -> tuple[float, list[float]]:
     """SD in uniform soft tissue of the image's own noise, and of both noises of one photon per ray with the soft kernel."""
-    chosen = np.unique(np.linspace(0, len(hu) - 1, CALIBRATION_SLICES).round().astype(int))
+    chosen = evenly_spread(len(hu), CALIBRATION_SLICES)
     part = hu[chosen]
     windows = uniform_windows(part, spacing)
     noise = KERNELS["soft"].shape(_rays(part, spacing, _CALIBRATION_SEED, 0, 1.0), spacing)

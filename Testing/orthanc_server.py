@@ -12,7 +12,8 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,17 @@ class Archive:
         message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + answer)
         parts = [part.get_payload(decode=True) for part in message.get_payload()]
         return sorted((pydicom.dcmread(io.BytesIO(part)) for part in parts), key=place)
+
+
+@contextmanager
+def running_archive(folder: Path) -> Iterator[Archive]:
+    """An archive that runs, and ends with its test."""
+    one = Archive(folder)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop(signal.SIGKILL)
 
 
 def free_ports(count: int) -> list[int]:

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 from LDCTDenoiseLib.commands.command_line import main
 from Testing.conftest import REPOSITORY
 from Testing.dicom.dicom_files import save
-from Testing.orthanc_server import DEADLINE_SECONDS, DICOMWEB, EXAMPLE, MARKER, ORTHANC, Archive, ct, wait_for
+from Testing.orthanc_server import DEADLINE_SECONDS, DICOMWEB, EXAMPLE, MARKER, ORTHANC, Archive, ct, running_archive, wait_for
 
 ENGINE = ["--device", "cpu", "--backend", "torch", "--threads", "1"]
 
@@ -93,12 +93,8 @@ class Script:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    one = Archive(tmp_path_factory.mktemp("orthanc"))
-    try:
-        one.start()
+    with running_archive(tmp_path_factory.mktemp("orthanc")) as one:
         yield one
-    finally:
-        one.stop(signal.SIGKILL)
 
 
 @pytest.fixture

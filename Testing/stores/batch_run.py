@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydicom
+import pytest
 
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.stores.objects import ObjectFolder
@@ -39,6 +42,25 @@ def run_batch(model: Path, source: object, target: object, *options: object) -> 
         code = main([str(one) for one in arguments])
     told = json.loads(out.getvalue()) if out.getvalue() else {"series": []}
     return Batch(code, {one["output"]: one for one in told["series"]}, out.getvalue() + err.getvalue())
+
+
+Run = Callable[..., Batch]
+"""Source, target and options to what a batch said."""
+
+
+def private_runs(model: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, *unsaid: str) -> Run:
+    """Runs of a batch with a temporary folder of their own, in which nothing may stay; some words must not be said."""
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def run(*arguments: object) -> Batch:
+        done = run_batch(model, *arguments)
+        for word in unsaid:
+            assert word not in done.said
+        assert not list(temporary.glob(".ldctdenoise*"))
+        return done
+
+    return run
 
 
 def upload(folder: Path, store: ObjectFolder, name: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,23 @@ import pytest
 from LDCTDenoiseLib.denoising.batch import staged_item
 from LDCTDenoiseLib.stores import dicomweb
 from Testing.dicom.dicom_files import save
-from Testing.orthanc_server import DICOMWEB, MARKER, ORTHANC, PASSWORD, Archive, ct
+from Testing.orthanc_server import DICOMWEB, MARKER, ORTHANC, PASSWORD, Archive, ct, running_archive
 from Testing.s3_server import Line
-from Testing.stores.batch_run import RECORDS, Batch, local_outputs, run_batch, untimed
+from Testing.stores.batch_run import RECORDS, Run, local_outputs, private_runs, untimed
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(ORTHANC is None, reason="no Orthanc (Debian package orthanc)"),
     pytest.mark.skipif(not DICOMWEB.exists(), reason="no DICOMweb plugin (Debian package orthanc-dicomweb)"),
 ]
-Run = Callable[..., Batch]
 SLICES = 6
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[Archive]:
     (tmp_path / "orthanc").mkdir()
-    one = Archive(tmp_path / "orthanc")
-    try:
-        one.start()
+    with running_archive(tmp_path / "orthanc") as one:
         yield one
-    finally:
-        one.stop(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -43,17 +36,7 @@ def run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     """Run a batch with credentials in ~/.netrc; nothing may stay in the temporary folder, nor be said of password or patient."""
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login recipe password {PASSWORD}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-
-    def run_here(*arguments: object) -> Batch:
-        done = run_batch(tiny_model, *arguments)
-        assert PASSWORD not in done.said
-        assert MARKER not in done.said
-        assert not list((tmp_path / "tmp").glob(".ldctdenoise*"))
-        return done
-
-    return run_here
+    return private_runs(tiny_model, tmp_path / "tmp", monkeypatch, PASSWORD, MARKER)
 
 
 def write_rows(tmp_path: Path, *rows: tuple[object, object]) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -13,27 +12,15 @@ from LDCTDenoiseLib.stores.address import Address
 from LDCTDenoiseLib.stores.objects import ObjectFolder
 from Testing.denoising.test_batch import OUTPUTS, save_dicom, write_tree
 from Testing.s3_server import KEY, SECRET, Line, s3_server
-from Testing.stores.batch_run import Batch, local_outputs, run_batch, stored_outputs, upload
+from Testing.stores.batch_run import Run, local_outputs, private_runs, stored_outputs, upload
 
 pytestmark = pytest.mark.slow
-Run = Callable[..., Batch]
 
 
 @pytest.fixture
-def run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a batch; nothing may stay in the temporary folder, and no credentials be said."""
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-
-    def run_here(*arguments: object) -> Batch:
-        done = run_batch(tiny_model, *arguments)
-        assert KEY not in done.said
-        assert SECRET not in done.said
-        assert str(tmp_path / "tmp") not in done.said
-        assert not list((tmp_path / "tmp").glob(".ldctdenoise*"))
-        return done
-
-    return run_here
+    return private_runs(tiny_model, tmp_path / "tmp", monkeypatch, KEY, SECRET, str(tmp_path / "tmp"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -85,7 +86,14 @@ def plan(
 
 
 def time_steps(
-    module: LevelTraining, level: LevelConfig, count: int, side: int, device: torch.device, *, all_terms: bool
+    module: LevelTraining,
+    level: LevelConfig,
+    count: int,
+    side: int,
+    device: torch.device,
+    *,
+    all_terms: bool,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Seconds of a step on patches of noise, the median of a few; the weights of the level are spoilt by them."""
     optimizer = module.network_optimizer()
@@ -99,7 +107,7 @@ def time_steps(
     kind = torch.bfloat16 if level.precision.startswith("bf16") or device.type == "cpu" else torch.float16
     seconds = []
     for _ in range(1 + _TIMED_STEPS):
-        start = time.perf_counter()
+        start = clock()
         with torch.autocast(device.type, kind, enabled=low_precision):
             loss = module.step_loss(images, all_terms=all_terms)
         optimizer.zero_grad()
@@ -107,7 +115,7 @@ def time_steps(
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return sorted(seconds[1:])[_TIMED_STEPS // 2]
 
 

@@ -454,7 +454,7 @@ def _train_level(
     kept_step = trainer.global_step
     if best is not None:
         state = torch.load(files.best(index), map_location="cpu", weights_only=True)
-        module.load_state_dict(state["state_dict"])
+        module.load_state_dict(state["state_dict"], strict=module.strict_loading)
         kept_step = state["global_step"]
         log.info(
             "Level %d: weights of step %d (%.2f dB at %s).", index + 1, kept_step, best.best_model_score, config.window.label

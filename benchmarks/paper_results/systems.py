@@ -19,6 +19,7 @@ class System:
         name: the paper's.
         config: name of its configuration, run folder and model.
         what: it is.
+        parts: of training that are its levels, first to last.
         published: of its quality, in the paper's abstract and text or in ldct-benchmark's tables.
         preliminary: also run without a GPU, on the small budget.
     """
@@ -26,41 +27,57 @@ class System:
     name: str
     config: str
     what: str
+    parts: tuple[str, ...] = ()
     published: str = NO_FIGURE
     preliminary: bool = False
 
 
 SYSTEMS = (
-    System("A", RUNS["A"], "one DRL that predicts the difference, MSE", preliminary=True),
-    System("B", RUNS["B"], "one DRL, MSE + 0.1 L_P", preliminary=True),
-    System("B by L_P alone", "paper-b-lp", "B with the perceptual loss only, the other reading of the paper", "not in the paper"),
+    System("A", RUNS["A"], "one DRL that predicts the difference, MSE", ("a-2",), preliminary=True),
+    System("B", RUNS["B"], "one DRL, MSE + 0.1 L_P", ("b-2",), preliminary=True),
+    System(
+        "B by L_P alone",
+        "paper-b-lp",
+        "B with the perceptual loss only, the other reading of the paper",
+        ("b-lp-2",),
+        "not in the paper",
+    ),
     System(
         "C",
         RUNS["C"],
         "the published cascade: B, then A on its results",
+        ("b-1", "c-2"),
         "outperforms related works, more fine structure in regions of low contrast; " + NO_FIGURE,
         preliminary=True,
     ),
-    System("C by L_P alone", "paper-c-lp", "C on B by L_P alone", "not in the paper"),
-    System("D", RUNS["D"], "two difference DRL, MSE", preliminary=True),
-    System("3-level", RUNS["3-level"], "C and one more difference DRL", "negligible improvement over C; " + NO_FIGURE),
-    System("CNN10", RUNS["CNN10"], "one CNN10 that predicts the difference, MSE, in place of A's DRL"),
-    System("Wu", "wu-cascade", "cascade of five CNN10 (arXiv 1705.04267)"),
-    System("DRL+E", "drl-edge", "DRL behind an edge detection (arXiv 1902.10127)"),
+    System("C by L_P alone", "paper-c-lp", "C on B by L_P alone", ("b-lp-1", "c-lp-2"), "not in the paper"),
+    System("D", RUNS["D"], "two difference DRL, MSE", ("a-1", "d-2"), preliminary=True),
+    System(
+        "3-level",
+        RUNS["3-level"],
+        "C and one more difference DRL",
+        ("b-1", "3level-2", "3level-3"),
+        "negligible improvement over C; " + NO_FIGURE,
+    ),
+    System("CNN10", RUNS["CNN10"], "one CNN10 that predicts the difference, MSE, in place of A's DRL", ("cnn10-2",)),
+    System("Wu", "wu-cascade", "cascade of five CNN10 (arXiv 1705.04267)", ("cnn10-1", "wu-2", "wu-3", "wu-4", "wu-5")),
+    System("DRL+E", "drl-edge", "DRL behind an edge detection (arXiv 1902.10127)", ("drl-edge-2",)),
     System(
         "WGAN-VGG",
         "wgan-vgg",
         "with VGG-16 features in place of VGG-19 (doi 10.1109/TMI.2018.2827462)",
+        ("wgan-vgg",),
         f"30.906 dB, SSIM 0.893 at C50/W400 ({_OTHER_DATA})",
     ),
     System(
         "RED-CNN",
         "redcnn",
         "the reference that everyone knows (arXiv 1702.00288)",
+        ("redcnn-2",),
         f"33.685 dB, SSIM 0.913 at C50/W400 ({_OTHER_DATA}, low dose there 29.117 dB, 0.856)",
     ),
 )
-SHIPPED = System("default", "default", "the shipped model: C trained on a mixture of doses and kernels", "not in the paper")
+SHIPPED = System("default", "default", "the shipped model: C trained on a mixture of doses and kernels", (), "not in the paper")
 
 
 class Expected(Enum):

@@ -9,6 +9,7 @@ is straight. A pair is a file ``NAME_full.nrrd`` and files ``NAME_*.nrrd`` in lo
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +20,18 @@ from LDCTDenoiseLib.evaluation.baselines import find_baseline
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_P90, local_response, signal_kept_name
 from LDCTDenoiseLib.evaluation.methods import Method, model_method
+from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 from LDCTDenoiseLib.evaluation.pictures import as_png, new_figure
 from LDCTDenoiseLib.evaluation.slice_table import write_rows
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, psnr_of_arrays
+from LDCTDenoiseLib.measures.nps import tissue_noise_power, tissue_windows
 from LDCTDenoiseLib.measures.signal_kept import SMALL_FAINT
 from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
 
 GAIN = f"gain, dB, {ABDOMEN.label}"
+SECONDS = "processor seconds a slice"
 _SIGNAL = signal_kept_name(SMALL_FAINT)
 _FULL = "_full"
 
@@ -44,12 +48,12 @@ def find_pairs(folder: Path) -> Iterator[DosePair]:
                 yield DosePair(other.stem, other.stem, read_volume(other).hu[one], full.hu[one], full.spacing, (middle,))
 
 
-def candidates(models: list[str], baselines: list[str]) -> dict[str, list[Method]]:
+def candidates(models: list[str], baselines: list[str], region: str = "all") -> dict[str, list[Method]]:
     """Methods by the line that they lie on."""
     lines: dict[str, list[Method]] = {}
     for model in models:
         for count in range(1, len(read_info(find_model(model)).levels) + 1):
-            method = model_method(Denoiser(model, "cpu", levels=count))
+            method = model_method(Denoiser(model, "cpu", levels=count, region=region))
             name = f"{Path(model).stem}, {count} level(s)"
             lines[name] = [Method(name, method.apply, method.note)]
     for baseline in map(find_baseline, baselines):
@@ -58,10 +62,15 @@ def candidates(models: list[str], baselines: list[str]) -> dict[str, list[Method
 
 
 def measure(method: Method, pair: DosePair, masks: dict[str, np.ndarray]) -> dict[str, float]:
-    """Gain and local responses of one method on one pair."""
-    image = method.apply(pair.low, pair.noise_hu)
+    """Gain, texture, time and local responses of one method on one pair."""
+    noise_hu = pair.noise_hu
+    start = time.process_time()
+    image = method.apply(pair.low, noise_hu)
+    seconds = (time.process_time() - start) / len(image)
     gain = psnr_of_arrays(image, pair.full, ABDOMEN) - psnr_of_arrays(pair.low, pair.full, ABDOMEN)
-    return {GAIN: gain} | local_response(method, pair, image, masks)
+    windows = tissue_windows(pair.full, pair.spacing)
+    nps_mean = np.nan if windows is None else tissue_noise_power(image, windows, pair.spacing).mean_frequency
+    return {GAIN: gain, NPS_MEAN: nps_mean, SECONDS: seconds} | local_response(method, pair, image, masks)
 
 
 def draw(points: dict[str, list[tuple[float, float]]]) -> bytes:
@@ -82,12 +91,16 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="folder of NAME_full.nrrd and NAME_*.nrrd")
     parser.add_argument("--models", default="default", help="names or files, with commas (default: %(default)s)")
     parser.add_argument("--baselines", default="nlm,median,curvature", help="with commas (default: %(default)s)")
+    parser.add_argument(
+        "--region", choices=["all", "body"], default="all", help="body: half the time; air around it keeps its noise"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for frontier_FOLDER.csv and .png")
     options = parser.parse_args()
     pairs = list(find_pairs(options.pairs))
     masks = {pair.patient: tissue_masks(pair.full) for pair in pairs}
     rows, points = [], {}
-    for name, methods in candidates(options.models.split(","), [one for one in options.baselines.split(",") if one]).items():
+    baselines = [one for one in options.baselines.split(",") if one]
+    for name, methods in candidates(options.models.split(","), baselines, options.region).items():
         points[name] = []
         for method in methods:
             own = [measure(method, pair, masks[pair.patient]) for pair in pairs]

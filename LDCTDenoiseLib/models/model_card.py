@@ -73,6 +73,8 @@ def _training_text(training: dict[str, Any]) -> str:
         spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
         if level.get("muon_rate"):
             spent += ", hidden convolutions by Muon"
+        if level.get("end_to_end"):
+            spent += ", end to end with the levels before"
         if level.get("average"):
             spent += f", weights averaged with a decay of {level['average']:g}"
         lines.append(f"- level {number}: {spent}; loss {' + '.join(terms)}{weighted}")

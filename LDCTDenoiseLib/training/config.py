@@ -73,6 +73,8 @@ class LevelConfig:
         hold_norm_from_step: from this step on, batch norm's statistics are estimated over ``batch_norm_batches`` batches and
             held, and the weights settle to what inference uses; None estimates them at the level's end. 0 is for weights that
             were trained before.
+        end_to_end: the levels before learn too, by this level's rates and loss, which then counts their results as well; their
+            batch norm keeps its statistics.
         average: decay of the exponential moving average of the weights that the level ends with; 0 averages none.
         precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
             predict is no larger than bfloat16's rounding.
@@ -93,6 +95,7 @@ class LevelConfig:
     weights: str = "last"
     patience: int = 0
     hold_norm_from_step: int | None = None
+    end_to_end: bool = False
     average: float = 0.0
     precision: str = "32"
     loss: LossConfig = field(default_factory=LossConfig)
@@ -207,6 +210,8 @@ class TrainingConfig:
                 (level.network in NETWORKS, f"level {number}: network must be one of {', '.join(NETWORKS)}"),
                 (level.steps >= 0, f"level {number}: steps must not be negative"),
                 (0 <= level.average < 1, f"level {number}: average must be 0 or more and below 1"),
+                (not level.end_to_end or number > 1, "level 1: end_to_end needs a level before"),
+                (not (level.end_to_end and loss.adversarial), f"level {number}: end_to_end and adversarial do not go together"),
                 (loss.lesions >= 0, f"level {number}: lesions must not be negative"),
                 (not (loss.lesions and loss.adversarial), f"level {number}: lesions and adversarial do not go together"),
                 # A checkpoint in mid-epoch could not be resumed exactly.

@@ -1,4 +1,4 @@
-"""Training of one level of a cascade on the results of the levels before it."""
+"""Training of one level of a cascade on the results of the levels before it, or together with them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ERROR_FLOOR_HU = 3.0
 
 
 class LevelTraining(LightningModule):
-    """Lightning module that trains network ``index`` of a cascade; earlier networks are frozen.
+    """Lightning module that trains network ``index`` of a cascade; earlier networks are frozen, unless it is end to end.
 
     Whatever a level predicts, its loss compares its *result* with the normal dose: for a difference that is the
     squared error of the difference itself.
@@ -70,12 +70,22 @@ class LevelTraining(LightningModule):
         self._perceptual = (perceptual,)
         self.norm_held = False
         self.cascade.requires_grad_(False)
-        self.network.requires_grad_(True)
+        for network in self.learning:
+            network.requires_grad_(True)
         self.strict_loading = False  # see on_save_checkpoint
 
     @property
     def network(self) -> DenoisingNetwork:
         return self.cascade.network(self.index)
+
+    @property
+    def learning(self) -> list[DenoisingNetwork]:
+        """The networks that learn, this level's last."""
+        return [self.cascade.network(index) for index in self._learning]
+
+    @property
+    def _learning(self) -> range:
+        return range(0 if self.config.end_to_end else self.index, self.index + 1)
 
     @property
     def norms(self) -> list[nn.BatchNorm2d]:
@@ -90,7 +100,7 @@ class LevelTraining(LightningModule):
     @property
     def trained(self) -> tuple[str, ...]:
         """Starts of the names of the tensors that this level trains."""
-        return (f"cascade.networks.{self.index}.",)
+        return tuple(f"cascade.networks.{index}." for index in self._learning)
 
     def train(self, mode: bool = True) -> LevelTraining:
         super().train(mode)
@@ -129,13 +139,20 @@ class LevelTraining(LightningModule):
 
     def denoise(self, low: torch.Tensor, halo: int = 0) -> torch.Tensor:
         """The level's result in network units for low-dose HU; the halo is cut off before the level itself."""
+        return self.results(low, halo)[-1]
+
+    def results(self, low: torch.Tensor, halo: int = 0) -> list[torch.Tensor]:
+        """The results of the levels that learn, without their halo: see :meth:`denoise`."""
         original = DEFAULT_SCALE.to_unit(low).contiguous(memory_format=torch.channels_last)
         previous = original
-        if self.index:
-            # In float32, as inference does it: a level shown results in bfloat16 learns to mend their rounding.
-            with torch.no_grad(), without_autocast(low.device):
-                previous = self.cascade(original, levels=self.index)
-        return self.cascade.step(self.index, crop(original, halo), crop(previous, halo))
+        earlier = []
+        # In float32, as inference does it: a level shown results in bfloat16 learns to mend their rounding.
+        with torch.set_grad_enabled(self.config.end_to_end and torch.is_grad_enabled()), without_autocast(low.device):
+            for index in range(self.index):
+                previous = self.cascade.step(index, original, previous)
+                earlier.append(crop(previous, halo))
+        result = self.cascade.step(self.index, crop(original, halo), crop(previous, halo))
+        return [*earlier, result][self._learning.start :]
 
     def loss(self, result: torch.Tensor, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:
         """Loss of a result in network units against normal dose in HU; ``low`` gives the noise for the weights.
@@ -164,14 +181,19 @@ class LevelTraining(LightningModule):
 
     def step_loss(self, images: Images, *, all_terms: bool | None = None) -> torch.Tensor:
         """Loss of a step on a batch with its halo; ``all_terms`` as in ``loss``."""
+        _, low, lesions, patch = images
+        seen = low if lesions is None or patch is None else torch.cat([low, low[patch] + lesions])
+        losses = [self._result_loss(result, images, all_terms) for result in self.results(seen, self.halo)]
+        return torch.stack(losses).sum()
+
+    def _result_loss(self, result: torch.Tensor, images: Images, all_terms: bool | None) -> torch.Tensor:
+        """Loss of a result, which the patches with lesions end."""
         full, low, lesions, patch = images
+        count = len(low)
+        loss = self.loss(result[:count], crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
         if lesions is None or patch is None:
-            result = self.denoise(low, self.halo)
-            return self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
-        both = self.denoise(torch.cat([low, low[patch] + lesions]), self.halo)
-        result, with_lesions = both[: len(low)], both[len(low) :]
-        response = DEFAULT_SCALE.to_hu_difference(with_lesions.float() - result[patch].float())
-        loss = self.loss(result, crop(full, self.halo), crop(low, self.halo), all_terms=all_terms)
+            return loss
+        response = DEFAULT_SCALE.to_hu_difference(result[count:].float() - result[patch].float())
         return loss + self.config.loss.lesions * lesion_response(response, crop(lesions, self.halo))
 
     def log_loss(self, loss: torch.Tensor) -> None:
@@ -218,9 +240,9 @@ class LevelTraining(LightningModule):
 
         Reference: Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
         """
-        last = set(self.network.last_layer.parameters())
-        ends = last | set(self.network.first_layer.parameters())
-        parameters = list(self.network.parameters())
+        last = {p for network in self.learning for p in network.last_layer.parameters()}
+        ends = last.union(*(network.first_layer.parameters() for network in self.learning))
+        parameters = [p for network in self.learning for p in network.parameters()]
         hidden = [p for p in parameters if p.ndim == 4 and p not in ends] if self.config.muon_rate else []
         apart = last | set(hidden)
         # Losses in network units are tiny (1 HU squared is 6e-8): Adam's usual epsilon of 1e-8 would stop the learning.

@@ -373,6 +373,7 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "levels": [{key: level[key] for key in ("network", "predicts", "sees")} for level in record["levels"]],
         "muon": [level["muon_rate"] > 0 for level in record["levels"]],  # one optimiser's memory is nothing to another
+        "end_to_end": [level["end_to_end"] for level in record["levels"]],
         "split": [record["data"][part] for part in ("validate", "test")],
         "seed": record["seed"],
     }

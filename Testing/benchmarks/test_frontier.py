@@ -29,4 +29,8 @@ def test_every_candidate_is_judged_on_every_low_dose(tmp_path: Path, tiny_model:
     assert {row["candidate"] for row in rows} > {"median"}
     strongest = [row for row in rows if row["candidate"] == "median" and row["how"] == "radius 3"]
     assert all(float(row["noise left, 90th percentile"]) < 0.4 for row in strongest)
+    assert all(float(row["processor seconds a slice"]) > 0 for row in rows)
+    weakest = [row for row in rows if row["candidate"] == "median" and row["how"] == "radius 1"]
+    for weak, strong in zip(weakest, strongest, strict=True):
+        assert 0 < float(strong["NPS mean frequency, per cm"]) < float(weak["NPS mean frequency, per cm"])
     assert (tmp_path / f"frontier_{tmp_path.name}.png").read_bytes().startswith(b"\x89PNG")

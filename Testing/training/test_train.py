@@ -24,6 +24,7 @@ from LDCTDenoiseLib.measures.image_quality import ABDOMEN
 from LDCTDenoiseLib.models.cascade import Predicts
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
 from LDCTDenoiseLib.training.level_training import LevelTraining
+from LDCTDenoiseLib.training.patches.samples import Images
 from Testing.conftest import random_cascade
 from Testing.training.test_patches import write_phantom
 
@@ -42,6 +43,7 @@ CONFIG = {
             "precision": "bf16-mixed",
             "schedule": "cosine",
             "hold_norm_from_step": 4,
+            "average": 0.5,
             "loss": {"noise_weighted": True},
         },
         {"network": "drl-difference", "predicts": "difference", "steps": 4, "muon_rate": 0.02},
@@ -126,6 +128,27 @@ def test_only_the_level_in_training_learns() -> None:
     assert any(parameter.grad is not None for parameter in module.cascade.networks[1].parameters())
     for name, value in module.cascade.networks[0].state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_end_to_end_every_level_learns_and_every_result_counts() -> None:
+    config = LevelConfig("drl", Predicts.DIFFERENCE, 10, end_to_end=True, loss=LossConfig(lesions=0.5))
+    module = LevelTraining(random_cascade("C"), 1, config, ABDOMEN)
+    module.train()
+    low = torch.randn(2, 1, 50, 50) * 50
+    images = Images(torch.zeros_like(low), low)
+    before = {name: value.clone() for name, value in module.cascade.network(0).named_buffers()}
+    module.step_loss(images._replace(lesions=torch.full((1, 1, 50, 50), 20.0), patch=torch.tensor([1]))).backward()
+    assert all(parameter.grad is not None for parameter in module.cascade.parameters())
+    for name, value in module.cascade.network(0).named_buffers():
+        assert torch.equal(value, before[name]), name
+
+    module.eval()
+    results = [module.cascade(DEFAULT_SCALE.to_unit(low), levels=levels)[..., 17:-17, 17:-17] for levels in (1, 2)]
+    full, low_inside = images.full[..., 17:-17, 17:-17], low[..., 17:-17, 17:-17]
+    alone = [module.loss(result, full, low_inside).item() for result in results]
+    # The second level's own border is padded where the whole image has neighbours.
+    assert module.step_loss(images).item() == pytest.approx(sum(alone), rel=0.1)
+    assert module.loss(module.results(low, 17)[0], full, low_inside).item() == pytest.approx(alone[0], rel=1e-5)
 
 
 def test_a_patch_sees_the_earlier_levels_result_as_in_a_whole_slice() -> None:
@@ -311,6 +334,26 @@ def test_a_level_ends_with_the_average_of_its_weights_also_when_it_is_resumed(da
     first = weights("first", 0.0)
     assert 0 < (mean - first).norm() < (plain - first).norm(), "an average lags behind the last weights"
     torch.testing.assert_close(weights("resumed", 0.9, 0.9), mean, atol=1e-6, rtol=0)
+
+
+def test_end_to_end_training_changes_every_level_and_can_be_resumed(finished: Path, data: Path, tmp_path: Path) -> None:
+    first, second = CONFIG["levels"]  # type: ignore[misc]
+
+    def run(name: str, *steps: int) -> Path:
+        out = tmp_path / name
+        for count, one in enumerate(steps):
+            levels = [first | {"steps": 0}, second | {"steps": one, "end_to_end": True, "average": 0.5}]
+            more = ["--start-from", str(finished / "small.safetensors"), *(["--resume"] if count else [])]
+            assert main([*arguments(data, out, CONFIG | {"levels": levels}), "--quiet", *more]) == 0
+        return out
+
+    whole, resumed = run("whole", 4), run("resumed", 2, 4)
+    tensors, before = load_file(whole / "small.safetensors"), load_file(finished / "small.safetensors")
+    for level in (0, 1):
+        assert not torch.equal(tensors[f"networks.{level}.c1.weight"], before[f"networks.{level}.c1.weight"])
+    for name, tensor in load_file(resumed / "small.safetensors").items():
+        torch.testing.assert_close(tensor, tensors[name], atol=1e-6, rtol=0, msg=name)
+    assert "end to end with the levels before" in (whole / "small.md").read_text(encoding="utf-8")
 
 
 def test_the_same_seed_gives_the_same_model(finished: Path, data: Path, tmp_path: Path) -> None:

@@ -30,5 +30,9 @@ class AverageWeights(EMAWeightAveraging):
         pl_module.load_state_dict(self._untouched, strict=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["state_dict"] = pl_module.state_dict() | checkpoint["state_dict"]
+        for kept in ("state_dict", "current_model_state"):
+            checkpoint[kept] = pl_module.state_dict() | checkpoint[kept]
+        if checkpoint["global_step"] >= trainer.max_steps:
+            # Lightning calls no on_train_end for a level that was finished before.
+            checkpoint["current_model_state"] = checkpoint["state_dict"]
         super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 
 class Validator(ABC):
@@ -81,8 +81,12 @@ class Exclude(Validator):
 
 def split_annotations(annotated: Any) -> tuple[Any, list[Any]]:
     """``Annotated[int, a, b]`` or ``int`` to (int, [a, b])."""
-    plain, *annotations = get_args(Annotated[annotated, None])
-    return plain, annotations[:-1]
+    # Annotated[annotated, None] would take both apart in one line, but Python 3.11.2 keeps it in a cache where Optional[int] and
+    # int | None are the same.
+    if get_origin(annotated) is not Annotated:
+        return annotated, []
+    plain, *annotations = get_args(annotated)
+    return plain, annotations
 
 
 def first(annotations: list[Any], kind: type) -> Any:

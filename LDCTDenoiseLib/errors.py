@@ -124,6 +124,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 slice`` or ``3 slices``; ``many`` where it is not ``one`` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def as_sentence(error: BaseException) -> str:
     """Any error as one line that is safe to print."""
     if isinstance(error, LDCTDenoiseError):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from LDCTDenoiseLib import Denoiser, read_volume
+from LDCTDenoiseLib.errors import counted
 from LDCTDenoiseLib.evaluation.baselines import find_baseline
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_P90, local_response, signal_kept_name
@@ -54,7 +55,7 @@ def candidates(models: list[str], baselines: list[str], region: str = "all") -> 
     for model in models:
         for count in range(1, len(read_info(find_model(model)).levels) + 1):
             method = model_method(Denoiser(model, "cpu", levels=count, region=region))
-            name = f"{Path(model).stem}, {count} level(s)"
+            name = f"{Path(model).stem}, {counted(count, 'level')}"
             lines[name] = [Method(name, method.apply, method.note)]
     for baseline in map(find_baseline, baselines):
         lines[baseline.title] = [baseline.method(parameters) for parameters in baseline.settings()]

@@ -11,7 +11,7 @@ from ..ct.hu_check import check_hu
 from ..ct.scan import Scan
 from ..denoising.batch.items import find_items
 from ..dicom.find_series import SeriesFiles
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..volumes.volume_file import read_volume
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ def _split(name: str, scan: Scan, most: int) -> SplitScan:
     check_hu(scan.hu, scan.padding)
     count = len(scan.hu)
     if count < FEWEST_SLICES:
-        raise InputError(f"{name} has {count} slices; to train on some and judge by others takes at least {FEWEST_SLICES}.")
+        raise InputError(
+            f"{name} has {counted(count, 'slice')}; to train on some and judge by others takes at least {FEWEST_SLICES}."
+        )
     if count > most:
         first = (count - most) // 2
         scan, count = scan.part(first, first + most), most

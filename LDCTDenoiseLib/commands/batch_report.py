@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LDCTDenoiseError
+from ..errors import LDCTDenoiseError, counted
 
 if TYPE_CHECKING:
     from ..denoising.batch.audit import Audit
@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> None:
     amiss = sum(count for state, count in totals.counts.items() if state is not State.DONE)
     objections = len(compared.objections) if compared else 0
     if amiss or objections:
-        raise LDCTDenoiseError(f"{amiss} output(s) are not as they should be, and the audit objects to {objections}.")
+        raise LDCTDenoiseError(
+            f"Not as it should be: {counted(amiss, 'output')}; the audit has {counted(objections, 'objection')}."
+        )
 
 
 def _as_json(totals: Totals, told: list[Finding], compared: Audit | None) -> str:
@@ -87,11 +89,11 @@ def _table(totals: Totals, told: list[Finding], compared: Audit | None) -> str:
     width = max((len(str(one.output)) for one in told), default=0)
     lines = [f"{one.output!s:{width}}  {one.state.value:10}  {one.reason}".rstrip() for one in told]
     counts = ", ".join(f"{count} {state.value}" for state, count in totals.counts.items())
-    lines.append(f"{counts}; {totals.slices} slices in {totals.seconds / 3600:.2f} hours of work")
+    lines.append(f"{counts}; {counted(totals.slices, 'slice')} in {totals.seconds / 3600:.2f} hours of work")
     if compared is not None:
         lines += [f"{one.output}: {one.reason}" for one in compared.objections]
         lines.append(
-            f"Audit: {compared.slices} slices of {compared.series} series counted, {compared.sample} series compared; "
-            f"{len(compared.objections)} objection(s)"
+            f"Audit: {counted(compared.slices, 'slice')} of {compared.series} series counted, {compared.sample} series compared; "
+            f"{counted(len(compared.objections), 'objection')}"
         )
     return "\n".join(lines)

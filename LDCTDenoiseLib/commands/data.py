@@ -64,14 +64,15 @@ def _anatomies(text: str) -> list[str]:
 def run_download(options: argparse.Namespace) -> None:
     from ..data.imaging_data_commons import download, in_gb, is_whole, list_series, select
     from ..data.splits import ldctbench_split
-    from ..errors import InputError
+    from ..errors import InputError, counted
 
     series = select(list_series(), anatomies=options.anatomy, patients=options.patients)
     known = ldctbench_split({one.patient for one in series})
     series = [one for one in series if one.patient in known]
     missing = [one for one in series if not is_whole(one, options.out)]
     print(
-        f"{len({one.patient for one in series})} patients, {len(series)} series, {sum(one.slices for one in series)} slices, "
+        f"{counted(len({one.patient for one in series}), 'patient')}, {len(series)} series, "
+        f"{counted(sum(one.slices for one in series), 'slice')}, "
         f"{in_gb(sum(one.size for one in series))}; to download: {in_gb(sum(one.size for one in missing))} into {options.out}.\n"
         "LDCT-and-Projection-data, Mayo Clinic, doi 10.7937/9npb-2637, CC BY 4.0."
     )
@@ -87,7 +88,7 @@ def run_download(options: argparse.Namespace) -> None:
 
 
 def run_index(options: argparse.Namespace) -> None:
-    from ..errors import Code, InputError
+    from ..errors import Code, InputError, counted
     from ..system.files import check_exists, check_writable
 
     check_exists(options.folder, "the folder that holds the data")
@@ -118,4 +119,4 @@ def run_index(options: argparse.Namespace) -> None:
         print(f"Left out: {sentence}")
     counts = ", ".join(f"{sum(split == name for split in split_of.values())} {name}" for name in SPLITS)
     slices = sum(one.slices for one in found.pairs if one.patient in split_of)
-    print(f"{target}: {len(pairs)} pairs, {slices} slices; patients: {counts}")
+    print(f"{target}: {counted(len(pairs), 'pair')}, {counted(slices, 'slice')}; patients: {counts}")

@@ -7,7 +7,7 @@ import json
 import logging
 from pathlib import Path
 
-from ..errors import Code, InputError
+from ..errors import Code, InputError, counted
 from .options import (
     add_device,
     add_dicom_output,
@@ -63,9 +63,8 @@ def run(options: argparse.Namespace) -> None:
     made = done.made
     if beside:
         _write_json(made.as_fields(), beside)
-    log.info(
-        "Wrote %s: %d slice(s) denoised in %.1f s (%s, %s).", options.output, done.slices, done.seconds, made.device, made.backend
-    )
+    slices = counted(done.slices, "slice")
+    log.info("Wrote %s: %s denoised in %.1f s (%s, %s).", options.output, slices, done.seconds, made.device, made.backend)
     if options.json:
         summary: dict[str, object] = {
             "input": str(options.input),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..errors import counted
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("models", help="list the shipped models", description=__doc__)
@@ -16,4 +18,4 @@ def run(options: argparse.Namespace) -> None:
     for path in shipped_models():
         info = read_info(path)
         networks = " + ".join(level.network for level in info.levels)
-        print(f"{info.name}: {info.purpose}\n    {len(info.levels)} level(s): {networks}; sha256 {info.model_hash[:16]}")
+        print(f"{info.name}: {info.purpose}\n    {counted(len(info.levels), 'level')}: {networks}; sha256 {info.model_hash[:16]}")

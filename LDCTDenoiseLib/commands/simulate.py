@@ -6,6 +6,7 @@ import argparse
 import logging
 import time
 
+from ..errors import counted
 from .options import add_volume_options, count, dose, read_scan, slice_progress
 
 log = logging.getLogger(__name__)
@@ -33,4 +34,5 @@ def run(options: argparse.Namespace) -> None:
     with slice_progress("Simulating", quiet=options.quiet) as progress:
         low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
     write_volume(scan.with_hu(low), options.output)
-    log.info("Wrote %s: %d slice(s) at dose %g in %.1f s.", options.output, len(low), options.dose, time.perf_counter() - start)
+    slices = counted(len(low), "slice")
+    log.info("Wrote %s: %s at dose %g in %.1f s.", options.output, slices, options.dose, time.perf_counter() - start)

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from ..errors import InputError, NotHUError
+from ..errors import InputError, NotHUError, counted
 from .hu import AIR_FLOOR_HU, is_padding
 
 log = logging.getLogger(__name__)
@@ -58,4 +58,4 @@ def check_finite(volume: np.ndarray) -> None:
     # Slice by slice: a mask of all costs memory. NaN is not less than anything.
     bad = sum(int(np.count_nonzero(~(np.abs(one) <= largest))) for one in volume)
     if bad:
-        raise InputError(f"{bad} voxel(s) are NaN or infinite; replace them with padding (-1024 HU) first.")
+        raise InputError(f"There is NaN or infinity in {counted(bad, 'voxel')}; put padding (-1024 HU) there first.")

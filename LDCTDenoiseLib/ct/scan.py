@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import counted
 from .orientation import axial_axis
 
 Vector = tuple[float, float, float]
@@ -59,7 +60,7 @@ class Scan:
     def __repr__(self) -> str:
         slices, rows, columns = self.hu.shape
         step, height, width = self.geometry.spacing
-        size = f"{slices} slice(s) of {rows} x {columns}, {self.hu.dtype}"
+        size = f"{counted(slices, 'slice')} of {rows} x {columns}, {self.hu.dtype}"
         return f"<Scan {size}, every {step:g} mm, pixels {height:g} x {width:g} mm>"
 
     @property

@@ -19,7 +19,7 @@ from ..dicom.arrange import arrange
 from ..dicom.ct_series import read_slices, without_copies
 from ..dicom.find_series import SeriesFiles, sort_into_series
 from ..dicom.source_files import Listing
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..system.work_folder import is_work_folder
 from ..volumes.volume_file import read_volume, volume_suffix
 from .dose_roles import Dose, first_dose_told_by, without_dose
@@ -142,7 +142,9 @@ def _series_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> li
     series_folders = [{path.parent for path in series.paths} for series in sorted_files.series]
     candidates = []
     for index, series in enumerate(sorted_files.series):
-        name = f"{series.folder.relative_to(folder)} ({series.description or 'no description'}, {series.images} slices)"
+        name = (
+            f"{series.folder.relative_to(folder)} ({series.description or 'no description'}, {counted(series.images, 'slice')})"
+        )
         alone = not any(
             other.is_relative_to(series.folder) for number, own in enumerate(series_folders) if number != index for other in own
         )
@@ -226,5 +228,5 @@ def _match(full: _Candidate, low: _Candidate, found: FoundPairs) -> None:
     for one in (full, low):
         lonely = len(one.places.corners) - slices
         if lonely:
-            found.left_out.append(f"{one.name}: {lonely} slice{'s' if lonely > 1 else ''} without a partner at the same place.")
+            found.left_out.append(f"{one.name}: {counted(lonely, 'slice')} without a partner at the same place.")
     found.pairs.append(FoundPair(full.patient, low.source, full.source, slices))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .slices import Slice
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,9 @@ def _of_one_kind(slices: list[Slice]) -> list[Slice]:
         )
     if len(kinds) > 1:
         odd = len(slices) - len(kinds[0])
-        log.warning("Left out: %d slice(s) of %s with another orientation, matrix or pixel spacing.", odd, name_of(slices))
+        log.warning(
+            "Left out: %s of %s with another orientation, matrix or pixel spacing.", counted(odd, "slice"), name_of(slices)
+        )
     return kinds[0]
 
 
@@ -133,7 +135,7 @@ def what_is_missing(slices: list[Slice], images: int) -> str:
     numbers = [int(one.header.get("InstanceNumber") or 0) for one in slices]
     told = max(int(one.header.get("NumberOfSeriesRelatedInstances") or 0) for one in slices)
     if told > images:
-        return f"{name_of(slices)} has {images} of its {told} images: {told - images} are missing"
+        return f"{name_of(slices)} has {images} of its {told} images; missing: {told - images}"
     first, last = min(numbers), max(numbers)
     if first > 1 and len(set(numbers)) == len(numbers):
         return f"{name_of(slices)} has InstanceNumber {first} to {last}: {first - 1} before them may be missing"

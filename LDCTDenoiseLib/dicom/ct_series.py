@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
-from ..errors import Code, InputError
+from ..errors import Code, InputError, counted
 from ..system.files import unchanged
 from ..system.memory import check_memory
 from .arrange import Acquisition, arrange, name_of, what_is_missing
@@ -150,9 +150,9 @@ def without_copies(slices: list[Slice]) -> list[Slice]:
         kept.append(one)
     copies = len(slices) - len(kept)
     if copies:
-        log.warning("Left out: %d second cop%s of images.", copies, "y" if copies == 1 else "ies")
+        log.warning("Left out: %s of images.", counted(copies, "second copy", "second copies"))
     if shared:
-        log.warning("%d image(s) have the SOPInstanceUID of another one at another place; all are used.", shared)
+        log.warning("The SOPInstanceUID of %s is that of another one at another place; all are used.", counted(shared, "image"))
     return kept
 
 

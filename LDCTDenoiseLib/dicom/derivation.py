@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
+from ..errors import counted
 from ..models.provenance import Provenance
 from ..version import __version__
 
@@ -23,8 +24,8 @@ def recipe(made: Provenance) -> str:
     """What made a result, in one line of text, as it stands in the files."""
     further = "".join(f", {name} {value}" for name, value in made.further_options().items())
     return (
-        f"{SOFTWARE} {made.software}, model {made.model[:64]}, sha256 {made.model_hash}, {made.levels} level(s), "
-        f"blend {made.options.blend:g}{further}"
+        f"{SOFTWARE} {made.software}, model {made.model[:64]}, sha256 {made.model_hash}, "
+        f"{counted(made.levels, 'level')}, blend {made.options.blend:g}{further}"
     )
 
 

@@ -18,7 +18,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from ..errors import Code, InputError
+from ..errors import Code, InputError, counted
 from .derivation import is_derived
 from .read_file import media_class, read_header, unreadable
 from .source_files import Listing, files_of, may_be_slice
@@ -30,7 +30,16 @@ _CT_CLASSES = (CTImageStorage, *MULTI_FRAME_CLASSES)
 _IDENTITY = ("StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate")
 """One UID for images of two patients is no series."""
 _TELL_APART_WITHOUT_UID = ("SeriesNumber", "FrameOfReferenceUID")
-_WITHOUT_IMAGE = "without image"
+_Kind = tuple[str, str]
+"""What one file is that is no slice, and what several are."""
+_NOT_DICOM = "that is not DICOM", "that are not DICOM"
+_WITHOUT_IMAGE = "without image", "without image"
+_COLOUR = "colour image", "colour images"
+_LOCALIZER = "localizer", "localizers"
+_WITHOUT_PLACE = (
+    "image without a place in the patient (dose report, screenshot)",
+    "images without a place in the patient (dose reports, screenshots)",
+)
 _NAMED = 3
 """Files that a warning names."""
 _TAGS = [
@@ -85,7 +94,7 @@ class SeriesFiles:
 
     def __str__(self) -> str:
         kind = "" if self.modality == "CT" else f"{self.modality}, "
-        return f"{self.uid or 'no UID'} ({kind}{self.description or 'no description'}, {self.images} slices)"
+        return f"{self.uid or 'no UID'} ({kind}{self.description or 'no description'}, {counted(self.images, 'slice')})"
 
 
 @dataclass
@@ -101,12 +110,12 @@ class FoundSeries:
 
     series: list[SeriesFiles]
     damaged: dict[Path, str]
-    left_out: Counter[str]
+    left_out: Counter[_Kind]
 
     @property
     def left_out_in_words(self) -> str:
         """For a message; "" when nothing was left out."""
-        return ", ".join(f"{count} {kind}" for kind, count in self.left_out.items())
+        return ", ".join(counted(count, *kind) for kind, count in self.left_out.items())
 
 
 def find_series(source: Path, *, allow_missing: bool = False) -> FoundSeries:
@@ -170,7 +179,7 @@ def sort_into_series(listing: Listing, paths: Iterable[Path]) -> FoundSeries:
         if slices and (reason := may_be_slice(path, suffixes)):
             found.damaged[path] = str(unreadable(path, reason))
         else:
-            found.left_out["that are not DICOM"] += 1
+            found.left_out[_NOT_DICOM] += 1
     for one in found.series:
         one.listing = listing.part(path.parent for path in one.paths)
     return found
@@ -185,13 +194,13 @@ def _sort(path: Path, by_uid: dict[tuple[str, ...], list[SeriesFiles]], found: F
     if sop_class == MediaStorageDirectoryStorage:
         return True
     breaks_off = _breaks_off(header, sop_class)
-    reason = "" if breaks_off else _why_no_slice(header, sop_class)
-    if reason == _WITHOUT_IMAGE:
-        found.left_out[reason] += 1
+    kind = None if breaks_off else _why_no_slice(header, sop_class)
+    if kind == _WITHOUT_IMAGE:
+        found.left_out[kind] += 1
         return True
     series = _series_of(header, by_uid)
-    if reason:
-        found.left_out[reason] += 1
+    if kind:
+        found.left_out[kind] += 1
         series.others += 1
     elif breaks_off:
         found.damaged[path] = _cut_off(path)
@@ -243,7 +252,7 @@ def choose_series(source: Path, uid: str | None = None, *, force: bool = False, 
             raise InputError(f"{source} has no CT series {uid}; it holds {_listing(found.series) or 'none'}.")
         nameless = sum(len(one.paths) for one in found.series if not one.uid)
         if nameless:
-            log.warning("Left out: %d image(s) without a SeriesInstanceUID.", nameless)
+            log.warning("Left out: %s without a SeriesInstanceUID.", counted(nameless, "image"))
     else:
         candidates = ct or found.series
         if not candidates:
@@ -274,7 +283,7 @@ def check_series(series: SeriesFiles, *, force: bool = False, allow_missing: boo
     if series.damaged and not allow_missing:
         raise InputError(_cut_off(series.damaged[0]), Code.UNREADABLE)
     if series.damaged:
-        log.warning("Left out: %d file(s) of the series that are cut off before their image.", len(series.damaged))
+        log.warning("Left out: %s of the series, cut off before the image.", counted(len(series.damaged), "file"))
 
 
 def _listing(found: list[SeriesFiles]) -> str:
@@ -287,15 +296,15 @@ def _breaks_off(header: Dataset, sop_class: UID | None) -> bool:
     return header.get("Rows") is None and (not told or sop_class in _CT_CLASSES)
 
 
-def _why_no_slice(header: Dataset, sop_class: UID | None) -> str:
-    """Why a whole DICOM file is no slice of a CT; "" when it is one."""
+def _why_no_slice(header: Dataset, sop_class: UID | None) -> _Kind | None:
+    """As what a whole DICOM file is no slice of a CT; None when it is one."""
     if header.get("Rows") is None:
         return _WITHOUT_IMAGE
     photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
     if (header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
-        return "colour images"
+        return _COLOUR
     if "LOCALIZER" in (header.get("ImageType") or ()):
-        return "localizers"
+        return _LOCALIZER
     if sop_class not in _CT_CLASSES and header.get("ImagePositionPatient") is None:
-        return "images without a place in the patient (dose reports, screenshots)"
-    return ""
+        return _WITHOUT_PLACE
+    return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .arrange import Acquisition, arrange
 from .ct_series import read_slices, without_copies
 from .find_series import SeriesFiles, find_series
@@ -34,7 +34,7 @@ def _describe(series: SeriesFiles) -> str:
     if series.damaged:
         lines.append(f"{series.damaged[0].name} is cut off before its image")
     elif series.modality != "CT":
-        lines.append(f"{series.modality}, {series.images} images: no CT")
+        lines.append(f"{series.modality}, {counted(series.images, 'image')}: no CT")
     else:
         try:
             with damage_in(series.paths[0]):
@@ -63,7 +63,7 @@ def _geometry(acquisition: Acquisition) -> str:
     (rows, columns), (row_spacing, column_spacing) = slices[0].shape, slices[0].spacing
     thickness = slices[0].header.get("SliceThickness")
     parts = [
-        f"{len(slices)} slice{'s' if len(slices) > 1 else ''} of {rows} x {columns}",
+        f"{counted(len(slices), 'slice')} of {rows} x {columns}",
         f"{row_spacing:.4g} x {column_spacing:.4g} mm",
     ]
     if len(slices) > 1:

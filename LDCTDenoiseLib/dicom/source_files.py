@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..system.work_folder import is_work_folder
 from .read_file import media_class, read_header, unreadable
 
@@ -51,7 +51,7 @@ class Listing:
         came, went = set(now.files) - set(self.files), set(self.files) - set(now.files)
         if came or went:
             raise InputError(
-                f"The input changed while it was read: {len(came)} file(s) came and {len(went)} went, such as "
+                f"The input changed while it was read: {counted(len(came), 'file')} came and {len(went)} went, such as "
                 f"{min(came or went).name}; wait until the series is complete."
             )
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..ct.hu_check import check_hu
 from ..data.pairs_csv import Pair, Source, read_pairs
 from ..data.read_pair import read_pair
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..inference.engine import Denoiser
 from ..measures.tissue_bias import tissue_masks
 from ..simulation.noise_insertion import simulate_low_dose
@@ -132,7 +132,9 @@ def load_pair(pair: Pair, options: EvaluationOptions, *, only: int | None = None
     if only is not None:
         chosen = np.array([len(volumes.full) // 2 if only == -1 else only])
         if not 0 <= chosen[0] < len(volumes.full):
-            raise InputError(f"{pair.patient} has {len(volumes.full)} slices, counted from 0; there is no slice {only}.")
+            raise InputError(
+                f"{pair.patient} has {counted(len(volumes.full), 'slice')}, counted from 0; there is no slice {only}."
+            )
     full = volumes.full[chosen]
     check_hu(full)
     if volumes.low is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import counted
 from ..inference.engine import Denoiser
 
 Apply = Callable[[np.ndarray, float], np.ndarray]
@@ -39,5 +40,5 @@ def model_method(denoiser: Denoiser, name: str | None = None) -> Method:
         name: None is the model's own.
     """
     info = denoiser.info
-    note = f"{denoiser.levels} level(s), blend {denoiser.blend:g}, sha256 {info.model_hash[:16]}"
+    note = f"{counted(denoiser.levels, 'level')}, blend {denoiser.blend:g}, sha256 {info.model_hash[:16]}"
     return Method(name or info.name, lambda low, noise_hu: denoiser(low), note)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Code, OutputError
+from ..errors import Code, OutputError, counted
 from ..measures import noise_left
 from ..measures.image_quality import WINDOWS
 from ..measures.nps import SIDE_MM
@@ -136,6 +136,7 @@ def page_text(evaluation: Evaluation) -> str:
     found = summarise(judged, evaluation.against)
     of_reference = summarise([row for row in evaluation.patients if row.method == REFERENCE], evaluation.against)
     phantom = evaluation.phantom
+    environment.globals["counted"] = counted
     return environment.get_template("report.html").render(
         version=__version__,
         date=datetime.date.today().isoformat(),

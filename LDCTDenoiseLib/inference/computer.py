@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DenoisingCancelled, DeviceError
+from ..errors import DenoisingCancelled, DeviceError, counted
 from ..models.model_file import Model
 
 CPU_TILE = 1024
@@ -43,7 +43,7 @@ class Plan:
         )
 
     def __str__(self) -> str:
-        return f"{self.batch} slice(s) at once in tiles of up to {self.tile} pixels"
+        return f"{counted(self.batch, 'slice')} at once in tiles of up to {self.tile} pixels"
 
 
 def plan_on_cpu(slices: int, rows: int, columns: int, batch_size: int | None) -> Plan:

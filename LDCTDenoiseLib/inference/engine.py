@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ct.hu import finish_hu
 from ..ct.hu_check import check_finite
-from ..errors import DeviceError, InputError
+from ..errors import DeviceError, InputError, counted
 from ..models.level import levels_to_use
 from ..models.model_file import Model, read_model
 from ..models.options import DenoisingOptions
@@ -114,8 +114,8 @@ class Denoiser:
 
     def __repr__(self) -> str:
         return (
-            f"<Denoiser {self.info.name}: {self.levels} level(s), blend {self.blend:g}, {self._precision.value} on {self.device} "
-            f"by {self.backend.value}>"
+            f"<Denoiser {self.info.name}: {counted(self.levels, 'level')}, blend {self.blend:g}, {self._precision.value} "
+            f"on {self.device} by {self.backend.value}>"
         )
 
     @property
@@ -247,7 +247,7 @@ class Denoiser:
         if bad := self._computer.count_not_finite():
             computed = f"computed in {self._precision.value} on {self.device}"
             raise DeviceError(
-                f"The network gave {bad} voxels that are NaN or infinite, {computed}; use the precision float32, the device "
+                f"The network gave NaN or infinity in {counted(bad, 'voxel')}, {computed}; use the precision float32, the device "
                 "cpu, or another model."
             )
 
@@ -289,5 +289,7 @@ def _check_slices(slices: tuple[int, int] | None, count: int) -> tuple[int, int]
         check_pair(slices, Integral, "slice range", "a pair of whole numbers (first, last + 1)")
     start, stop = slices if slices is not None else (0, count)
     if not 0 <= start < stop <= count:
-        raise InputError(f"The slice range {start}:{stop} does not lie within the volume's {count} slices (0:{count}).")
+        raise InputError(
+            f"The slice range {start}:{stop} does not lie within the volume's {counted(count, 'slice')} (0:{count})."
+        )
     return start, stop

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .architectures import Architecture, find_architecture
 
 
@@ -72,7 +72,7 @@ def levels_to_use(levels: Sequence[Level], count: int | None) -> int:
     """
     used = len(levels) if count is None else count
     if not 1 <= used <= len(levels):
-        raise InputError(f"This model has {len(levels)} level(s); {used} cannot be used.")
+        raise InputError(f"This model has {counted(len(levels), 'level')}; {used} cannot be used.")
     return used
 
 

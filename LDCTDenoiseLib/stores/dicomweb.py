@@ -16,7 +16,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from ..dicom.derivation import is_derived
-from ..errors import InputError, OutputError
+from ..errors import InputError, OutputError, counted
 from ..system.extras import require_extra
 from .address import Address
 from .failures import failures_of
@@ -122,7 +122,8 @@ class DicomwebServer:
             there = self.images(study, series, OutputError)
             if missing := images.keys() - there:
                 raise OutputError(
-                    f"{self.address} did not take {len(missing)} of {len(images)} images; look at its log, then run again."
+                    f"{self.address} did not take {len(missing)} of {counted(len(images), 'image')}; look at its log, "
+                    "then run again."
                 )
             found[f"studies/{study}/series/{series}"] = _count(there)
         return found
@@ -218,4 +219,4 @@ def _value(told: dict[str, Any], tag: str) -> str:
 
 
 def _count(images: set[str]) -> str:
-    return f"{len(images)} images"
+    return counted(len(images), "image")

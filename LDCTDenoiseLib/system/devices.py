@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DeviceError
+from ..errors import DeviceError, counted
 from . import pytorch
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def _cuda_device(name: str, index: int) -> Device:
         raise DeviceError(f"CUDA cannot be used: {reason}. Use the device auto or cpu.")
     import torch
 
-    if index >= torch.cuda.device_count():
-        raise DeviceError(f"There is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s), numbered from 0.")
+    found = torch.cuda.device_count()
+    if index >= found:
+        raise DeviceError(f"There is no {name}: this machine has {counted(found, 'CUDA device')}, numbered from 0.")
     return Device("cuda", index)

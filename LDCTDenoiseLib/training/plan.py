@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import counted
 from ..models.networks import count_parameters
 from ..models.networks.layers import channels_last
 from ..system.devices import choose_device
@@ -58,7 +59,7 @@ def plan(
         + "; patients: "
         + ", ".join(f"{len(patients)} {split}" for split, patients in splits.items()),
         f"Batches: {config.data.batch_size} patches of {config.data.patch_size}x{config.data.patch_size} px, "
-        f"shared by {processes.count} process(es) on {where}",
+        f"shared by {counted(processes.count, 'process', 'processes')} on {where}",
     ]
     total = 0.0
     for index, level in enumerate(config.levels):

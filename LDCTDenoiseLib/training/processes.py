@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from ..errors import DeviceError
+from ..errors import DeviceError, counted
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,6 @@ def find_processes(devices: int) -> Processes:
         )
         return Processes(rank, count, on_machine, per_machine)
     if devices > 1 and torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise DeviceError(f"{devices} devices were asked for, and this machine has {torch.cuda.device_count()} GPU(s).")
+        raise DeviceError(f"{devices} devices were asked for, and this machine has {counted(torch.cuda.device_count(), 'GPU')}.")
     rank = int(os.environ.get("LOCAL_RANK", 0)) if devices > 1 else 0
     return Processes(rank, devices, rank, devices)

@@ -330,7 +330,7 @@ def test_models_lists_what_is_shipped(run: Run, tiny_model: Path, monkeypatch: p
     outcome = run("models")
     assert outcome.code == 0
     assert outcome.out.splitlines()[0] == "tiny: tests"
-    assert "2 level(s): drl + drl-difference" in outcome.out
+    assert "2 levels: drl + drl-difference" in outcome.out
     assert load_model(tiny_model)[1].model_hash[:16] in outcome.out
 
 
@@ -455,10 +455,10 @@ BAD_VOLUMES: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (lambda path: path.write_bytes(save(path, body()).read_bytes()[:-2000]), "cut off"),
     "4-D": (lambda path: sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(body())] * 2), str(path)), "has 4 axes"),
     "colour": (lambda path: save(path, np.zeros((3, 8, 8, 3), np.uint8), vector=True), "3 values per voxel"),
-    "NaN": (lambda path: save(path, with_voxel(np.nan)), "1 voxel(s) are NaN or infinite"),
-    "infinite": (lambda path: save(path, with_voxel(np.inf)), "1 voxel(s) are NaN or infinite"),
-    "minus infinite": (lambda path: save(path, with_voxel(-np.inf)), "1 voxel(s) are NaN or infinite"),
-    "all NaN": (lambda path: save(path, np.full((2, 8, 8), np.nan, np.float32)), "128 voxel(s) are NaN or infinite"),
+    "NaN": (lambda path: save(path, with_voxel(np.nan)), "NaN or infinity in 1 voxel"),
+    "infinite": (lambda path: save(path, with_voxel(np.inf)), "NaN or infinity in 1 voxel"),
+    "minus infinite": (lambda path: save(path, with_voxel(-np.inf)), "NaN or infinity in 1 voxel"),
+    "all NaN": (lambda path: save(path, np.full((2, 8, 8), np.nan, np.float32)), "NaN or infinity in 128 voxels"),
     "without fat or air": (lambda path: save(path, np.abs(body())), "--force"),
     "too bright": (lambda path: save(path, BRIGHT), "--force"),
 }
@@ -501,7 +501,7 @@ def test_simulate_takes_a_volume_without_air_with_force(run: Run, tmp_path: Path
 BAD_OPTIONS = {
     "unknown model": (["--model", "nonesuch"], "no model 'nonesuch'"),
     "device not there": (["--device", "cuda:99"], "CUDA"),
-    "too many levels": (["--levels", "3"], "has 2 level(s); 3 cannot be used"),
+    "too many levels": (["--levels", "3"], "has 2 levels; 3 cannot be used"),
     "slices outside": (["--slices", "1:4"], "slice range 1:4 does not lie within the volume's 3 slices"),
     "series of a file": (["--series", "1.2.3"], "in.nrrd is a volume file"),
 }
@@ -611,7 +611,7 @@ def test_stderr_tells_the_device_the_warnings_and_the_progress(tiny_model: Path,
     assert outcome.code == 0
     assert outcome.out == ""
     device, warning, *progress, done = outcome.err.splitlines()
-    assert done.startswith(f"Wrote {tmp_path / 'out.nrrd'}: 8 slice(s) denoised in ")
+    assert done.startswith(f"Wrote {tmp_path / 'out.nrrd'}: 8 slices denoised in ")
     assert device == "Device: cpu, as asked."
     assert warning.startswith("No voxel lies below -200 HU")
     assert "/8" in progress[-1]
@@ -625,7 +625,7 @@ def test_stderr_of_a_refusal_is_the_device_and_one_sentence(tiny_model: Path, tm
     assert outcome.code == 1
     device, sentence = outcome.err.splitlines()
     assert device.startswith("Device: ")
-    assert sentence == "ldctdenoise: 1 voxel(s) are NaN or infinite; replace them with padding (-1024 HU) first."
+    assert sentence == "ldctdenoise: There is NaN or infinity in 1 voxel; put padding (-1024 HU) there first."
 
 
 @pytest.mark.parametrize("place", [0, 1, 5])

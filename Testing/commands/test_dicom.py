@@ -141,7 +141,7 @@ def test_what_is_left_out_is_said_with_quiet_and_in_json(tmp_path: Path, tiny_mo
     warnings = json.loads(outcome.out)["warnings"]
     assert warnings == outcome.err.splitlines()
     assert warnings[:2] == [
-        "Files left out: 1 that are not DICOM.",
+        "Files left out: 1 that is not DICOM.",
         "Left out: 3 that may be slices and cannot be read (11.dcm, 3.dcm, 7.dcm).",
     ]
     assert "a slice is missing" in warnings[2]
@@ -158,7 +158,7 @@ def test_a_batch_says_what_is_left_out(tmp_path: Path, tiny_model: Path) -> None
     assert outcome.code == 1
     assert "2.dcm cannot be read (it is empty); get the file again. Or pass --allow-missing" in outcome.out
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."] == ["good"]
-    told = ["Files left out: 1 that are not DICOM.", f"Left out: a series in {tmp_path / 'in' / 'mr'}, which is MR."]
+    told = ["Files left out: 1 that is not DICOM.", f"Left out: a series in {tmp_path / 'in' / 'mr'}, which is MR."]
     assert outcome.out.splitlines()[-2:] == told
     assert [line for line in outcome.err.splitlines() if "eft out" in line] == told
     outcome = run_process("batch", tmp_path / "in", tmp_path / "out", *options, "--allow-missing", "--json")
@@ -195,7 +195,7 @@ def test_a_slice_that_arrives_after_the_batch_began_fails_its_series(
     monkeypatch.setattr(items, "find_items", meanwhile)
     outcome = run("batch", tmp_path / "in", tmp_path / "out", "--model", tiny_model, "--levels", 1)
     assert outcome.code == 1
-    assert "The input changed while it was read: 1 file(s) came and 0 went, such as 2.dcm" in outcome.out
+    assert "The input changed while it was read: 1 file came and 0 went, such as 2.dcm" in outcome.out
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."] == ["two"]
 
 

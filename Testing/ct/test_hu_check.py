@@ -60,7 +60,7 @@ def test_voxels_that_are_not_finite_are_refused_and_counted(value: float, kind: 
     volume = np.zeros((3, 4, 5), kind)
     check_finite(volume)
     volume[0, 1, 2] = volume[2, 3, 4] = value
-    with pytest.raises(InputError, match=r"^2 voxel\(s\) are NaN or infinite"):
+    with pytest.raises(InputError, match=r"NaN or infinity in 2 voxels"):
         check_finite(volume)
 
 

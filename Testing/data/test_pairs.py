@@ -187,7 +187,7 @@ def test_other_files_are_left_out_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     sitk.WriteImage(sitk.Image([4, 4, 2], sitk.sitkInt16), str(tmp_path / "scan.nrrd"))
     told = "\n".join(find_pairs(tmp_path).left_out)
-    assert "1 that are not DICOM" in told
+    assert "1 that is not DICOM" in told
     assert "neither its description nor its folders tell its dose" in told
     assert "it has no PatientID" in told
     assert "scan.nrrd: neither its name nor its folders" in told

@@ -82,7 +82,7 @@ def test_what_is_not_as_it_should_be_is_told(batch: Callable[..., int], report: 
     }
     reasons = {one["output"]: one["reason"] for one in told["outputs"]}
     assert "a.nrrd cannot be read" in reasons["a.nrrd"]
-    assert reasons["study/one"] == "1 of its 3 file(s) are gone"
+    assert reasons["study/one"] == "gone: 1 of its 3 files"
     (tree / "a.nrrd").write_bytes(whole)
     batch("--overwrite")  # a folder with a stranger's file in it is not replaced
     assert states(report()[1]) == {"study/two": "failed", "stray.nrrd": "unexpected"}
@@ -95,9 +95,9 @@ def test_the_table_ends_with_the_counts(batch: Callable[..., int], tmp_path: Pat
     assert main(["batch-report", str(tmp_path / "dst")]) == 1
     out, err = capsys.readouterr()
     first, counts = out.splitlines()
-    assert first.split() == ["a.nrrd", "missing", "1", "of", "its", "1", "file(s)", "are", "gone"]
+    assert first.split() == ["a.nrrd", "missing", "gone:", "1", "of", "its", "1", "file"]
     assert counts.startswith("4 done, 0 failed, 1 missing, 0 unexpected; 12 slices in ")
-    assert err == "ldctdenoise: 1 output(s) are not as they should be, and the audit objects to 0.\n"
+    assert err == "ldctdenoise: Not as it should be: 1 output; the audit has 0 objections.\n"
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -327,7 +327,7 @@ def test_no_room_and_no_token_are_one_sentence(cluster: Cluster, tiny_model: Pat
     usual = ("batch", tmp_path / "src", tmp_path / "dst", "--model", tiny_model)
     outcome = run_with(cluster, *usual, "--gpus-per-worker", 1)
     assert outcome.code == 1
-    assert "No machine of the cluster has 1 GPU and 1 core(s) for a worker" in outcome.err.splitlines()[-1]
+    assert "No machine of the cluster has 1 GPU and 1 core for a worker" in outcome.err.splitlines()[-1]
     outcome = run_process(*usual, "--engine", "ray", "--address", cluster.address, "--quiet")
     assert "The cluster at" in outcome.err.splitlines()[-1]
     assert "RAY_AUTH_TOKEN" in outcome.err.splitlines()[-1]

@@ -46,7 +46,7 @@ DENOISED: dict[str, tuple[str, FileOptions, int]] = {  # what, how, images
 }
 
 REFUSED: dict[str, tuple[str, str]] = {
-    "localizer alone": ("Philips_phantom_localizer_and_secondary", "holds no CT slice in DICOM (files left out: 1 localizers)"),
+    "localizer alone": ("Philips_phantom_localizer_and_secondary", "holds no CT slice in DICOM (files left out: 1 localizer)"),
     "no HU": ("enhanced_multiframe_CT", "has the RescaleType US and not HU"),
     "two series": ("pydicom_misc", "holds 2 CT series; choose one: "),
     "versions of one image": (SYNTAXES, "lie at the same place, and nothing tells two acquisitions apart"),

@@ -301,7 +301,7 @@ def test_a_slice_of_another_kind_is_left_out_with_a_message(
     image = read_image(tmp_path)
     assert image.GetSize()[2] == 2
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image)[1], stored_values(1).astype(int) - 1024)
-    assert "Left out: 2 slice(s) of series 7" in caplog.text
+    assert "Left out: 2 slices of series 7" in caplog.text
 
 
 def test_slices_of_two_kinds_without_a_usual_one_are_refused(tmp_path: Path) -> None:

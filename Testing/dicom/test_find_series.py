@@ -155,13 +155,13 @@ def test_what_is_left_out_is_told_by_kind(tmp_path: Path, caplog: pytest.LogCapt
     report = {"SOPClassUID": SecondaryCaptureImageStorage, "ImagePositionPatient": None, "RescaleSlope": None}
     save(make_slice(8, report), tmp_path / "dose.dcm")
     assert numbers_of(read_ct_series(tmp_path)) == [0, 1]
-    told = "Files left out: 1 images without a place in the patient (dose reports, screenshots), "
-    assert told + "1 localizers, 1 that are not DICOM." in caplog.text
+    told = "Files left out: 1 image without a place in the patient (dose report, screenshot), "
+    assert told + "1 localizer, 1 that is not DICOM." in caplog.text
 
 
 def test_a_folder_with_nothing_but_localizers_is_refused_with_the_reason(tmp_path: Path) -> None:
     save(make_slice(7, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}), tmp_path / "scout.dcm")
-    assert "holds no CT slice in DICOM (files left out: 1 localizers)" in refusal(tmp_path)
+    assert "holds no CT slice in DICOM (files left out: 1 localizer)" in refusal(tmp_path)
 
 
 def test_ct_is_chosen_among_other_modalities(tmp_path: Path) -> None:

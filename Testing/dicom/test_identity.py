@@ -90,7 +90,7 @@ def test_one_uid_at_several_places_is_a_warning(
         stored = stored_values(0 if pixels == "the same" else number)
         save(make_slice(number, {"SOPInstanceUID": f"{SERIES}.1"}, stored), tmp_path / "in" / f"{number}.dcm")
     assert len(read_ct_series(tmp_path / "in").slices) == 4
-    assert "3 image(s) have the SOPInstanceUID of another one at another place; all are used." in caplog.text
+    assert "The SOPInstanceUID of 3 images is that of another one at another place; all are used." in caplog.text
     denoise_file(tmp_path / "in", tmp_path / "out", zero)
     derived = [pydicom.dcmread(path) for path in sorted((tmp_path / "out").iterdir())]
     assert len({one.SOPInstanceUID for one in derived}) == 4

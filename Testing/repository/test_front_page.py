@@ -49,12 +49,12 @@ def test_the_types_are_told_to_checkers() -> None:
 
 def test_a_denoiser_says_what_it_is(tiny_model: Path) -> None:
     denoiser = Denoiser(tiny_model, device="cpu", backend="torch", levels=1, blend=0.5)
-    assert repr(denoiser) == "<Denoiser tiny: 1 level(s), blend 0.5, float32 on cpu by torch>"
+    assert repr(denoiser) == "<Denoiser tiny: 1 level, blend 0.5, float32 on cpu by torch>"
 
 
 def test_a_scan_says_its_size_and_not_its_voxels() -> None:
     scan = Scan(np.zeros((3, 8, 9), np.int16), Geometry((5.0, 0.7, 0.75)))
-    assert repr(scan) == "<Scan 3 slice(s) of 8 x 9, int16, every 5 mm, pixels 0.7 x 0.75 mm>"
+    assert repr(scan) == "<Scan 3 slices of 8 x 9, int16, every 5 mm, pixels 0.7 x 0.75 mm>"
 
 
 VOLUME = np.zeros((1, 8, 8), np.int16)

@@ -110,7 +110,7 @@ def test_quitting_ends_a_waiting_process(logic: Any, tiny_model: Path, slicer_ap
     ("options", "kind", "words"),
     [
         ({"model": "nonsense"}, JobError, "There is no model 'nonsense'"),
-        ({"levels": 7}, JobError, r"level\(s\)"),
+        ({"levels": 7}, JobError, r"levels"),
         ({"device": "cuda:9"}, JobError, "CUDA cannot be used|There is no cuda:9"),
         ({"device": "abacus"}, JobError, "'abacus' is not a device"),
         ({"precision": "int4"}, JobError, "no precision 'int4'"),

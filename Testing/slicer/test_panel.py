@@ -347,7 +347,7 @@ def test_precision_is_used(panel: Panel, tiny_model: Path) -> None:
         ("labels", "Labels is a label map; choose a CT volume in HU."),
         ("colours", "Colours has 3 values per voxel"),
         ("empty", "Empty is empty: it has no voxels"),
-        ("nan", r"1 voxel\(s\) are NaN or infinite"),
+        ("nan", r"NaN or infinity in 1 voxel"),
     ],
 )
 def test_what_is_no_ct_volume_is_refused_with_a_clear_message(panel: Panel, kind: str, words: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +45,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **settings)  # type: ignore[call-overload]
+    """A command with all its processes, of which none outlives the test."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **streams, **settings) as process:  # type: ignore[call-overload]
+        try:
+            out, err = process.communicate(timeout=300)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def python(*command: str, **settings: object) -> subprocess.CompletedProcess[str]:

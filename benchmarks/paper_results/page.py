@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from LDCTDenoiseLib.errors import counted
 from LDCTDenoiseLib.evaluation.methods import INPUT
 from LDCTDenoiseLib.evaluation.patient_table import NOISE, NPS_MEAN, Summary
 from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name
@@ -260,7 +261,10 @@ def _patients_words(results: Results) -> list[str]:
     count = len({row.patient for row in results.measured.patients})
     if count >= _ENOUGH_PATIENTS:
         return []
-    return [f"With {count} test patient(s) no difference can be shown to be significant; the table tells directions, not proofs."]
+    return [
+        f"With {counted(count, 'test patient')} no difference can be shown to be significant; the table tells directions, "
+        "not proofs."
+    ]
 
 
 def _trainings(results: Results) -> str:

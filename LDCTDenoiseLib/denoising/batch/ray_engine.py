@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...errors import Code, DeviceError, LDCTDenoiseError, as_sentence, code_of
+from ...errors import Code, DeviceError, LDCTDenoiseError, as_sentence, code_of, counted
 from ...system.extras import require_extra
 from .attempt import Outcome
 from .items import Item
@@ -346,8 +346,8 @@ class RayEngine:
         self._room = sum(_fitting(node, gpus, self._needs.cpus) for node in nodes)
         if not self._room and not self._slots:
             raise DeviceError(
-                f"No machine of the cluster has {gpus:g} GPU and {self._needs.cpus} core(s) for a worker; ask for less of a GPU, "
-                "or for fewer threads."
+                f"No machine of the cluster has {gpus:g} GPU and {counted(self._needs.cpus, 'core')} for a worker; ask for less "
+                "of a GPU, or for fewer threads."
             )
         remote = self._ray.remote(_Actor).options(
             num_cpus=self._needs.cpus, num_gpus=gpus, max_concurrency=self._needs.jobs + 1, max_restarts=0

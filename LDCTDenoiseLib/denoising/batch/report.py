@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, counted
 from ...system.work_folder import is_work_folder
 from .items import Item
 from .records import FOLDER, Record, Records
@@ -105,7 +105,7 @@ def _look_at(item: Item, source: ListSource, folder: Path, records: Records) -> 
         there = set(_files_of(folder / output)) if item.server is None else set(record.files)
         lost = record.files.keys() - there
         if lost:
-            reason = f"{len(lost)} of its {len(record.files)} file(s) are gone"
+            reason = f"gone: {len(lost)} of its {counted(len(record.files), 'file')}"
             yield Finding(output, State.MISSING, reason, item, source=source)
         else:
             yield Finding(output, State.DONE, "", item, record, source)

@@ -14,7 +14,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from ..dicom.log_privacy import silence_pydicom
 from ..errors import Code, code_of, printable
@@ -61,8 +61,17 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells of wrong usage in two lines; the twenty lines of all options would hide what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        formatter = argparse.HelpFormatter(self.prog, width=1000)
+        formatter.add_usage(None, [one for one in self._actions if one.required], [])
+        self.exit(2, f"{formatter.format_help().strip()}  (more: {self.prog} --help)\n{self.prog}: error: {message}\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ldctdenoise", description="Low-dose CT denoising. For research, not for diagnosis.")
+    parser = _Parser(prog="ldctdenoise", description="Low-dose CT denoising. For research, not for diagnosis.")
     parser.add_argument("--version", action="version", version=f"ldctdenoise {__version__}")
     parser.add_argument("--debug", action="store_true", help=_DEBUG_HELP)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

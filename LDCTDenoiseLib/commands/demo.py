@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import Code, InputError
-from .options import add_device, said_when_written
+from .options import add_device, said_when_written, slice_progress
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--train", metavar="NAME|FILE", help="train this configuration on phantoms instead, such as demo")
     parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="VGG-16 for --train (default: no perceptual loss)")
     add_device(parser)
-    parser.add_argument("--quiet", action="store_true", help="no notes")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.set_defaults(run=run)
 
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     from ..demo.denoising_demo import run_demo
 
     with said_when_written(options.out):
-        table = run_demo(options.out, device=options.device)
+        table = run_demo(options.out, device=options.device, bar=lambda title: slice_progress(title, quiet=options.quiet))
     print(table)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +27,20 @@ PANEL, TITLE, GAP = 448, 34, 12
 """Side of a panel of the picture, height of its title, and the space between panels; px."""
 
 
-def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int = 512) -> str:
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
+"""A step's title to a context that gives what is called with slices done and slices to do."""
+
+
+def run_demo(
+    out: Path, *, device: str = "auto", slices: int = SLICES, size: int = 512, bar: Bar = lambda title: nullcontext()
+) -> str:
     """Make the demo's files in a folder and return its table.
 
     Args:
         out: folder for ``demo.png``, ``phantom.nrrd``, ``low_dose.nrrd`` and ``denoised.nrrd``; made if it is missing.
         device: as in ``Denoiser``.
         slices, size: of the phantom.
+        bar: how to show the progress of a step.
 
     Raises:
         OutputError: the folder cannot be made.
@@ -44,9 +53,11 @@ def run_demo(out: Path, *, device: str = "auto", slices: int = SLICES, size: int
     except OSError as error:
         raise OutputError(f"The folder {out} cannot be made ({error.strerror}); choose another folder.") from error
     phantom = make_phantom(slices, size)
-    low = phantom.scan(DOSE_FRACTION)
+    with bar("Simulating") as progress:
+        low = phantom.scan(DOSE_FRACTION, progress=progress)
     denoiser = Denoiser(device=device)
-    denoised = denoiser(low)
+    with bar("Denoising") as progress:
+        denoised = denoiser(low, progress=progress)
     truth = np.rint(phantom.truth).astype(np.int16)
     for name, hu in (("phantom", truth), ("low_dose", low), ("denoised", denoised)):
         write_volume(as_scan(hu, phantom), out / f"{name}.nrrd")

@@ -423,8 +423,11 @@ def test_wrong_usage_is_explained_and_nothing_is_done(
     before = contents(tmp_path)
     outcome = run(*arguments)
     assert outcome.code == 2
-    assert outcome.err.startswith("usage: ldctdenoise")
-    assert outcome.err.splitlines()[-1].startswith("ldctdenoise")
+    usage, sentence = outcome.err.splitlines()
+    command = " ".join(["ldctdenoise", *(one for one in arguments[:1] if one != "sharpen")])
+    assert usage.startswith(f"usage: {command} ")
+    assert usage.endswith(f"  (more: {command} --help)")
+    assert sentence.startswith(f"{command}: error: ")
     assert contents(tmp_path) == before
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,19 @@ def test_the_demo_makes_its_files_and_its_table_shows_a_gain(tmp_path: Path) -> 
     assert low.GetSpacing() == denoised.GetSpacing() == (400 / 256, 400 / 256, 5.0)
     picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "demo.png")))
     assert np.std(picture) > 20
+
+
+def test_the_demo_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    @contextmanager
+    def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+        told[title] = []
+        yield lambda done, total: told[title].append((done, total))
+
+    run_demo(tmp_path / "out", device="cpu", slices=2, size=256, bar=bar)
+    assert list(told) == ["Simulating", "Denoising"]
+    assert [steps[-1] for steps in told.values()] == [(2, 2), (2, 2)]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.errors import ModelError
 from LDCTDenoiseLib.inference import onnx as export_onnx
 from LDCTDenoiseLib.simulation.phantom import make_phantom
+from Testing.conftest import REPOSITORY
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -19,10 +22,26 @@ pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def export(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """What the command writes, and what it says, in a process of its own as a person runs it."""
     path = tmp_path_factory.mktemp("onnx") / "default.onnx"
-    assert main(["export", "default", str(path)]) == 0
-    return path
+    command = [sys.executable, "-m", "LDCTDenoiseLib", "export", "default", str(path)]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return path, result.stdout + result.stderr
+
+
+@pytest.fixture
+def exported(export: tuple[Path, str]) -> Path:
+    return export[0]
+
+
+def test_no_warning_of_a_third_party_is_shown(export: tuple[Path, str]) -> None:
+    path, told = export
+    lines = told.splitlines()
+    starts = ("Device: cpu", f"Wrote {path} in ", "It is within ")
+    assert len(lines) == len(starts), told
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), told
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 40, 133)])

@@ -433,7 +433,7 @@ WATER = water_disc(1, size=24, radius=20)
         pytest.param(WATER, {"dose": float("nan")}, "dose fraction is nan", id="dose nan"),
         pytest.param(WATER[0], {}, r"shape \(24, 24\); a non-empty \(slices, rows, columns\)", id="one slice alone"),
         pytest.param(WATER[:0], {}, r"shape \(0, 24, 24\); a non-empty", id="no slices"),
-        pytest.param(np.where(WATER == 0, np.nan, WATER), {}, "NaN or infinite", id="nan voxels"),
+        pytest.param(np.where(WATER == 0, np.nan, WATER), {}, "NaN or infinity", id="nan voxels"),
         pytest.param(WATER, {"photons": 0}, "photons is 0; it must be above 0", id="no photons"),
         pytest.param(WATER, {"photons": -1e5}, r"photons is -100000; it must be above 0", id="negative photons"),
         pytest.param(WATER, {"seed": -1}, "seed is -1; it must be 0 or more", id="negative seed"),

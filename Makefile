@@ -68,6 +68,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.engine_speed
 	$(BIN)/python -m benchmarks.slicer_responsiveness
 	$(BIN)/python -m benchmarks.installation
+	$(BIN)/python -m benchmarks.base_packages
 	$(BIN)/python -m benchmarks.documents
 
 # The README's pictures of the Slicer module and its sample data's thumbnails.

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from benchmarks import documents, engine_speed, installation, slicer_responsiveness
+from benchmarks import base_packages, documents, engine_speed, installation, slicer_responsiveness
 from benchmarks.speed import report
 from Testing.conftest import REPOSITORY
 
@@ -26,10 +26,11 @@ def test_the_figures_of_a_document_are_those_of_their_files(name: str, tables: t
     ("results", "tables"),
     [
         (installation.RESULTS, {"installation": installation.table}),
+        (base_packages.RESULTS, {"packages": base_packages.table}),
         (engine_speed.RESULTS, report.TABLES),
         (slicer_responsiveness.RESULTS, {"slicer": slicer_responsiveness.table}),
     ],
-    ids=["installation", "engine_speed", "slicer_responsiveness"],
+    ids=["installation", "base_packages", "engine_speed", "slicer_responsiveness"],
 )
 def test_the_tables_of_performance_are_made_from_the_results(results, tables) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
     if not (REPOSITORY / results).exists():

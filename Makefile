@@ -91,10 +91,10 @@ figures: $(INSTALLED)
 	$(BIN)/python -m benchmarks.model_quality --data $(DATA) --every $(EVERY) --write
 	$(BIN)/python -m benchmarks.documents
 
-# The paper's experiments, trained (on a CUDA GPU in full, else A to D on a small budget) and shown in docs/results; goes on where
-# it was stopped.
+# The paper's experiments in docs/results: trains what is not finished, for RESULTS_MINUTES at most (0: draws what there is), judges
+# what is new, and goes on where it was stopped.
 results: $(INSTALLED)
-	$(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS)
+	$(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS) $(if $(RESULTS_MINUTES),--minutes $(RESULTS_MINUTES))
 
 # The documentation site, in build/site; a warning or a dead link is an error.
 docs: $(INSTALLED)

@@ -1,391 +1,303 @@
-"""``make results``: the paper's experiments trained within a budget, shared where they are alike, and told as they were found."""
+"""``make results``: judged once, told with intervals, drawn without training or judging again."""
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
-import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from safetensors.torch import load_file
 
-from benchmarks.paper_results import runs as runs_module
-from benchmarks.paper_results import smaller_pictures
-from benchmarks.paper_results.budget import SMALL, Budget, within
-from benchmarks.paper_results.measure import Measured, measure
-from benchmarks.paper_results.page import NOT_RUN, NPS_MEAN, PSNR, QUALITY, RMSE, SSIM, VIF, Results, agreement, page
-from benchmarks.paper_results.results import make_results, read_recipes
-from benchmarks.paper_results.runs import Training, begins_like, train_systems
-from benchmarks.paper_results.split import write_split
-from benchmarks.paper_results.systems import CLAIMS, SHIPPED, SYSTEMS, Expected
-from LDCTDenoiseLib.data.pairs_csv import read_pairs
-from LDCTDenoiseLib.errors import InputError, TrainingError
-from LDCTDenoiseLib.evaluation.patient_table import PatientRow, Summary
+from benchmarks.paper_results import judge as judging
+from benchmarks.paper_results import results as results_module
+from benchmarks.paper_results.bootstrap import Interval, paired_bootstrap
+from benchmarks.paper_results.figures import FIGURES, draw
+from benchmarks.paper_results.judge import COST, GAIN, KEPT, JudgedOn, judge, read_judged, write_judged
+from benchmarks.paper_results.page import MISSING, UNJUDGED, Results, Verdict, differences, mean_and_sd, page, ten_lines, verdict
+from benchmarks.paper_results.parts import PARTS
+from benchmarks.paper_results.plan import Granted
+from benchmarks.paper_results.results import Show, show_results
+from benchmarks.paper_results.systems import CLAIMS, OTHERS, PUBLISHED, SYSTEMS, Claim, Expected
+from benchmarks.paper_results.weights import export, weights_file
+from LDCTDenoiseLib.data.pairs_csv import Pair, Source, write_pairs
+from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90
+from LDCTDenoiseLib.evaluation.methods import INPUT, Method
+from LDCTDenoiseLib.evaluation.slice_table import RMSE
+from LDCTDenoiseLib.models.cascade import Cascade
+from LDCTDenoiseLib.models.level import Level, Predicts
+from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import ModelInfo
-from LDCTDenoiseLib.training.config import DataConfig, LossConfig, TrainingConfig, config_record
-from LDCTDenoiseLib.training.train import train
+from LDCTDenoiseLib.simulation.phantom import make_phantom
 from Testing.training.test_patches import write_phantom
 
-RECIPES = read_recipes()
-PRELIMINARY = ("paper-a", "paper-b", "paper-c", "paper-d")
-TINY = Budget(first_steps=4, later_steps=2, steps_per_epoch=2, batch_norm_batches=2)
+GRANTED = {name: Granted(1.0, 100) for name in PARTS}
 
 
-def tiny(config: TrainingConfig) -> TrainingConfig:
-    """Seconds instead of hours, and without VGG."""
-    config = within(TINY, config)
-    levels = tuple(replace(level, loss=LossConfig()) for level in config.levels)
-    return replace(config, levels=levels, data=replace(config.data, patch_size=16, batch_size=2))
+def test_an_interval_covers_a_known_mean_as_often_as_it_says() -> None:
+    """Patients' own differences have SD 1, slices' 0.5; of 200 experiments about 19 in 20 hold the true mean."""
+    rng = np.random.default_rng(0)
+    inside = 0
+    for trial in range(200):
+        patients = {f"p{n}": (0.3 + rng.normal(0, 1) + rng.normal(0, 0.5, 4)).tolist() for n in range(20)}
+        found = paired_bootstrap(patients, repeats=400, seed=trial)
+        inside += found.low <= 0.3 <= found.high
+    assert 0.87 <= inside / 200 <= 0.99
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with volumes of four patients and the CSV of their split."""
-    folder = tmp_path_factory.mktemp("results")
-    (folder / "data").mkdir()
-    for seed, name in enumerate(("anna", "bert", "carl", "dora")):
-        write_phantom(folder / "data" / f"{name}.nrrd", seed=seed)
-    write_split(folder / "data", DataConfig(validate=("bert",), test=("carl", "dora")), folder / "pairs.csv")
-    return folder
+def test_slices_of_one_patient_do_not_pass_for_patients() -> None:
+    """A hundred slices of two patients that differ say less than their number."""
+    rng = np.random.default_rng(0)
+    two = {"a": (1 + rng.normal(0, 0.1, 50)).tolist(), "b": (-0.6 + rng.normal(0, 0.1, 50)).tolist()}
+    found = paired_bootstrap(two)
+    assert found.low < 0 < found.high
+    assert found.mean == pytest.approx(0.2, abs=0.05)
 
 
-def training(work: Path, runs: Path, recipe: Callable[[TrainingConfig], TrainingConfig] = tiny) -> Training:
-    return Training(work / "pairs.csv", runs, work / "cache", recipe, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def trained(work: Path) -> Path:
-    """Run folders of A to D."""
-    assert train_systems([RECIPES[name] for name in PRELIMINARY], training(work, work / "runs")) == {}
-    return work / "runs"
-
-
-@pytest.fixture
-def runs(trained: Path, tmp_path: Path) -> Path:
-    """The run folders, to be damaged."""
-    return Path(shutil.copytree(trained, tmp_path / "runs"))
-
-
-def tensors(run: Path) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in load_file(run / f"{run.name}.safetensors").items()}
-
-
-def test_the_split_is_the_shipped_models_by_patient_and_asks_for_inserted_noise(tmp_path: Path) -> None:
-    split = RECIPES["default"].data
-    for patient in (*split.validate, *split.test, "one", "two"):
-        (tmp_path / f"{patient}.nrrd").touch()
-    found = read_pairs(write_split(tmp_path, split, tmp_path / "runs" / "pairs.csv"))
-    named = {name: {pair.patient for pair in found if pair.split == name} for name in ("train", "validate", "test")}
-    assert named == {"train": {"one", "two"}, "validate": set(split.validate), "test": set(split.test)}
-    assert all(pair.low is None and pair.full.path.exists() for pair in found)
-
-
-def test_the_small_budget_is_the_same_for_all_and_leaves_the_experiment_as_it_is() -> None:
-    for name in PRELIMINARY:
-        recipe, plan = RECIPES[name], within(SMALL, RECIPES[name])
-        assert [level.steps for level in plan.levels] == [SMALL.first_steps, SMALL.later_steps][: len(plan.levels)]
-        assert {(level.learning_rate, level.last_layer_rate, level.schedule) for level in plan.levels} == {(2e-3, 0.02, "cosine")}
-        assert all(level.precision == "32" for level in plan.levels[1:])
-        assert (plan.data, plan.seed) == (recipe.data, recipe.seed)
-        for level, published in zip(plan.levels, recipe.levels, strict=True):
-            assert (level.level, level.loss) == (published.level, published.loss)
-
-
-def test_systems_and_claims_are_complete() -> None:
-    assert {system.config for system in (*SYSTEMS, SHIPPED)} == set(RECIPES)
-    assert tuple(system.config for system in SYSTEMS if system.preliminary) == PRELIMINARY
-    assert {name for claim in CLAIMS for name in (claim.system, claim.other)} <= {system.name for system in SYSTEMS}
-
-
-@pytest.mark.parametrize(("name", "first"), [("paper-c", "paper-b"), ("paper-d", "paper-a")])
-def test_a_shared_first_level_is_what_training_it_alone_gives(
-    name: str, first: str, trained: Path, work: Path, tmp_path: Path
-) -> None:
-    alone = train(
-        tiny(RECIPES[first]), work / "pairs.csv", tmp_path / "alone", cache=work / "cache", device="cpu", progress=False
-    )
-    cascade = tensors(trained / name)
-    for key, tensor in load_file(alone).items():
-        np.testing.assert_array_equal(cascade[key], tensor.numpy(), err_msg=key)
-    later = [tensor for key, tensor in cascade.items() if key not in load_file(alone)]
-    assert any(np.abs(tensor).max() > 0 for tensor in later)
-
-
-def test_only_a_true_beginning_is_shared() -> None:
-    a, b, c, three = (RECIPES[f"paper-{name}"] for name in ("a", "b", "c", "3level"))
-    assert begins_like(c, b)
-    assert begins_like(three, c)
-    assert begins_like(RECIPES["wu-cascade"], RECIPES["paper-cnn10"])
-    assert not begins_like(c, a)
-    assert not begins_like(b, b)
-    assert not begins_like(c, replace(b, seed=2))
-    assert not begins_like(c, tiny(b))
-
-
-def test_what_is_finished_is_not_repeated(work: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs_module, "train", lambda *arguments, **settings: pytest.fail("trained again"))
-    assert train_systems([RECIPES[name] for name in PRELIMINARY], training(work, trained)) == {}
-
-
-def test_a_broken_run_goes_on_to_the_same_model(work: Path, trained: Path, runs: Path) -> None:
-    """As if it was killed in its second level."""
-    (runs / "paper-c" / "paper-c.safetensors").unlink()
-    shutil.rmtree(runs / "paper-c" / "level2")
-    before = (runs / "paper-c" / "level1" / "last.ckpt").read_bytes()
-    assert train_systems([RECIPES["paper-b"], RECIPES["paper-c"]], training(work, runs)) == {}
-    assert (runs / "paper-c" / "level1" / "last.ckpt").read_bytes() == before
-    again, first = tensors(runs / "paper-c"), tensors(trained / "paper-c")
-    for key, tensor in first.items():
-        np.testing.assert_array_equal(again[key], tensor, err_msg=key)
-
-
-def test_a_run_of_another_budget_is_neither_shown_nor_overwritten(work: Path, runs: Path) -> None:
-    with pytest.raises(InputError, match=r"paper-a holds a run of another budget"):
-        train_systems([RECIPES["paper-a"]], training(work, runs, partial(within, SMALL)))
-
-
-def test_a_run_of_the_full_recipe_counts_on_a_machine_that_has_not_the_time(
-    work: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs_module, "train", lambda *arguments, **settings: pytest.fail("trained again"))
-    published = tiny(RECIPES["paper-a"])  # what these folders hold
-    assert train_systems([published], training(work, runs, partial(within, SMALL))) == {}
-
-
-def test_one_that_fails_does_not_stop_the_others(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = []
-
-    def failing(config: TrainingConfig, *arguments: object, **settings: object) -> None:
-        begun.append(config.name)
-        if config.name == "paper-a":
-            raise TrainingError("The loss is no number.")
-
-    monkeypatch.setattr(runs_module, "train", failing)
-    failed = train_systems([RECIPES["paper-a"], RECIPES["paper-d"]], training(work, tmp_path / "runs"))
-    assert failed == {"paper-a": "The loss is no number."}
-    assert begun == ["paper-a", "paper-d"]
-    assert not (tmp_path / "runs" / "paper-d").exists()  # nothing was there to go on from
-
-
-@pytest.fixture(scope="module")
-def shown(work: Path, trained: Path) -> Path:
-    """The folder of results, from the data to the page."""
-    out = work / "docs"
-    judge = partial(measure, baselines=("median",), phantom_scans=0)
-    make_results(PRELIMINARY, training(work, trained), out, every=1, judge=judge)
-    return out
-
-
-def cells(text: str, section: str) -> dict[str, list[str]]:
-    """The rows of a section's table by their first cell."""
-    table = text.partition(f"## {section}")[2].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")]
-    return {row[0]: row[1:] for row in rows}
-
-
-def test_the_page_tells_what_the_report_measured(shown: Path) -> None:
-    text = (shown / "README.md").read_text(encoding="utf-8")
-    with (shown / "patients.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    found = cells(text, "Quality, blend 1")
-    for name, method in {"A": "paper-a", "D": "paper-d", "default": "default", "median": "median", "input": "input"}.items():
-        for column, (measure_, form) in enumerate(QUALITY.values()):
-            values = [float(row[measure_]) for row in rows if row["method"] == method]
-            assert len(values) == 2
-            mean, sd = found[name][2 + column].split(" ± ")
-            tolerance = 0.6 * 10 ** -int(form[3])
-            assert float(mean) == pytest.approx(np.mean(values), abs=tolerance)
-            assert float(sd) == pytest.approx(np.std(values, ddof=1), abs=tolerance)
-    assert "radius" in found["median"][0]
-    blended = cells(text, "Quality, blend 0.7")
-    assert blended["default"][0] != found["default"][2]
-    assert json.loads((shown / "results.json").read_text(encoding="utf-8"))["figures"]["blend 0.7"].keys() >= set(PRELIMINARY)
-
-
-def test_the_differences_are_those_of_the_means(shown: Path) -> None:
-    found = json.loads((shown / "summary.json").read_text(encoding="utf-8"))["summary"]
-    told = cells((shown / "README.md").read_text(encoding="utf-8"), "What the paper claims, and what was found")
-    expected = found["paper-c"][PSNR]["mean"] - found["paper-a"][PSNR]["mean"]
-    assert float(told["C minus A"][1]) == pytest.approx(expected, abs=0.006)
-    assert re.fullmatch(r"[012] of 2 patients", told["C minus A"][-2])
-
-
-def test_what_was_not_run_is_said_everywhere(shown: Path) -> None:
-    text = (shown / "README.md").read_text(encoding="utf-8")
-    missing = [system.name for system in SYSTEMS if not system.preliminary]
-    assert f"**Not run yet:** {', '.join(missing)}." in text
-    for name in missing:
-        assert set(cells(text, "Quality, blend 1")[name][2:]) == {NOT_RUN}
-        assert set(cells(text, "Quality, blend 0.7")[name]) == {NOT_RUN}
-        assert cells(text, "How they were trained")[name][1] == NOT_RUN
-    claims = cells(text, "What the paper claims, and what was found")
-    assert set(claims["3-level minus C"][1:]) == {NOT_RUN}
-    assert NOT_RUN not in claims["C minus B"]
-
-
-def test_a_small_budget_is_called_preliminary_with_its_steps(shown: Path) -> None:
-    text = (shown / "README.md").read_text(encoding="utf-8")
-    assert "**Preliminary.**" in text
-    assert "A 4 of 132,000; B 4 of 132,000; C 6 of 220,000; D 6 of 220,000" in text
-    assert cells(text, "How they were trained")["C"][1:3] == ["4; 2", "132,000; 88,000"]
-
-
-def test_all_that_the_page_links_to_is_there_and_small(shown: Path) -> None:
-    text = (shown / "README.md").read_text(encoding="utf-8")
-    links = {link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
-    assert {"summary.json", "slices.csv", "figure2.png", "figure5.png", "figure6.png"} <= links
-    assert all((shown / link).is_file() for link in links)
-    assert {path.name for path in shown.iterdir()} == {*links, "README.md", "report.html"}
-    assert smaller_pictures.size_of(shown) < smaller_pictures.MOST_BYTES
-
-
-def full_results(decibels: float) -> Results:
-    """All systems, trained to the end; every figure made up."""
-    methods = [system.config for system in (*SYSTEMS, SHIPPED)]
-    values = dict.fromkeys((PSNR, SSIM, VIF, RMSE, NPS_MEAN), decibels)
-    figures = {name: {key: Summary(value, float("nan"), 1, float("nan")) for key, value in values.items()} for name in methods}
-    made = {
-        name: ModelInfo(
-            name,
-            (),
-            training={
-                "config": config_record(recipe),
-                "steps": [level.steps for level in recipe.levels],
-                "minutes": [1.0 for _ in recipe.levels],
-                "device": "a device",
-            },
-        )
-        for name, recipe in RECIPES.items()
-    }
-    patients = [PatientRow("P", name, values, None) for name in methods]
-    return Results(RECIPES, made, Measured({1.0: figures, 0.7: figures}, patients, dict.fromkeys(methods, ""), 1))
-
-
-def test_the_page_holds_no_figure_of_its_own(tmp_path: Path) -> None:
-    one, other = (page(full_results(decibels), tmp_path) for decibels in (31.0, 77.0))
-    assert one.count("31.0") > 100
-    assert one.replace("31.0", "77.0") == other
-    assert NOT_RUN not in one
-    assert "Preliminary" not in one
-    assert "Not run yet" not in one
-
-
-def test_without_any_run_the_page_stands_and_links_nothing(tmp_path: Path) -> None:
-    text = page(Results(RECIPES), tmp_path)
-    assert set(cells(text, "Quality, blend 1")["A"][2:]) == {NOT_RUN}
-    assert [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link] == []
+def test_equal_differences_leave_no_doubt_and_none_is_refused() -> None:
+    assert paired_bootstrap({"a": [0.5, 0.5], "b": [0.5]}) == Interval(0.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match="no difference"):
+        paired_bootstrap({"a": []})
 
 
 @pytest.mark.parametrize(
-    ("expected", "decibels", "similarity", "frequency", "told"),
+    ("expected", "low", "high", "told"),
     [
-        (Expected.BETTER, 0.2, 0.01, 0.0, "yes"),
-        (Expected.BETTER, 0.2, -0.01, 0.0, "in part"),
-        (Expected.BETTER, -0.2, -0.01, 0.0, "no"),
-        (Expected.BETTER, 0.004, -0.00004, 0.0, "no difference"),
-        (Expected.EQUAL, 0.05, -0.001, 0.0, "yes"),
-        (Expected.EQUAL, 0.2, 0.0, 0.0, "no"),
-        (Expected.LESS_SMOOTH, -1.0, -1.0, 0.1, "yes"),
-        (Expected.LESS_SMOOTH, 1.0, 1.0, -0.1, "no"),
-        (Expected.LESS_SMOOTH, 1.0, 1.0, 0.004, "no difference"),
-        (Expected.LESS_SMOOTH, 1.0, 1.0, float("nan"), ""),
-        (Expected.NOTHING, 1.0, 1.0, 1.0, ""),
+        (Expected.HIGHER, 0.1, 0.3, Verdict.HOLDS),
+        (Expected.HIGHER, -0.3, -0.1, Verdict.FAILS),
+        (Expected.HIGHER, -0.1, 0.3, Verdict.UNDECIDED),
+        (Expected.LOWER, -0.3, -0.1, Verdict.HOLDS),
+        (Expected.LOWER, 0.1, 0.3, Verdict.FAILS),
+        (Expected.WITHIN, -0.05, 0.09, Verdict.HOLDS),
+        (Expected.WITHIN, 0.12, 0.3, Verdict.FAILS),
+        (Expected.WITHIN, 0.05, 0.3, Verdict.UNDECIDED),
+        (Expected.NOTHING, 0.1, 0.3, Verdict.HIGHER),
+        (Expected.NOTHING, -0.3, -0.1, Verdict.LOWER),
     ],
 )
-def test_a_claim_is_held_against_what_it_is_about(
-    expected: Expected, decibels: float, similarity: float, frequency: float, told: str
+def test_a_claim_is_held_against_the_whole_interval(expected: Expected, low: float, high: float, told: Verdict) -> None:
+    assert verdict(Claim("C", "B", "words", GAIN, expected), Interval((low + high) / 2, low, high)) is told
+
+
+def made_up(value: float, spread: float = 0.02) -> dict[str, Any]:
+    """The record of a system whose every figure is about a value."""
+    rng = np.random.default_rng(int(1000 * value))
+    names = (GAIN, judging.GAIN_CHEST, judging.SSIM, RMSE, *judging.BIASES, NOISE_LEFT_MEDIAN, NOISE_LEFT_P90)
+    names = (*names, *KEPT.values(), COST, judging.NPS_MEAN)
+    rows = [
+        {
+            "group": "test",
+            "patient": patient,
+            "dose": dose,
+            "slice": number,
+            "values": {name: value + spread * float(rng.normal()) for name in names},
+        }
+        for patient in ("P", "Q", "R")
+        for dose in (0.25, 0.10)
+        for number in range(3)
+    ]
+    return {
+        "slices": rows,
+        "ttf50": {"10": {"200": value, "400": value}, "20": {"200": value, "400": value}},
+        "size": {"parameters": 225601, "gflop": 117.4, "seconds_a_slice": 1.0},
+    }
+
+
+def all_judged(**values: float) -> Results:
+    """Every row there; those that are named have another value than 2."""
+    names = [*(system.name for system in SYSTEMS), *OTHERS]
+    records = {
+        name: {"kept_step": 90, "loss": {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.0}, "steps": 100} for name in PARTS
+    }
+    return Results({name: made_up(values.get(name, 2.0)) for name in names}, records, GRANTED, shipped="all of it")
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The rows of all tables that begin so."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return [row for row in cells if row[0] == first]
+
+
+def test_no_row_is_missing_once_all_are_judged() -> None:
+    text = page(all_judged())
+    assert MISSING not in text
+    for name in (*(system.name for system in SYSTEMS), *OTHERS):
+        assert len(rows(text, name)) >= 5
+    assert sum(len(rows(text, claim)) for claim in {one.published for one in CLAIMS}) == len(CLAIMS)
+    assert all(row[-1] in {one.value for one in Verdict} for claim in PUBLISHED for row in rows(text, claim))
+
+
+def test_the_page_begins_with_ten_lines() -> None:
+    text = page(all_judged())
+    first = text.partition("## In ten lines")[2].partition("## ")[0]
+    assert [line.partition(".")[0] for line in first.splitlines() if line] == [str(n) for n in range(1, 11)]
+    assert all(words in first for words in PUBLISHED)
+
+
+def test_what_differs_is_found_and_what_does_not_is_undecided() -> None:
+    told = ten_lines(all_judged(A=2.5, CNN10=2.2))
+    line = next(one for one in told if one.startswith("A DRL beats CNN10"))
+    assert "**holds** for A against CNN10 (gain +0.3" in line
+    text = page(all_judged(A=2.5, CNN10=2.7))
+    (row,) = rows(text, "A DRL beats CNN10 with fewer parameters")
+    assert row[-1] == "does not hold"
+
+
+def test_rows_that_are_not_there_are_told_everywhere() -> None:
+    results = all_judged()
+    judged = {name: record for name, record in results.judged.items() if name in OTHERS}
+    records = {name: record for name, record in results.records.items() if name == "a-1"}
+    text = page(replace(results, judged=judged, records=records))
+    for system in SYSTEMS:
+        assert set(rows(text, system.name)[0][1:]) == {MISSING}
+    assert all(row[-1] == "open" for claim in PUBLISHED for row in rows(text, claim))
+    assert "Judged: none yet" in text
+    assert "a-1: 100 (best at 90)" in text
+    assert "a-2: 100 (not trained yet)" in text
+
+
+def test_what_was_trained_but_not_judged_is_told_so() -> None:
+    results = all_judged()
+    judged = {name: record for name, record in results.judged.items() if name not in ("A", "default")}
+    text = page(replace(results, judged=judged))
+    assert set(rows(text, "A")[0][1:]) == set(rows(text, "default")[0][1:]) == {UNJUDGED}
+
+
+def test_figures_of_the_page_are_means_over_patients() -> None:
+    results = all_judged(A=3.0)
+    record = results.judged["A"]
+    means = [
+        np.mean([row["values"][GAIN] for row in record["slices"] if row["patient"] == patient and row["dose"] == 0.25])
+        for patient in ("P", "Q", "R")
+    ]
+    assert mean_and_sd(record, GAIN, 0.25) == pytest.approx((np.mean(means), np.std(means, ddof=1)))
+    assert rows(page(results), "A")[0][1] == f"{np.mean(means):+.2f} ± {np.std(means, ddof=1):.2f}"
+
+
+def test_differences_are_paired_by_slice_and_leave_out_what_does_not_exist() -> None:
+    one, other = made_up(2.0), made_up(1.0)
+    one["slices"][0]["values"][COST] = None
+    found = differences(one, other, COST)
+    assert {patient: len(values) for patient, values in found.items()} == {"P": 3, "Q": 3, "R": 3}
+    values = [row["values"] for row in one["slices"]], [row["values"] for row in other["slices"]]
+    assert found["P"][-1] == values[0][3][COST] - values[1][3][COST]  # only the second dose has it
+    assert found["Q"][0] == pytest.approx(np.mean([values[0][number][COST] - values[1][number][COST] for number in (6, 9)]))
+
+
+def scan(noise: float = 25.0) -> JudgedOn:
+    truth = make_phantom(1, 256).truth
+    full, low = (truth + np.random.default_rng(n).normal(0, sd, truth.shape) for n, sd in ((1, 5.0), (2, noise)))
+    return JudgedOn("test", 0.25, DosePair("P", "P", low.astype(np.float32), full.astype(np.float32), (1.4, 1.4), (0,)))
+
+
+@pytest.fixture(scope="module")
+def halved() -> Sequence[dict[str, float]]:
+    """Figures of the input, and of a method that takes half of everything away that the input has beyond the truth."""
+    one = scan()
+    half = Method("half", lambda low, noise_hu: 0.5 * low + 0.5 * one.pair.full)
+    return [judge(method, [one], phantom_scans=0)["slices"][0]["values"] for method in (INPUT, half)]
+
+
+def test_the_input_gains_nothing_and_keeps_everything(halved: Sequence[dict[str, float]]) -> None:
+    values = halved[0]
+    assert values[GAIN] == 0
+    assert values[NOISE_LEFT_MEDIAN] == values[NOISE_LEFT_P90] == 1
+    assert all(values[name] == pytest.approx(1, abs=1e-3) for name in KEPT.values())
+    assert values[COST] is None
+
+
+def test_half_the_noise_and_half_the_signal_cost_as_much_as_was_removed(halved: Sequence[dict[str, float]]) -> None:
+    values = halved[1]
+    assert values[GAIN] > 5
+    assert values[NOISE_LEFT_MEDIAN] == pytest.approx(0.5, abs=0.05)
+    assert all(values[name] == pytest.approx(0.5, abs=1e-3) for name in KEPT.values())
+    assert values[COST] == pytest.approx(1, abs=0.05)
+
+
+def test_the_cost_does_not_change_by_blending() -> None:
+    one = scan()
+
+    def blur(low: np.ndarray) -> np.ndarray:
+        return (low + np.roll(low, 1, axis=1) + np.roll(low, 1, axis=2) + np.roll(low, -1, axis=1)) / 4
+
+    costs = [
+        judge(Method("blend", lambda low, noise_hu, share=share: share * blur(low) + (1 - share) * low), [one], phantom_scans=0)[
+            "slices"
+        ][0]["values"][COST]
+        for share in (0.5, 1.0)
+    ]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-3)
+
+
+def test_the_phantom_is_scanned_at_the_noise_that_is_told() -> None:
+    doses = judging.phantom_doses()
+    assert doses[10] == pytest.approx(4 * doses[20])
+    assert 0.05 < doses[20] < 2
+
+
+def test_figures_of_other_weights_do_not_count(tmp_path: Path) -> None:
+    write_judged({"source": {"a-2": "one"}, **made_up(1.0)}, tmp_path / "a.json")
+    assert read_judged(tmp_path / "a.json", {"a-2": "one"}) is not None
+    assert read_judged(tmp_path / "a.json", {"a-2": "other"}) is None
+    assert read_judged(tmp_path / "b.json", {}) is None
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Show:
+    """Results of A alone, with a network that was hardly trained, on a phantom."""
+    folder = tmp_path_factory.mktemp("shown")
+    cascade = Cascade([Level("drl-difference", Predicts.DIFFERENCE)]).eval()
+    save_model(cascade, ModelInfo("a", cascade.levels), folder / "a.safetensors")
+    record = {"kept_step": 4, "steps": 4, "loss": {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.0}}
+    export(folder / "a.safetensors", 0, record, weights_file(folder / "weights", "a-2"))
+    pairs = []
+    for name, split in (("anna", "test"), ("bert", "validate")):
+        full = write_phantom(folder / f"{name}_full.nrrd", seed=1)
+        low = write_phantom(folder / f"{name}_d25.nrrd", seed=2, dose=0.25)
+        pairs.append(Pair(name, Source(low), Source(full), split))
+    write_pairs(pairs, folder / "pairs.csv")
+    show = Show(
+        folder / "pairs.csv",
+        None,
+        folder / "weights",
+        folder / "judged",
+        folder / "models",
+        folder / "out",
+        GRANTED,
+        phantom_scans=0,
+    )
+    with pytest.MonkeyPatch.context() as quick:  # tuning and three slices of everything take minutes
+        quick.setattr(judging, "SLICES", 1)
+        quick.setattr(judging, "_SIDE", 64)
+        quick.setattr(results_module, "_filter", lambda csv: Method("none", lambda low, noise_hu: low))
+        show_results(show)
+    return show
+
+
+def test_a_row_that_was_trained_is_judged_and_shown(shown: Show) -> None:
+    text = (shown.out / "README.md").read_text(encoding="utf-8")
+    assert MISSING not in rows(text, "A")[0]
+    assert {path.stem for path in shown.judged.iterdir()} == {"a", "default", "nlm", "input"}
+    links = {link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
+    assert links - {"frontier.md"} == {"figure2.png", "figure5.png"}
+    assert all((shown.out / link).is_file() for link in links - {"frontier.md"})
+
+
+def test_what_is_finished_is_drawn_anew_without_training_or_judging(
+    shown: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert agreement(expected, {PSNR: decibels, SSIM: similarity, NPS_MEAN: frequency}) == told
+    monkeypatch.setattr(judging, "judge", lambda *_, **__: pytest.fail("judged again"))
+    shutil.copytree(shown.out, tmp_path / "out")
+    show_results(replace(shown, out=tmp_path / "again"))
+    for name in ("README.md", "figure2.png", "figure5.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
-def changed(results: Results, decibels: dict[str, float]) -> Results:
-    """With another PSNR of some methods; those that are new are filters."""
-    assert results.measured is not None
-    some = next(iter(results.measured.figures[1.0].values()))
-    figures = dict(results.measured.figures[1.0])
-    for method, value in decibels.items():
-        figures[method] = {**figures.get(method, some), PSNR: Summary(value, float("nan"), 1, float("nan"))}
-    notes = {**results.measured.notes, **dict.fromkeys(decibels, "")}
-    return replace(results, measured=replace(results.measured, figures={1.0: figures, 0.7: figures}, notes=notes))
-
-
-def test_systems_that_are_no_better_than_a_filter_are_named(tmp_path: Path) -> None:
-    decibels = {"paper-a": 20.0, "paper-b": 26.0, "input": 22.0, "median": 25.0, "non-local means": 27.0}
-    text = page(changed(full_results(31.0), decibels), tmp_path)
-    assert "PSNR no higher than that of the low dose as it is: A. " in text
-    assert "PSNR no higher than that of the best tuned filter (non-local means): A, B." in text
-
-
-def test_what_was_found_otherwise_than_claimed_is_said(tmp_path: Path) -> None:
-    text = page(changed(full_results(31.0), {"paper-3level": 31.5, "wgan-vgg": 30.0}), tmp_path)
-    verdicts = next(line for line in text.splitlines() if "**Not as claimed**" in line)
-    assert "3-level minus C (negligible improvement)" in verdicts.partition("**Not as claimed**")[2]
-    assert "C minus WGAN-VGG" in verdicts.partition("In part")[2].partition("**")[0]
-
-
-def noise_png(side: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(noise(side)).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def noise(side: int) -> np.ndarray:
-    """Random grey, as CT in three equal channels: PNG takes it badly."""
-    grey = np.random.default_rng(0).integers(0, 256, (side, side, 1), np.uint8)
-    return np.repeat(grey, 3, axis=2)
-
-
-def page_with_pictures(folder: Path, side: int) -> Callable[[], np.ndarray]:
-    """Write a picture, and a page that holds it; returns what reads the page's picture."""
-    png = noise_png(side)
-    (folder / "figure2.png").write_bytes(png)
-    source = f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-    (folder / "report.html").write_text(f"<p>before</p>{source}<p>after</p>", encoding="utf-8")
-
-    def embedded() -> np.ndarray:
-        text = (folder / "report.html").read_text(encoding="utf-8")
-        found = re.fullmatch(r'<p>before</p><img src="data:image/\w+;base64,([^"]+)"><p>after</p>', text)
-        assert found
-        with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
-            return np.array(image)
-
-    return embedded
-
-
-def test_a_page_first_gets_smaller_without_any_loss(tmp_path: Path) -> None:
-    embedded = page_with_pictures(tmp_path, 600)
-    before = (tmp_path / "figure2.png").read_bytes()
-    most = smaller_pictures.size_of(tmp_path) - 1000
-    assert smaller_pictures.fit(tmp_path, most) == smaller_pictures.size_of(tmp_path) <= most
-    np.testing.assert_array_equal(embedded(), noise(600))
-    assert (tmp_path / "figure2.png").read_bytes() == before
-
-
-def test_pictures_shrink_until_the_folder_is_small_enough(tmp_path: Path) -> None:
-    embedded = page_with_pictures(tmp_path, 600)
-    assert smaller_pictures.fit(tmp_path, 700_000) == smaller_pictures.size_of(tmp_path) <= 700_000
-    with Image.open(tmp_path / "figure2.png") as image:
-        assert 320 <= image.width < 600
-        assert embedded().shape[:2] == image.size
-
-
-def test_pictures_of_a_folder_that_is_small_enough_stay(tmp_path: Path) -> None:
-    (tmp_path / "figure2.png").write_bytes(noise_png(100))
-    before = (tmp_path / "figure2.png").read_bytes()
-    smaller_pictures.fit(tmp_path)
-    assert (tmp_path / "figure2.png").read_bytes() == before
-
-
-def test_a_folder_that_no_shrinking_helps_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "slices.csv").write_bytes(b"0" * 2000)
-    with pytest.raises(InputError, match=r"more than 0\.001 MB"):
-        smaller_pictures.fit(tmp_path, 1000)
+def test_a_system_without_weights_is_not_shown_as_another() -> None:
+    pair = scan().pair
+    one = {"A": pair.full[0], "CNN10": pair.low[0]}
+    assert draw(FIGURES[0], pair, one) != draw(FIGURES[0], pair, {"A": pair.full[0]})

@@ -1,119 +1,190 @@
-"""From the data to the page: split, training, evaluation, figures."""
+"""From the finished parts to the page: assemble, judge what is new, draw, write."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.machine import describe
-from LDCTDenoiseLib.data.pairs_csv import SPLITS, Pair, read_pairs
-from LDCTDenoiseLib.evaluation.evaluate import EvaluationOptions
-from LDCTDenoiseLib.evaluation.paper_figures import RUNS, draw_paper_figures
-from LDCTDenoiseLib.models.model_info import SHIPPED_FOLDER, SUFFIX, read_info
-from LDCTDenoiseLib.system.devices import choose_device
+import numpy as np
+
+from LDCTDenoiseLib.data.pairs_csv import SPLITS, read_pairs
+from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
+from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
+from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS
+from LDCTDenoiseLib.inference.engine import Denoiser
+from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
-from LDCTDenoiseLib.training.config import TrainingConfig, load_config
-from LDCTDenoiseLib.training.train import RunFiles
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 
-from .measure import PAPER_BLEND, Measured, measure
+from . import judge
+from .figures import BLEND, FIGURES, draw_figures
 from .page import Results, page
-from .runs import Training, train_systems
-from .smaller_pictures import fit
-from .split import write_low_doses
-from .systems import SHIPPED, SYSTEMS
+from .plan import Granted
+from .systems import FILTER, INPUT_ROW, SHIPPED, SYSTEMS, System
+from .train_parts import finished
+from .weights import assemble, read_record, weights_file
 
-PAGE, JSON = "README.md", "results.json"
+PAGE = "README.md"
+_SHOWN_DOSE = 0.25
 log = logging.getLogger(__name__)
 
 
-def read_recipes() -> dict[str, TrainingConfig]:
-    """The configurations of all systems by name, as the papers have them."""
-    return {system.config: load_config(system.config) for system in (*SYSTEMS, SHIPPED)}
+@dataclass(frozen=True)
+class Show:
+    """What the results are made of.
 
-
-def make_results(
-    names: Sequence[str],
-    how: Training,
-    out: Path,
-    *,
-    every: int,
-    recipes: dict[str, TrainingConfig] | None = None,
-    judge: Callable[..., Measured] = measure,
-) -> Results:
-    """Train the named systems, judge every model that exists, and write the folder of results.
-
-    Args:
-        names: configurations of the systems to train.
-        how: they are trained.
-        out: folder for page, report, tables and figures.
-        every: judge every n-th slice.
-        recipes: None are those of the repository.
-        judge: as ``measure.measure``.
-
-    Raises:
-        InputError: data or a run folder cannot be used, or the results are too large.
+    Attributes:
+        csv: patients and split (``patients.py``).
+        pairs: folder of pairs of another simulator; None judges on the test patients alone.
+        weights, judged: folders of the parts and of the systems' figures.
+        models: folder for the model files that are assembled.
+        out: folder of the page.
+        granted: steps by part.
+        phantom_scans: as in ``judge.judge``.
     """
-    recipes = recipes or read_recipes()
-    failed = train_systems([recipes[name] for name in names], how)
-    shipped = SHIPPED_FOLDER / f"{SHIPPED.config}{SUFFIX}"
-    models = {SHIPPED.config: shipped} | {
-        system.config: path for system in SYSTEMS if (path := RunFiles(how.runs / system.config).model(system.config)).exists()
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    csv = write_low_doses(how.csv, how.runs / "low_doses")
-    log.info("Judges %s.", ", ".join(models))
-    measured = judge([str(path) for path in models.values()], csv, out, every=every, device=how.device)
-    if any(name in models for name in RUNS.values()):
-        draw_paper_figures(csv, how.runs, out, EvaluationOptions(blend=PAPER_BLEND, device=how.device))
+
+    csv: Path
+    pairs: Path | None
+    weights: Path
+    judged: Path
+    models: Path
+    out: Path
+    granted: Mapping[str, Granted] = field(default_factory=dict)
+    phantom_scans: int = REALISATIONS
+
+    @cached_property
+    def scans(self) -> list[judge.JudgedOn]:
+        """Read once, and only if there is something to judge."""
+        return list(judge.scans_to_judge(self.csv, self.pairs))
+
+    @property
+    def trained(self) -> list[System]:
+        """Systems all of whose levels are there."""
+        there = set(finished(self.weights))
+        return [system for system in SYSTEMS if there.issuperset(system.parts)]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is judged: ``make`` gives a model file or a filter, ``source`` tells one from another."""
+
+    name: str
+    key: str
+    source: dict[str, Any]
+    make: Callable[[], Path | Method]
+
+
+def show_results(show: Show, failed: Mapping[str, str] | None = None) -> Results:
+    """Draw, judge what was trained since the last time, and write the page, anew after every row that was judged."""
+    show.out.mkdir(parents=True, exist_ok=True)
+    rows = _rows(show)
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if (known := judge.read_judged(show.judged / f"{row.key}.json", row.source)) is not None:
+            found[row.name] = known
+    listed = read_pairs(show.csv)
     results = Results(
-        recipes,
-        {name: read_info(path) for name, path in models.items()},
-        measured,
-        describe(choose_device(how.device)),
-        _patients(read_pairs(how.csv)),
-        failed,
+        found,
+        {name: read_record(weights_file(show.weights, name)) for name in finished(show.weights)},
+        show.granted,
+        {split: list(dict.fromkeys(pair.patient for pair in listed if pair.split == split)) for split in SPLITS},
+        _shipped_in_words(find_model(SHIPPED)),
+        _draw(show),
+        failed or {},
     )
-    write(results, out)
-    log.info("%s: %.1f MB.", out, fit(out) / 1e6)
+    _write(show, results)
+    for row in rows:
+        if row.name not in found:
+            log.info("Judges %s.", row.name)
+            found[row.name] = _judge(show, row)
+            _write(show, results)
     return results
 
 
-def _patients(pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    listed = list(pairs)
-    return {split: list(dict.fromkeys(pair.patient for pair in listed if pair.split == split)) for split in SPLITS}
+def _rows(show: Show) -> list[_Row]:
+    """What there is to judge."""
+    rows = [
+        _Row(
+            system.name,
+            system.key,
+            {name: hashlib.sha256(weights_file(show.weights, name).read_bytes()).hexdigest() for name in system.parts},
+            partial(_model, show, system),
+        )
+        for system in show.trained
+    ]
+    shipped = find_model(SHIPPED)
+    return [
+        *rows,
+        _Row(INPUT_ROW, INPUT_ROW, {INPUT_ROW: 1}, lambda: INPUT),
+        _Row(SHIPPED, SHIPPED, {SHIPPED: read_info(shipped).model_hash}, lambda: shipped),
+        _Row(FILTER, "nlm", {FILTER: 1}, lambda: _filter(show.csv)),
+    ]
 
 
-def write(results: Results, folder: Path) -> None:
-    """Write the figures as JSON and the page."""
-    with replace_when_complete(folder / JSON, ".json") as temporary:
-        temporary.write_text(json.dumps(record(results), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    with replace_when_complete(folder / PAGE, ".md") as temporary:
-        temporary.write_text(page(results, folder), encoding="utf-8")
+def _judge(show: Show, row: _Row) -> dict[str, Any]:
+    made, size = row.make(), {}
+    if isinstance(made, Path):
+        denoiser = Denoiser(made, "cpu")
+        size = {"size": judge.size_and_speed(made, denoiser)}
+        made = model_method(denoiser, row.key)
+    record = {"source": row.source, **judge.judge(made, show.scans, phantom_scans=show.phantom_scans), **size}
+    judge.write_judged(record, show.judged / f"{row.key}.json")
+    return record
 
 
-def record(results: Results) -> dict[str, Any]:
-    """The figures of the page, ready for JSON; what does not exist is None."""
-    figures = results.measured.figures if results.measured is not None else {}
-    return {
-        "machine": dict(results.machine),
-        "patients": {split: list(patients) for split, patients in results.split.items()},
-        "models": {
-            name: {"sha256": info.model_hash, **{key: info.training[key] for key in ("steps", "minutes", "device")}}
-            for name, info in results.models.items()
-        },
-        "figures": {
-            f"blend {blend:g}": {
-                method: {
-                    measure: {key: None if value != value else value for key, value in asdict(one).items() if key != "p_value"}
-                    for measure, one in measures.items()
-                }
-                for method, measures in by_method.items()
-            }
-            for blend, by_method in figures.items()
-        },
-        "failed": dict(results.failed),
+def _write(show: Show, results: Results) -> None:
+    with replace_when_complete(show.out / PAGE, ".md") as temporary:
+        temporary.write_text(page(results), encoding="utf-8")
+
+
+def _model(show: Show, system: System) -> Path:
+    path = show.models / f"{system.key}.safetensors"
+    assemble([weights_file(show.weights, name) for name in system.parts], path, system.what)
+    return path
+
+
+def _filter(csv: Path) -> Method:
+    """Non-local means, tuned on the validation patients."""
+    validation = []
+    for listed in read_pairs(csv):
+        if listed.split == "validate" and listed.low is not None:
+            low, full = read_volume(listed.low.path), read_volume(listed.full.path)
+            slices = tuple(range(len(full.hu)))
+            validation.append(DosePair(listed.patient, listed.patient, low.hu, full.hu, full.spacing, slices))
+    return tuned_method(find_baseline("nlm"), validation)
+
+
+def _draw(show: Show) -> list[str]:
+    """The figures, on the middle slice of the first test patient."""
+    wanted = {name for figure in FIGURES for row in figure.rows for name in (row.first, row.second)}
+    systems = [system for system in show.trained if system.name in wanted]
+    listed = next(
+        pair
+        for pair in read_pairs(show.csv)
+        if pair.split == "test" and pair.low and f"_d{_SHOWN_DOSE * 100:.0f}" in pair.low.path.stem
+    )
+    assert listed.low is not None
+    low, full = read_volume(listed.low.path), read_volume(listed.full.path)
+    middle = len(full.hu) // 2
+    one = slice(middle, middle + 1)
+    pair = DosePair(listed.patient, listed.patient, low.hu[one], full.hu[one], full.spacing, (middle,))
+    images = {
+        system.name: Denoiser(_model(show, system), "cpu", blend=BLEND)(pair.low.astype(np.float32))[0] for system in systems
     }
+    return draw_figures(pair, images, show.out)
+
+
+def _shipped_in_words(path: Path) -> str:
+    """Its levels, and whether L_P had a part in its training."""
+    info = read_info(path)
+    levels = info.training.get("config", {}).get("levels", [])
+    weights = [level["loss"].get("perceptual", 0) for level in levels]
+    loss = "no perceptual loss" if not any(weights) else f"L_P at {', '.join(f'{weight:g}' for weight in weights)}"
+    nets = " then ".join(f"{level.network} ({level.predicts.value})" for level in info.levels)
+    return f"C's networks ({nets}), {loss}, a loss for small lesions in its place (card of `{info.name}`)"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from LDCTDenoiseLib.evaluation.paper_figures import RUNS
+from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
+
+from .judge import COST, GAIN, SSIM
 
 NO_FIGURE = "no figure printed"
+NOT_PUBLISHED = "not in the paper"
 _OTHER_DATA = "ldct-benchmark's own training and abdomen test set, other data"
 
 
@@ -17,79 +20,87 @@ class System:
 
     Attributes:
         name: the paper's.
-        config: name of its configuration, run folder and model.
+        key: of its file of figures.
+        config: its configuration.
         what: it is.
         parts: of training that are its levels, first to last.
         published: of its quality, in the paper's abstract and text or in ldct-benchmark's tables.
-        preliminary: also run without a GPU, on the small budget.
     """
 
     name: str
+    key: str
     config: str
     what: str
-    parts: tuple[str, ...] = ()
+    parts: tuple[str, ...]
     published: str = NO_FIGURE
-    preliminary: bool = False
 
 
 SYSTEMS = (
-    System("A", RUNS["A"], "one DRL that predicts the difference, MSE", ("a-2",), preliminary=True),
-    System("B", RUNS["B"], "one DRL, MSE + 0.1 L_P", ("b-2",), preliminary=True),
-    System(
-        "B by L_P alone",
-        "paper-b-lp",
-        "B with the perceptual loss only, the other reading of the paper",
-        ("b-lp-2",),
-        "not in the paper",
-    ),
+    System("A", "a", "paper-a", "one DRL that predicts the difference, MSE", ("a-2",)),
+    System("B", "b", "paper-b", "one DRL, MSE + 0.1 L_P", ("b-2",)),
     System(
         "C",
-        RUNS["C"],
-        "the published cascade: B, then A on its results",
+        "c",
+        "paper-c",
+        "the published cascade: B, then a difference DRL on its results",
         ("b-1", "c-2"),
         "outperforms related works, more fine structure in regions of low contrast; " + NO_FIGURE,
-        preliminary=True,
     ),
-    System("C by L_P alone", "paper-c-lp", "C on B by L_P alone", ("b-lp-1", "c-lp-2"), "not in the paper"),
-    System("D", RUNS["D"], "two difference DRL, MSE", ("a-1", "d-2"), preliminary=True),
-    System(
-        "3-level",
-        RUNS["3-level"],
-        "C and one more difference DRL",
-        ("b-1", "3level-2", "3level-3"),
-        "negligible improvement over C; " + NO_FIGURE,
-    ),
-    System("CNN10", RUNS["CNN10"], "one CNN10 that predicts the difference, MSE, in place of A's DRL", ("cnn10-2",)),
-    System("Wu", "wu-cascade", "cascade of five CNN10 (arXiv 1705.04267)", ("cnn10-1", "wu-2", "wu-3", "wu-4", "wu-5")),
-    System("DRL+E", "drl-edge", "DRL behind an edge detection (arXiv 1902.10127)", ("drl-edge-2",)),
-    System(
-        "WGAN-VGG",
-        "wgan-vgg",
-        "with VGG-16 features in place of VGG-19 (doi 10.1109/TMI.2018.2827462)",
-        ("wgan-vgg",),
-        f"30.906 dB, SSIM 0.893 at C50/W400 ({_OTHER_DATA})",
-    ),
+    System("D", "d", "paper-d", "two difference DRL, MSE", ("a-1", "d-2")),
+    System("CNN10", "cnn10", "paper-cnn10", "one CNN10 that predicts the difference, MSE, in place of A's DRL", ("cnn10-2",)),
     System(
         "RED-CNN",
+        "redcnn",
         "redcnn",
         "the reference that everyone knows (arXiv 1702.00288)",
         ("redcnn-2",),
         f"33.685 dB, SSIM 0.913 at C50/W400 ({_OTHER_DATA}, low dose there 29.117 dB, 0.856)",
     ),
+    System(
+        "WGAN-VGG",
+        "wgan-vgg",
+        "wgan-vgg",
+        "with VGG-16 features in place of VGG-19 (doi 10.1109/TMI.2018.2827462)",
+        ("wgan-vgg",),
+        f"30.906 dB, SSIM 0.893 at C50/W400 ({_OTHER_DATA})",
+    ),
+    System("DRL+E", "drl-edge", "drl-edge", "DRL behind an edge detection (arXiv 1902.10127)", ("drl-edge-2",)),
+    System("B by L_P alone", "b-lp", "paper-b-lp", "the other reading of the paper", ("b-lp-2",), NOT_PUBLISHED),
+    System("C by L_P alone", "c-lp", "paper-c-lp", "C on B by L_P alone", ("b-lp-1", "c-lp-2"), NOT_PUBLISHED),
+    System("B, scaled L_P", "b-scaled", "paper-b", "B with L_P on the MSE's scale", ("b-scaled-2",), NOT_PUBLISHED),
+    System(
+        "C, scaled L_P", "c-scaled", "paper-c", "C on B with L_P on the MSE's scale", ("b-scaled-1", "c-scaled-2"), NOT_PUBLISHED
+    ),
+    System(
+        "3-level",
+        "3level",
+        "paper-3level",
+        "C and one more difference DRL",
+        ("b-1", "3level-2", "3level-3"),
+        "negligible improvement over C; " + NO_FIGURE,
+    ),
+    System("Wu", "wu", "wu-cascade", "cascade of five CNN10 (arXiv 1705.04267)", ("cnn10-1", "wu-2", "wu-3", "wu-4", "wu-5")),
 )
-SHIPPED = System("default", "default", "the shipped model: C trained on a mixture of doses and kernels", (), "not in the paper")
+BY_NAME = {system.name: system for system in SYSTEMS}
+SHIPPED, INPUT_ROW, FILTER = "default", "input", "non-local means"
+OTHERS = {
+    SHIPPED: "the shipped model, for many doses and kernels; another training, with another budget",
+    FILTER: "the best known filter, told the noise level, tuned on the validation patients",
+    INPUT_ROW: "the low dose as it is",
+}
+"""Rows beside the systems, and what they are."""
 
 
 class Expected(Enum):
     """How a claim's words are read; the paper prints no figures."""
 
+    HIGHER = "higher"
+    LOWER = "lower"
+    WITHIN = "within"
     NOTHING = "nothing is claimed"
-    BETTER = "higher PSNR and higher SSIM"
-    LESS_SMOOTH = "higher mean frequency of the noise power spectrum"
-    EQUAL = "PSNR and SSIM within the tolerances below"
 
 
-NEGLIGIBLE_DB, NEGLIGIBLE_SSIM = 0.1, 0.002
+NEGLIGIBLE_DB = 0.1
 
 
 @dataclass(frozen=True)
@@ -98,29 +109,45 @@ class Claim:
 
     Attributes:
         system, other: by name.
-        published: what is said of the two.
-        expected: how that is read.
+        published: what is said of the two; claims of the same words are told together.
+        measure: that it is held against.
+        expected: of the first minus the second.
     """
 
     system: str
     other: str
     published: str
+    measure: str
     expected: Expected = Expected.NOTHING
 
 
-_OUTPERFORMS = "the cascade outperforms related works"
-_OVER_SMOOTHS = "MSE alone over-smooths"
+STRUCTURE = "The perceptual loss keeps structure"
+OVER_SMOOTHS = "MSE alone over-smooths"
+SECOND = "The second network predicts what the first one missed"
+CASCADE = "The cascade beats one network"
+RELATED = "The cascade outperforms related works"
+THIRD = "A third level adds little"
+DRL = "A DRL beats CNN10 with fewer parameters"
+PUBLISHED = (STRUCTURE, OVER_SMOOTHS, SECOND, CASCADE, RELATED, THIRD, DRL)
 CLAIMS = (
-    Claim("C", "A", _OVER_SMOOTHS, Expected.LESS_SMOOTH),
-    Claim("C", "D", _OVER_SMOOTHS, Expected.LESS_SMOOTH),
-    Claim("C", "B", "the second network predicts what the first one missed", Expected.BETTER),
-    Claim("D", "A", "nothing that could be held against figures"),
-    Claim("3-level", "C", "negligible improvement", Expected.EQUAL),
-    Claim("A", "CNN10", "nothing that could be held against figures"),
-    Claim("C", "Wu", _OUTPERFORMS, Expected.BETTER),
-    Claim("C", "DRL+E", _OUTPERFORMS, Expected.BETTER),
-    Claim("C", "WGAN-VGG", _OUTPERFORMS, Expected.BETTER),
-    Claim("C", "RED-CNN", "not in the paper"),
-    Claim("B by L_P alone", "B", "not in the paper"),
-    Claim("C by L_P alone", "C", "not in the paper"),
+    Claim("B", "A", STRUCTURE, COST, Expected.LOWER),
+    Claim("C", "D", STRUCTURE, COST, Expected.LOWER),
+    Claim("B", "A", OVER_SMOOTHS, NPS_MEAN, Expected.HIGHER),
+    Claim("C", "D", OVER_SMOOTHS, NPS_MEAN, Expected.HIGHER),
+    Claim("C", "B", SECOND, GAIN, Expected.HIGHER),
+    Claim("C", "A", CASCADE, GAIN, Expected.HIGHER),
+    Claim("C", "A", CASCADE, SSIM, Expected.HIGHER),
+    *(Claim("C", other, RELATED, measure, Expected.HIGHER) for other in ("Wu", "DRL+E", "WGAN-VGG") for measure in (GAIN, SSIM)),
+    Claim("3-level", "C", THIRD, GAIN, Expected.WITHIN),
+    Claim("A", "CNN10", DRL, GAIN, Expected.HIGHER),
+    Claim("D", "A", NOT_PUBLISHED, GAIN),
+    Claim("C", "D", NOT_PUBLISHED, GAIN),
+    Claim("C", "RED-CNN", NOT_PUBLISHED, GAIN),
+    Claim("C", "RED-CNN", NOT_PUBLISHED, COST),
+    Claim("B by L_P alone", "B", NOT_PUBLISHED, GAIN),
+    Claim("C by L_P alone", "C", NOT_PUBLISHED, GAIN),
+    Claim("B, scaled L_P", "B", NOT_PUBLISHED, GAIN),
+    Claim("B, scaled L_P", "A", NOT_PUBLISHED, COST),
+    Claim("C, scaled L_P", "D", NOT_PUBLISHED, COST),
+    Claim("C, scaled L_P", "D", NOT_PUBLISHED, GAIN),
 )

@@ -1,0 +1,201 @@
+"""Judge a system on the test patients and on pairs of another simulator; the figures go into one file for each system.
+
+What is drawn and written on the page comes from these files alone, so that neither is trained nor judged again for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LDCTDenoiseLib.ct.evenly_spread import evenly_spread
+from LDCTDenoiseLib.data.pairs_csv import read_pairs
+from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, signal_kept_name
+from LDCTDenoiseLib.evaluation.methods import INPUT, Method
+from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN, bias_name
+from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS, study_phantom
+from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name
+from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST, psnr_of_arrays, rmse, ssim
+from LDCTDenoiseLib.measures.noise_left import measure_noise_left
+from LDCTDenoiseLib.measures.noise_level import noise_sd, uniform_windows
+from LDCTDenoiseLib.measures.nps import tissue_noise_power, tissue_windows
+from LDCTDenoiseLib.measures.signal_kept import LESIONS, SMALL_FAINT, places_for, signal_kept
+from LDCTDenoiseLib.measures.tissue_bias import tissue_bias, tissue_masks
+from LDCTDenoiseLib.models.model_file import read_model
+from LDCTDenoiseLib.simulation.phantom import Phantom, make_phantom
+from LDCTDenoiseLib.system.files import replace_when_complete
+from LDCTDenoiseLib.volumes.volume_file import read_volume
+
+from .patients import DOSES
+
+FOLDER = Path(__file__).parent / "judged"
+SLICES = 3
+"""Of each scan, spread evenly."""
+GAIN, GAIN_CHEST = (f"gain, dB, {window.label}" for window in (ABDOMEN, CHEST))
+SSIM = measure_name("SSIM", ABDOMEN)
+BIASES = tuple(bias_name(tissue) for tissue in ("fat", "soft", "enhanced"))
+KEPT = {lesion: signal_kept_name(lesion) for lesion in LESIONS}
+COST = "signal lost for noise removed"
+"""(1 - signal kept of the small faint disc) / (1 - noise left in soft tissue): blending with the input does not change it."""
+TTF_NOISE_HU = (10, 20)
+TTF_CONTRASTS_HU = (200, 400)
+_SIDE = 512
+
+
+@dataclass(frozen=True)
+class JudgedOn:
+    """A few slices of a scan in both doses.
+
+    Attributes:
+        group: "test" or "pairs".
+        dose: fraction.
+    """
+
+    group: str
+    dose: float
+    pair: DosePair
+
+
+def scans_to_judge(csv: Path, pairs: Path | None) -> Iterator[JudgedOn]:
+    """The test patients of the CSV, and the pairs ``NAME_full.nrrd``, ``NAME_dDD.nrrd`` of a folder.
+
+    Raises:
+        InputError: the folder holds no such pair.
+    """
+    for listed in read_pairs(csv):
+        if listed.split == "test" and listed.low is not None:
+            percent = int(listed.low.path.stem.rpartition("_d")[2])
+            yield _few(listed.patient, "test", percent / 100, listed.low.path, listed.full.path)
+    if pairs is None:
+        return
+    paths = sorted(pairs.glob("*_full.nrrd"))
+    if not paths:
+        raise InputError(f"{pairs} holds no pairs NAME_full.nrrd, NAME_d25.nrrd, ...; name their folder with --pairs.")
+    for full in paths:
+        name = full.stem.removesuffix("_full")
+        for dose in DOSES:
+            yield _few(name, "pairs", dose, pairs / f"{name}_d{round(100 * dose):02d}.nrrd", full)
+
+
+def _few(patient: str, group: str, dose: float, low: Path, full: Path) -> JudgedOn:
+    normal, noisy = read_volume(full), read_volume(low)
+    chosen = evenly_spread(len(normal.hu), SLICES)
+    pair = DosePair(patient, full.stem, noisy.hu[chosen], normal.hu[chosen], normal.spacing, tuple(int(z) for z in chosen))
+    return JudgedOn(group, dose, pair)
+
+
+def judge(method: Method, scans: Sequence[JudgedOn], *, phantom_scans: int = REALISATIONS) -> dict[str, Any]:
+    """Every figure of a method, ready for JSON; what does not exist is None.
+
+    Args:
+        method: to judge.
+        scans: on these.
+        phantom_scans: of the phantom at each noise, for the edges; 0 leaves them out.
+    """
+    rows = []
+    for scan in scans:
+        image = method.apply(scan.pair.low, scan.pair.noise_hu)
+        masks = tissue_masks(scan.pair.full)
+        for number, index in enumerate(scan.pair.slices):
+            values = _slice_values(method, scan.pair, image, masks, number)
+            known = {name: None if math.isnan(value) else float(f"{value:.5g}") for name, value in values.items()}
+            rows.append({"group": scan.group, "patient": scan.pair.patient, "dose": scan.dose, "slice": index, "values": known})
+    return {"slices": rows, "ttf50": _edges(method, phantom_scans) if phantom_scans else {}}
+
+
+def _slice_values(
+    method: Method, pair: DosePair, image: np.ndarray, masks: Mapping[str, np.ndarray], number: int
+) -> dict[str, float]:
+    one = slice(number, number + 1)
+    low, full, result = pair.low[one], pair.full[one], image[one]
+    own = {name: mask[one] for name, mask in masks.items()}
+    left = measure_noise_left(result, full, low, own)
+    windows = tissue_windows(full, pair.spacing)
+    bias = tissue_bias(result, full, own)
+    values = {
+        GAIN: psnr_of_arrays(result, full, ABDOMEN) - psnr_of_arrays(low, full, ABDOMEN),
+        GAIN_CHEST: psnr_of_arrays(result, full, CHEST) - psnr_of_arrays(low, full, CHEST),
+        SSIM: ssim(result, full, ABDOMEN),
+        RMSE: rmse(result, full),
+        **{bias_name(tissue): bias[tissue] for tissue in ("fat", "soft", "enhanced")},
+        NOISE_LEFT_MEDIAN: left.median,
+        NOISE_LEFT_P90: left.p90,
+        NPS_MEAN: math.nan if windows is None else tissue_noise_power(result, windows, pair.spacing).mean_frequency,
+    }
+    middle = number == len(pair.slices) // 2
+    for lesion, name in KEPT.items():
+        places = places_for(lesion, own["soft"][0], pair.spacing) if middle or lesion == SMALL_FAINT else []
+        values[name] = math.nan
+        if places:
+            kept = signal_kept(
+                lambda hu: method.apply(hu, pair.noise_hu), low.astype(np.float32), places, lesion, pair.spacing, output=result
+            )
+            values[name] = float(kept.mean())
+    removed = 1 - left.by_tissue["soft"]
+    values[COST] = (1 - values[KEPT[SMALL_FAINT]]) / removed if removed > 0.05 else math.nan
+    return values
+
+
+def _edges(method: Method, scans: int) -> dict[str, dict[str, float]]:
+    """TTF50 by noise and contrast, as shares of the input's."""
+    found: dict[str, dict[str, float]] = {}
+    doses = phantom_doses()
+    edges: dict[tuple[str, float], dict[float, float]] = {}
+    for result in study_phantom([INPUT, method], list(doses.values()), realisations=scans):
+        edges[result.method, result.dose] = {contrast: one.falls_to(0.5) for contrast, one in result.transfer.items()}
+    for noise, dose in doses.items():
+        before, after = edges[INPUT.name, dose], edges[method.name, dose]
+        found[f"{noise:g}"] = {f"{contrast:g}": round(after[contrast] / before[contrast], 4) for contrast in TTF_CONTRASTS_HU}
+    return found
+
+
+def phantom_doses() -> dict[float, float]:
+    """The dose at which the phantom's uniform soft tissue has each noise of ``TTF_NOISE_HU``."""
+    slice_ = make_phantom(1)
+    phantom = Phantom(np.repeat(slice_.truth, 2, axis=0), slice_.spacing)
+    at_full_dose = noise_sd(phantom.scan(1.0), uniform_windows(phantom.truth, phantom.spacing), phantom.spacing)
+    return {noise: (at_full_dose / noise) ** 2 for noise in TTF_NOISE_HU}
+
+
+def size_and_speed(model: Path, apply: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+    """Parameters, and GFLOP and processor seconds of a slice of 512 x 512."""
+    read = read_model(model)
+    kernels = sum(tensor.size for tensor in read.tensors.values() if tensor.ndim == 4)
+    image = np.zeros((1, _SIDE, _SIDE), np.float32)
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        apply(image)
+        seconds.append(time.process_time() - start)
+    return {
+        "parameters": sum(level.architecture.parameters for level in read.info.levels),
+        "gflop": round(2 * kernels * _SIDE**2 / 1e9, 1),
+        "seconds_a_slice": round(min(seconds), 3),
+    }
+
+
+def write_judged(record: Mapping[str, Any], path: Path) -> None:
+    """Keep what was found of a system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_when_complete(path, ".json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_judged(path: Path, source: object) -> dict[str, Any] | None:
+    """What was found of a system, or None where it was not judged yet, or was judged with other weights."""
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found if found["source"] == source else None
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it to judge the system anew.") from error

@@ -283,8 +283,8 @@ def test_a_row_that_was_trained_is_judged_and_shown(shown: Show) -> None:
     assert MISSING not in rows(text, "A")[0]
     assert {path.stem for path in shown.judged.iterdir()} == {"a", "default", "nlm", "input"}
     links = {link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
-    assert links - {"frontier.md"} == {"figure2.png", "figure5.png"}
-    assert all((shown.out / link).is_file() for link in links - {"frontier.md"})
+    assert links - {"frontier.md", "levels.md"} == {"figure2.png", "figure5.png"}
+    assert all((shown.out / link).is_file() for link in links - {"frontier.md", "levels.md"})
 
 
 def test_what_is_finished_is_drawn_anew_without_training_or_judging(

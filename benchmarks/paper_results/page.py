@@ -137,7 +137,7 @@ def page(results: Results) -> str:
         "claims are made of them\n"
         "- `benchmarks/paper_results/weights`: finished parts, float16\n"
         "- `benchmarks/paper_results/steps.json`: processor seconds of a step, and the steps granted\n"
-        "- other pages: [frontier of the shipped model](frontier.md)",
+        "- other pages: [frontier of the shipped model](frontier.md), [its second level](levels.md)",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

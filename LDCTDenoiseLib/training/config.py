@@ -71,8 +71,8 @@ class LevelConfig:
         weights: "last", or "best": those of the epoch with the highest validation PSNR.
         patience: epochs without a higher validation PSNR after which the level ends; 0 takes all steps.
         hold_norm_from_step: from this step on, batch norm's statistics are estimated over ``batch_norm_batches`` batches and
-            held, and the weights settle to what inference uses; None estimates them at the level's end. 0 is for weights that
-            were trained before.
+            held, and the weights settle to what inference uses; None estimates them at the level's end. 0 holds those of the
+            model to start from.
         end_to_end: the levels before learn too, by this level's rates and loss, which then counts their results as well; their
             batch norm keeps its statistics.
         average: decay of the exponential moving average of the weights that the level ends with; 0 averages none.

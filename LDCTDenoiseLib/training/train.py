@@ -314,6 +314,8 @@ def begin(config: TrainingConfig, start_from: str | os.PathLike[str] | None) -> 
     if start_from is None:
         if any(level.steps == 0 for level in config.levels):
             raise InputError("A level has steps: 0, which keeps the weights of a model; give the model to start from.")
+        if any(level.hold_norm_from_step == 0 for level in config.levels):
+            raise InputError("hold_norm_from_step: 0 keeps the batch norm of a model; give the model to start from.")
         return cascade, None
     model, info = load_model(start_from)
     count = min(len(model.levels), len(cascade.levels))

@@ -229,6 +229,21 @@ def test_a_run_leaves_model_card_and_records(finished: Path) -> None:
 
 
 # Level 1 holds what two batches gave, level 2 tracks its four.
+def test_batch_norm_held_from_the_first_step_is_that_of_the_model_to_start_from(
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _ = CONFIG["levels"]  # type: ignore[misc]
+    config = CONFIG | {"levels": [first | {"steps": 2, "hold_norm_from_step": 0}]}
+    start = ["--start-from", str(finished / "small.safetensors")]
+    assert main([*arguments(data, tmp_path / "held", config), "--quiet", *start]) == 0
+    held, before = load_file(tmp_path / "held" / "small.safetensors"), load_file(finished / "small.safetensors")
+    assert not torch.equal(held["networks.0.c1.weight"], before["networks.0.c1.weight"])
+    for name in (name for name in held if "running" in name):
+        torch.testing.assert_close(held[name], before[name], msg=name)
+    assert main([*arguments(data, tmp_path / "none", config), "--quiet"]) == 1
+    assert "keeps the batch norm of a model; give the model to start from" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("level", "batches"), [(1, 2), (2, 4)])
 def test_every_level_learns_with_batch_statistics_until_they_are_held(finished: Path, level: int, batches: int) -> None:
     state = torch.load(finished / f"level{level}" / "last.ckpt", weights_only=False)["state_dict"]

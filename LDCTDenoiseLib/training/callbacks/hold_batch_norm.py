@@ -58,7 +58,7 @@ class HoldBatchNorm(Callback):
     In training mode every batch is normed by its own statistics, which no single slice has.
 
     Args:
-        step: the end of an epoch.
+        step: the end of an epoch; 0 holds the statistics that the weights come with, which they have learnt with.
         batches: makes the batches to estimate with.
     """
 
@@ -70,7 +70,7 @@ class HoldBatchNorm(Callback):
         if trainer.global_step < self.step:
             return
         # Not twice: Lightning ends the epoch of a checkpoint once more when it goes on from it.
-        if trainer.global_step == self.step and not module.norm_held:
+        if trainer.global_step == self.step > 0 and not module.norm_held:
             estimate_batch_norm(module, self.batches(), module.device)
         module.norm_held = True
         module.train()

@@ -228,7 +228,6 @@ def test_a_run_leaves_model_card_and_records(finished: Path) -> None:
         assert any((finished / "tensorboard" / level).iterdir())
 
 
-# Level 1 holds what two batches gave, level 2 tracks its four.
 def test_batch_norm_held_from_the_first_step_is_that_of_the_model_to_start_from(
     finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,6 +243,7 @@ def test_batch_norm_held_from_the_first_step_is_that_of_the_model_to_start_from(
     assert "keeps the batch norm of a model; give the model to start from" in capsys.readouterr().err
 
 
+# Level 1 holds what two batches gave, level 2 tracks its four.
 @pytest.mark.parametrize(("level", "batches"), [(1, 2), (2, 4)])
 def test_every_level_learns_with_batch_statistics_until_they_are_held(finished: Path, level: int, batches: int) -> None:
     state = torch.load(finished / f"level{level}" / "last.ckpt", weights_only=False)["state_dict"]

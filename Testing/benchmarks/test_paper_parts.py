@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,7 +178,7 @@ def test_a_killed_part_goes_on_to_the_same_weights(
 def test_the_minutes_end_a_training(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(self: LevelTraining, *arguments: object) -> torch.Tensor:
         while True:
-            pass
+            time.sleep(0.01)
 
     monkeypatch.setattr(LevelTraining, "training_step", endless)
     with pytest.raises(KeyboardInterrupt):

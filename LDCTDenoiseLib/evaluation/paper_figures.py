@@ -19,7 +19,7 @@ from ..models.model_info import SUFFIX
 from ..system.files import replace_when_complete
 from .dose_pair import DosePair
 from .evaluate import EvaluationOptions, load_pair
-from .pictures import as_png, detail, new_figure, show_hu, window_for
+from .pictures import as_png, detail, new_figure, show_hu, show_words, window_for
 
 LOW, FULL = "low dose", "normal dose"
 RUNS = {
@@ -141,9 +141,7 @@ def draw(figure: PaperFigure, pair: DosePair, results: dict[str, np.ndarray], bl
         axis.set_axis_off()
     for axis, (name, image) in zip(axes, panels.items(), strict=False):
         if image is None:
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.text(0.5, 0.5, "not run yet", ha="center", va="center", transform=axis.transAxes)
+            show_words(axis, "not run yet")
         else:
             show_hu(axis, image[part], window, pair.spacing[0] / pair.spacing[1])
         axis.set_title(name, fontsize=10)

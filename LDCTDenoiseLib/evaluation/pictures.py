@@ -101,6 +101,13 @@ def show_hu(axis: Axes, image: np.ndarray, window: Window, aspect: float = 1.0) 
     axis.set_yticks([])
 
 
+def show_words(axis: Axes, words: str) -> None:
+    """Words in the place of a slice that is not there."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.text(0.5, 0.5, words, ha="center", va="center", transform=axis.transAxes)
+
+
 def compare_slices(
     images: Mapping[str, np.ndarray],
     spacing: tuple[float, float],

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
-from LDCTDenoiseLib.evaluation.pictures import as_png, detail, new_figure, show_hu
+from LDCTDenoiseLib.evaluation.pictures import as_png, detail, new_figure, show_hu, show_words
 from LDCTDenoiseLib.measures.image_quality import LIVER, psnr_of_arrays
 from LDCTDenoiseLib.measures.noise_left import noise_left
 from LDCTDenoiseLib.system.files import replace_when_complete
@@ -89,9 +89,7 @@ def draw(figure: Figure, pair: DosePair, results: Mapping[str, np.ndarray]) -> b
         for axis, (name, image) in zip(row, panels.items(), strict=True):
             axis.set_title(name, fontsize=10)
             if image is None:
-                axis.set_xticks([])
-                axis.set_yticks([])
-                axis.text(0.5, 0.5, "not trained yet", ha="center", va="center", transform=axis.transAxes)
+                show_words(axis, "not trained yet")
                 continue
             show_hu(axis, image[part], LIVER, pair.spacing[0] / pair.spacing[1])
             if image is not full:

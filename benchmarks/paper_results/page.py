@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.report import table
 from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90
 from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 from LDCTDenoiseLib.evaluation.slice_table import RMSE
@@ -110,9 +111,11 @@ def page(results: Results) -> str:
         f"*{COST[0].upper() + COST[1:]}* is (1 - signal kept of the 20 HU, 4 mm disc) / (1 - noise left in "
         "soft tissue): a network "
         "that only does less has the same.",
-        table(
-            ["claim", "systems", "measure", f"difference [{SHARE:.0%} interval]", "verdict"],
-            [_claim_row(results, one) for one in CLAIMS],
+        "\n".join(
+            table(
+                ["claim", "systems", "measure", f"difference [{SHARE:.0%} interval]", "verdict"],
+                [_claim_row(results, one) for one in CLAIMS],
+            )
         ),
         *_pictures(results),
     ]
@@ -273,7 +276,7 @@ def _rows(results: Results, head: Sequence[str], cells: Callable[[Mapping[str, A
     for name in (*BY_NAME, *OTHERS):
         judged = results.judged.get(name)
         rows.append([name, *(cells(judged) if judged is not None else [results.missing(name)] * len(head))])
-    return table(["system", *head], rows)
+    return "\n".join(table(["system", *head], rows))
 
 
 def _edges_and_size(results: Results) -> str:
@@ -330,7 +333,7 @@ def _trainings(results: Results) -> str:
         records = [results.records[name] for name in system.parts if name in results.records]
         losses = "; ".join(_loss(record["loss"]) for record in records)
         rows.append([system.name, system.what, system.published, "; ".join(told), losses])
-    return table(["system", "what it is", "published", "parts: steps", "losses"], rows)
+    return "\n".join(table(["system", "what it is", "published", "parts: steps", "losses"], rows))
 
 
 def _loss(loss: Mapping[str, float]) -> str:
@@ -346,8 +349,3 @@ def _pictures(results: Results) -> list[str]:
         return []
     words = f"After the paper's figures 2, 5 and 6, one row a claim, a region of low contrast of a test patient, blend {BLEND:g}."
     return ["## Pictures", words, *told]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))

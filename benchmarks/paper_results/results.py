@@ -14,13 +14,12 @@ import numpy as np
 
 from LDCTDenoiseLib.data.pairs_csv import SPLITS, read_pairs
 from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
-from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.evaluate import EvaluationOptions, load_pair
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
 from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
-from LDCTDenoiseLib.volumes.volume_file import read_volume
 
 from . import judge
 from .figures import BLEND, FIGURES, draw_figures
@@ -151,12 +150,8 @@ def _model(show: Show, system: System) -> Path:
 
 def _filter(csv: Path) -> Method:
     """Non-local means, tuned on the validation patients."""
-    validation = []
-    for listed in read_pairs(csv):
-        if listed.split == "validate" and listed.low is not None:
-            low, full = read_volume(listed.low.path), read_volume(listed.full.path)
-            slices = tuple(range(len(full.hu)))
-            validation.append(DosePair(listed.patient, listed.patient, low.hu, full.hu, full.spacing, slices))
+    pairs = [pair for pair in read_pairs(csv) if pair.split == "validate" and pair.low is not None]
+    validation = [load_pair(pair, EvaluationOptions()) for pair in pairs]
     return tuned_method(find_baseline("nlm"), validation)
 
 
@@ -169,11 +164,7 @@ def _draw(show: Show) -> list[str]:
         for pair in read_pairs(show.csv)
         if pair.split == "test" and pair.low and f"_d{_SHOWN_DOSE * 100:.0f}" in pair.low.path.stem
     )
-    assert listed.low is not None
-    low, full = read_volume(listed.low.path), read_volume(listed.full.path)
-    middle = len(full.hu) // 2
-    one = slice(middle, middle + 1)
-    pair = DosePair(listed.patient, listed.patient, low.hu[one], full.hu[one], full.spacing, (middle,))
+    pair = load_pair(listed, EvaluationOptions(), only=-1)
     images = {
         system.name: Denoiser(_model(show, system), "cpu", blend=BLEND)(pair.low.astype(np.float32))[0] for system in systems
     }

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 from LDCTDenoiseLib.commands.train import quieten_lightning
 from LDCTDenoiseLib.errors import LDCTDenoiseError, as_sentence
 from LDCTDenoiseLib.training.config import load_config
@@ -79,4 +81,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":  # processes that it starts import it
+    torch.set_num_threads(1)  # of this process for good: steps are granted by the time that they take one core
     sys.exit(main())

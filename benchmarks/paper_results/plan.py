@@ -138,7 +138,6 @@ def _critic_seconds(module: AdversarialTraining, count: int, side: int) -> float
 
 def measure_steps(split: DataConfig, vgg_weights: Path | None, path: Path = STEPS_FILE) -> dict[str, Granted]:
     """Measure a step of every kind, and write what each part is granted. Parts of the same kind are measured once."""
-    torch.set_num_threads(1)
     known: dict[object, float] = {}
     granted: dict[str, Granted] = {}
     for part in PARTS.values():

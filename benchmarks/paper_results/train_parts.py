@@ -79,7 +79,6 @@ def train_parts(how: Training, names: Sequence[str] | None = None, minutes: floa
         KeyboardInterrupt: the minutes are over, or the process was asked to end.
         InputError: data or a run folder cannot be used.
     """
-    torch.set_num_threads(1)
     failed: dict[str, str] = {}
     with _ending(minutes):
         for part in (PARTS[name] for name in names or PARTS):

@@ -77,7 +77,7 @@ class LevelConfig:
             batch norm keeps its statistics.
         average: decay of the exponential moving average of the weights that the level ends with; 0 averages none.
         precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
-            predict is no larger than bfloat16's rounding.
+            predict is no larger than bfloat16's rounding. A CPU without bfloat16 takes float32.
         loss: the level's loss.
     """
 

@@ -20,6 +20,7 @@ from .level_training import LevelTraining
 from .patches.batches import LESIONS_EVERY, ValidationSlices
 from .patches.cases import find_training_data, patients_by_split
 from .patches.samples import Images
+from .precision import usable_precision
 from .processes import find_processes
 from .train import check_training, check_validation, level_module, new_cascade
 
@@ -104,8 +105,9 @@ def time_steps(
     if level.loss.lesions:
         some = torch.arange(0, count, LESIONS_EVERY, device=device)
         images = images._replace(lesions=torch.ones_like(low[some]), patch=some)
-    low_precision = level.precision.startswith(("bf16", "16"))
-    kind = torch.bfloat16 if level.precision.startswith("bf16") or device.type == "cpu" else torch.float16
+    precision = usable_precision(level.precision, device)
+    low_precision = precision.startswith(("bf16", "16"))
+    kind = torch.bfloat16 if precision.startswith("bf16") or device.type == "cpu" else torch.float16
     seconds = []
     for _ in range(1 + _TIMED_STEPS):
         start = clock()

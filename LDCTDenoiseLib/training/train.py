@@ -49,6 +49,7 @@ from .patches.batches import PatchBatches, ValidationSlices
 from .patches.cases import Case, find_training_data, load_cases, patients_by_split
 from .patches.cleaning import TargetCleaner
 from .patches.samples import Batch, Images
+from .precision import usable_precision
 from .processes import Processes, find_processes, part_at_the_end
 
 log = logging.getLogger(__name__)
@@ -425,7 +426,7 @@ def _train_level(
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     trainer = Trainer(
         **processes.trainer_settings(device),
-        precision=level.precision,  # type: ignore[arg-type]  # any string; Lightning names the ones it knows
+        precision=usable_precision(level.precision, device),  # type: ignore[arg-type]  # Lightning names those that it knows
         gradient_clip_val=level.gradient_clip or None,
         max_steps=level.steps,
         max_epochs=-1,

@@ -149,9 +149,12 @@ class LevelTraining(LightningModule):
         # In float32, as inference does it: a level shown results in bfloat16 learns to mend their rounding.
         with torch.set_grad_enabled(self.config.end_to_end and torch.is_grad_enabled()), without_autocast(low.device):
             for index in range(self.index):
-                previous = self.cascade.step(index, original, previous)
+                # What a level has seen the edge of is cut off before the next one computes it again.
+                seen = self.cascade.network(index).radius if halo else 0
+                original, previous = (crop(one, seen) for one in (original, self.cascade.step(index, original, previous)))
+                halo -= seen
                 earlier.append(crop(previous, halo))
-        result = self.cascade.step(self.index, crop(original, halo), crop(previous, halo))
+        result = self.cascade.step(self.index, original, previous)
         return [*earlier, result][self._learning.start :]
 
     def loss(self, result: torch.Tensor, full: torch.Tensor, low: torch.Tensor, *, all_terms: bool | None = None) -> torch.Tensor:

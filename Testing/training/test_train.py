@@ -151,15 +151,19 @@ def test_end_to_end_every_level_learns_and_every_result_counts() -> None:
     assert module.loss(module.results(low, 17)[0], full, low_inside).item() == pytest.approx(alone[0], rel=1e-5)
 
 
-def test_a_patch_sees_the_earlier_levels_result_as_in_a_whole_slice() -> None:
-    module = module_for(1).eval()
-    whole = torch.randn(1, 1, 90, 90) * 50
+@pytest.mark.parametrize(("system", "index"), [("C", 1), ("3-level", 2), ("Wu", 3)])
+def test_a_patch_sees_the_earlier_levels_result_as_in_a_whole_slice(system: str, index: int) -> None:
+    level = LevelConfig("drl", Predicts.DIFFERENCE, 10)
+    module = LevelTraining(random_cascade(system), index, level, ABDOMEN).eval()
+    side = 16 + 2 * module.halo
+    whole = torch.randn(1, 1, side + 40, side + 40) * 50
     seen: list[torch.Tensor] = []
     module.network.register_forward_hook(lambda network, inputs, output: seen.append(inputs[0]))
     with torch.no_grad():
         module.denoise(whole)
-        module.denoise(whole[..., 20 : 20 + 50, 20 : 20 + 50], module.halo)
-    torch.testing.assert_close(seen[1], seen[0][..., 37 : 37 + 16, 37 : 37 + 16])
+        module.denoise(whole[..., 20 : 20 + side, 20 : 20 + side], module.halo)
+    inside = slice(20 + module.halo, 20 + module.halo + 16)
+    torch.testing.assert_close(seen[1], seen[0][..., inside, inside])
 
 
 def test_a_level_sees_the_earlier_ones_results_in_the_precision_of_inference() -> None:

@@ -1,11 +1,12 @@
 """The comparisons of the paper's figures 2, 5 and 6, from our own runs.
 
 Ataei et al., arXiv 2006.14738. Which systems stand in which figure is our reading of the experiments; patient, slice and window
-are ours. A system without a run stands there as "not run yet".
+are ours. A system without a run stands there as "not trained yet".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,15 @@ import numpy as np
 from ..data.pairs_csv import read_pairs
 from ..errors import InputError, OutputError
 from ..inference.engine import Denoiser
-from ..measures.image_quality import Window, psnr_of_arrays, ssim
+from ..measures.image_quality import psnr_of_arrays
+from ..measures.noise_left import noise_left
 from ..models.model_info import SUFFIX
 from ..system.files import replace_when_complete
 from .dose_pair import DosePair
 from .evaluate import EvaluationOptions, load_pair
-from .pictures import as_png, detail, new_figure, show_hu, show_words, window_for
+from .pictures import as_png, detail, new_figure, organ_window, show_hu, show_words
 
-LOW, FULL = "low dose", "normal dose"
+_INCHES = 2.3
 RUNS = {
     "A": "paper-a",
     "B": "paper-b",
@@ -34,26 +36,35 @@ RUNS = {
 
 
 @dataclass(frozen=True)
-class PaperFigure:
-    """One of the figures.
+class ClaimRow:
+    """Two systems side by side, and what the paper says of them."""
 
-    Attributes:
-        number: in the paper.
-        title: what it compares.
-        systems: by the paper's names.
-        enlarged: show the part with the most structure, not the whole slice.
-    """
+    words: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """One of the paper's figures."""
 
     number: int
     title: str
-    systems: tuple[str, ...]
-    enlarged: bool = False
+    rows: tuple[ClaimRow, ...]
 
 
 FIGURES = (
-    PaperFigure(2, "One network: CNN10 against the dilated residual network (A)", ("CNN10", "A")),
-    PaperFigure(5, "One network with MSE (A) or perceptual loss (B), the cascade (C), a cascade of A (D)", ("A", "B", "C", "D")),
-    PaperFigure(6, "The same, enlarged, with the three-level cascade", ("A", "B", "C", "D", "3-level"), enlarged=True),
+    PaperFigure(2, "CNN10 and the dilated residual network", (ClaimRow("a DRL beats CNN10", "CNN10", "A"),)),
+    PaperFigure(
+        5,
+        "Losses and the cascade",
+        (
+            ClaimRow("the perceptual loss keeps structure", "A", "B"),
+            ClaimRow("the second network predicts what the first one missed", "B", "C"),
+            ClaimRow("MSE alone over-smooths", "D", "C"),
+        ),
+    ),
+    PaperFigure(6, "A third level", (ClaimRow("a third level adds little", "C", "3-level"),)),
 )
 
 
@@ -81,7 +92,7 @@ def find_runs(runs: Path) -> dict[str, Path]:
 def draw_paper_figures(
     csv: Path, runs: Path, out: Path, options: EvaluationOptions, *, patient: str | None = None, index: int = -1
 ) -> list[Path]:
-    """Write ``figure2.png``, ``figure5.png`` and ``figure6.png``.
+    """Write ``figure2.png``, ``figure5.png`` and ``figure6.png``, as far as their systems were run.
 
     Args:
         csv: of pairs; the first patient of ``options.split`` is shown, if none is named.
@@ -112,49 +123,66 @@ def draw_paper_figures(
         system: Denoiser(model, options.device, blend=options.blend)(pair.low.astype(np.float32))[0]
         for system, model in models.items()
     }
+    return write_paper_figures(pair, results, out, options.blend)
+
+
+def write_paper_figures(pair: DosePair, results: Mapping[str, np.ndarray], out: Path, blend: float) -> list[Path]:
+    """Write the figures of which a system is there, and remove those of no system.
+
+    Args:
+        pair: of one slice.
+        results: (rows, columns) HU by system.
+        out: folder.
+        blend: of the results, for the title.
+
+    Returns:
+        The pictures.
+    """
     paths = []
     for figure in FIGURES:
-        paths.append(out / f"figure{figure.number}.png")
-        with replace_when_complete(paths[-1], ".png") as temporary:
-            temporary.write_bytes(draw(figure, pair, results, options.blend))
+        path = out / f"figure{figure.number}.png"
+        if any(name in results for row in figure.rows for name in (row.first, row.second)):
+            with replace_when_complete(path, ".png") as temporary:
+                temporary.write_bytes(draw(figure, pair, results, blend))
+            paths.append(path)
+        else:
+            path.unlink(missing_ok=True)
     return paths
 
 
-def draw(figure: PaperFigure, pair: DosePair, results: dict[str, np.ndarray], blend: float) -> bytes:
-    """One figure as PNG: low dose, the systems, normal dose.
+def draw(figure: PaperFigure, pair: DosePair, results: Mapping[str, np.ndarray], blend: float) -> bytes:
+    """One figure as PNG: low dose, both systems, normal dose, a detail in the window of its organ; a row for each claim.
 
     Args:
         figure: which.
         pair: of one slice.
-        results: (rows, columns) HU by system; those that are missing are shown as not run.
+        results: (rows, columns) HU by system; those that are missing are said to be.
         blend: of the results, for the title.
     """
-    low, full = pair.low[0].astype(float), pair.full[0].astype(float)
-    window = window_for(full)
-    part = detail(full, window) if figure.enlarged else (slice(None), slice(None))
-    panels: dict[str, np.ndarray | None] = {LOW: low, **{name: results.get(name) for name in figure.systems}, FULL: full}
-    columns = (len(panels) + 1) // 2 if len(panels) > 4 else len(panels)
-    rows = -(-len(panels) // columns)
-    canvas = new_figure(3.3 * columns, 3.7 * rows + 0.5)
-    axes = canvas.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (name, image) in zip(axes, panels.items(), strict=False):
-        if image is None:
-            show_words(axis, "not run yet")
-        else:
+    low, full = pair.low[0].astype(np.float32), pair.full[0].astype(np.float32)
+    window = organ_window(full, pair.spacing)
+    part = detail(full, window)
+    canvas = new_figure(4 * _INCHES, len(figure.rows) * (_INCHES + 0.55) + 0.3)
+    axes = canvas.subplots(len(figure.rows), 4, squeeze=False)
+    for row, claim in zip(axes, figure.rows, strict=True):
+        panels = {
+            "low dose": low,
+            claim.first: results.get(claim.first),
+            claim.second: results.get(claim.second),
+            "normal dose": full,
+        }
+        row[0].set_ylabel(claim.words, fontsize=8, wrap=True)
+        for axis, (name, image) in zip(row, panels.items(), strict=True):
+            axis.set_title(name, fontsize=10)
+            if image is None:
+                show_words(axis, "not trained yet")
+                continue
             show_hu(axis, image[part], window, pair.spacing[0] / pair.spacing[1])
-        axis.set_title(name, fontsize=10)
-        axis.set_xlabel(_caption(name, image, full, window), fontsize=8)
+            if image is not full:
+                gain = psnr_of_arrays(image, full, window) - psnr_of_arrays(low, full, window)
+                left = noise_left(image[None], full[None], low[None])
+                axis.set_xlabel(f"gain {gain:+.2f} dB, noise left {left:.2f}", fontsize=8)
     canvas.suptitle(
-        f"{figure.title}\n{pair.patient}, slice {pair.slices[0]}, {window.name}, blend {blend:g}; "
-        "figures of the whole slice in that window",
-        fontsize=9,
+        f"{pair.patient}, slice {pair.slices[0]}, {window.name}, blend {blend:g}; figures of the whole slice", fontsize=9
     )
     return as_png(canvas)
-
-
-def _caption(name: str, image: np.ndarray | None, full: np.ndarray, window: Window) -> str:
-    if image is None or name == FULL:
-        return ""
-    return f"PSNR {psnr_of_arrays(image, full, window):.2f} dB, SSIM {ssim(image[None], full[None], window):.3f}"

@@ -15,7 +15,6 @@ import pytest
 from benchmarks.paper_results import judge as judging
 from benchmarks.paper_results import results as results_module
 from benchmarks.paper_results.bootstrap import Interval, paired_bootstrap
-from benchmarks.paper_results.figures import FIGURES, draw
 from benchmarks.paper_results.judge import COST, GAIN, KEPT, JudgedOn, judge, read_judged, write_judged
 from benchmarks.paper_results.page import MISSING, UNJUDGED, Results, Verdict, differences, mean_and_sd, page, ten_lines, verdict
 from benchmarks.paper_results.parts import PARTS
@@ -295,9 +294,3 @@ def test_what_is_finished_is_drawn_anew_without_training_or_judging(
     show_results(replace(shown, out=tmp_path / "again"))
     for name in ("README.md", "figure2.png", "figure5.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
-
-
-def test_a_system_without_weights_is_not_shown_as_another() -> None:
-    pair = scan().pair
-    one = {"A": pair.full[0], "CNN10": pair.low[0]}
-    assert draw(FIGURES[0], pair, one) != draw(FIGURES[0], pair, {"A": pair.full[0]})

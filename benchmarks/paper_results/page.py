@@ -12,17 +12,18 @@ import numpy as np
 
 from benchmarks.speed.report import table
 from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90
+from LDCTDenoiseLib.evaluation.paper_figures import FIGURES
 from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 from LDCTDenoiseLib.evaluation.slice_table import RMSE
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN
 
 from .bootstrap import REPEATS, SHARE, Interval, paired_bootstrap
-from .figures import BLEND, FIGURES
 from .judge import BIASES, COST, GAIN, GAIN_CHEST, KEPT, SSIM, TTF_CONTRASTS_HU, TTF_NOISE_HU
 from .parts import PARTS
 from .patients import DOSES, KERNEL
 from .plan import DOSE_RANGE, SECONDS, Granted, hours
 from .systems import (
+    BLEND,
     BY_NAME,
     CLAIMS,
     FILTER,

@@ -16,16 +16,16 @@ from LDCTDenoiseLib.data.pairs_csv import SPLITS, read_pairs
 from LDCTDenoiseLib.evaluation.baselines import find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.evaluate import EvaluationOptions, load_pair
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method, model_method
+from LDCTDenoiseLib.evaluation.paper_figures import FIGURES, write_paper_figures
 from LDCTDenoiseLib.evaluation.phantom_study import REALISATIONS
 from LDCTDenoiseLib.inference.engine import Denoiser
 from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
 
 from . import judge
-from .figures import BLEND, FIGURES, draw_figures
 from .page import Results, page
 from .plan import Granted
-from .systems import FILTER, INPUT_ROW, SHIPPED, SYSTEMS, System
+from .systems import BLEND, FILTER, INPUT_ROW, SHIPPED, SYSTEMS, System
 from .train_parts import finished
 from .weights import assemble, read_record, weights_file
 
@@ -168,7 +168,7 @@ def _draw(show: Show) -> list[str]:
     images = {
         system.name: Denoiser(_model(show, system), "cpu", blend=BLEND)(pair.low.astype(np.float32))[0] for system in systems
     }
-    return draw_figures(pair, images, show.out)
+    return [path.name for path in write_paper_figures(pair, images, show.out, BLEND)]
 
 
 def _shipped_in_words(path: Path) -> str:

@@ -9,6 +9,8 @@ from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 
 from .judge import COST, GAIN, SSIM
 
+BLEND = 0.7
+"""Of the results in the figures, the paper's: 0.3 of the low dose are mixed with the result."""
 NO_FIGURE = "no figure printed"
 NOT_PUBLISHED = "not in the paper"
 _OTHER_DATA = "ldct-benchmark's own training and abdomen test set, other data"

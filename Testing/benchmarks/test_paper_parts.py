@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from benchmarks.paper_results.parts import PARTS
+from benchmarks.paper_results.parts import PARTS, Part
 from benchmarks.paper_results.patients import DOSES, SLICES, prepare_patients
 from benchmarks.paper_results.perceptual_weight import weight_on_the_mse_scale
 from benchmarks.paper_results.plan import EPOCHS, SECONDS, Granted, grant, hours, part_config, plan_text, read_steps
@@ -151,6 +151,22 @@ def test_what_is_finished_is_not_trained_again(work: Path, trained: Path, monkey
 
 def test_a_part_whose_beginning_is_missing_is_told(work: Path, tmp_path: Path) -> None:
     assert train_parts(training(work, tmp_path), ["d-2"]) == {"d-2": "needs a-1"}
+
+
+def test_another_process_trains_the_parts_that_are_not_taken(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = training(work, tmp_path)
+    trained: list[str] = []
+
+    def finish(part: Part, how: Training) -> None:
+        if part.name == "a-1":  # meanwhile
+            assert train_parts(how, ["a-1", "b-1", "d-2"]) == {}
+        how.weights.mkdir(exist_ok=True)
+        weights_file(how.weights, part.name).touch()
+        trained.append(part.name)
+
+    monkeypatch.setattr("benchmarks.paper_results.train_parts._train_part", finish)
+    assert train_parts(how, ["a-1", "b-1", "d-2", "c-lp-2"]) == {"c-lp-2": "needs b-lp-1"}
+    assert trained == ["b-1", "a-1", "d-2"]
 
 
 def test_a_killed_part_goes_on_to_the_same_weights(

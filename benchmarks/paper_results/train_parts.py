@@ -17,6 +17,7 @@ import torch
 
 from LDCTDenoiseLib.errors import TrainingError
 from LDCTDenoiseLib.models.model_file import load_model
+from LDCTDenoiseLib.system.locks import Lock, try_lock
 from LDCTDenoiseLib.training.config import DataConfig, LossConfig, TrainingConfig
 from LDCTDenoiseLib.training.losses.perceptual import PerceptualLoss, load_vgg
 from LDCTDenoiseLib.training.patches.cases import load_cases
@@ -67,6 +68,8 @@ def finished(weights: Path) -> list[str]:
 def train_parts(how: Training, names: Sequence[str] | None = None, minutes: float | None = None) -> dict[str, str]:
     """Train what is not finished, in the order of ``PARTS``; one that fails does not stop those that do without it.
 
+    Parts that another process trains are left to it.
+
     Args:
         how: they are trained.
         names: of the parts; None is all.
@@ -80,19 +83,39 @@ def train_parts(how: Training, names: Sequence[str] | None = None, minutes: floa
         InputError: data or a run folder cannot be used.
     """
     failed: dict[str, str] = {}
+    elsewhere: set[str] = set()
+    wanted = list(names or PARTS)
     with _ending(minutes):
-        for part in (PARTS[name] for name in names or PARTS):
-            if weights_file(how.weights, part.name).exists():
-                continue
-            if missing := [name for name in part.needs if not weights_file(how.weights, name).exists()]:
-                failed[part.name] = f"needs {', '.join(missing)}"
-                continue
-            try:
-                _train_part(part, how)
-            except TrainingError as error:
-                failed[part.name] = str(error)
-                log.warning("%s: %s", part.name, error)
+        while (part := _next_part(how, [name for name in wanted if name not in elsewhere.union(failed)])) is not None:
+            with _locked(how.runs / part.name) as locked:
+                if not locked:
+                    elsewhere.add(part.name)
+                elif not weights_file(how.weights, part.name).exists():  # another process may have just finished it
+                    try:
+                        _train_part(part, how)
+                    except TrainingError as error:
+                        failed[part.name] = str(error)
+                        log.warning("%s: %s", part.name, error)
+    done = finished(how.weights)
+    for name in (name for name in wanted if name not in elsewhere.union(done, failed)):
+        missing = [need for need in PARTS[name].needs if need not in done]
+        if not elsewhere.intersection(missing):
+            failed[name] = f"needs {', '.join(missing)}"
     return failed
+
+
+def _next_part(how: Training, names: Sequence[str]) -> Part | None:
+    """The first part to train whose beginning is there."""
+    done = finished(how.weights)
+    return next((PARTS[name] for name in names if name not in done and set(PARTS[name].needs) <= set(done)), None)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this process alone may train in a run's folder: as many may train the parts as there are cores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        yield try_lock(file.fileno()) is not Lock.HELD
 
 
 def _train_part(part: Part, how: Training) -> None:

@@ -54,7 +54,8 @@ class RegionSection(PanelSection):
         ui.allFramesCheck.enabled = node.inputVolume is not None and sequenceOf(node.inputVolume) is not None
         try:
             first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
-            told = _("{count} slices, {first} to {last}, will be denoised.")
+            several = _("{count} slices, {first} to {last}, will be denoised.")
+            told = _("One slice, {first}, will be denoised.") if stop - first == 1 else several
             setText(ui.regionInfoLabel, told.format(count=stop - first, first=first, last=stop - 1))
         except (InputError, AttributeError) as error:  # no volume, or one without voxels
             setText(ui.regionInfoLabel, messageOf(error) if isinstance(error, InputError) else "")

@@ -194,6 +194,8 @@ def test_a_slice_range_is_denoised_and_the_rest_copied(panel: Panel, tiny_model:
     panel.pick_text("regionCombo", "Slice range")
     assert (panel.ui.firstSliceSpin.value, panel.ui.lastSliceSpin.value) == (0, 3)
     panel.ui.firstSliceSpin.value = 1
+    panel.ui.lastSliceSpin.value = 1
+    assert panel.ui.regionInfoLabel.text == "One slice, 1, will be denoised."
     panel.ui.lastSliceSpin.value = 2
     assert panel.ui.regionInfoLabel.text == "2 slices, 1 to 2, will be denoised."
     voxels = voxels_of(volume)

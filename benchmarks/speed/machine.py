@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from LDCTDenoiseLib.inference.backends import openvino
+from LDCTDenoiseLib.inference.backends import onednn, openvino
 
 MATRIX = 2048
 CUDA_MATRIX = 8192
@@ -66,7 +66,9 @@ def matrix_products(device: torch.device) -> dict[str, tuple[Callable[[], object
     size = CUDA_MATRIX if device.type == "cuda" else MATRIX
     flop = 2.0 * size**3
     products: dict[str, tuple[Callable[[], object], float]] = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    # A CPU without the instructions takes a minute for the second.
+    quick = [torch.float32, *([torch.bfloat16] if device.type == "cuda" or onednn.has_bfloat16() else [])]
+    for dtype in quick:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         products[f"matrix product {str(dtype)[6:]}"] = (lambda a=a, b=b: a @ b), flop
     if device.type == "cpu" and openvino.is_installed():

@@ -9,7 +9,6 @@ from collections import Counter
 
 import pytest
 
-from LDCTDenoiseLib.models.model_info import find_model, read_info
 from Testing.conftest import REPOSITORY
 
 COUNTS = {  # a test file, the beginnings of its tests' names, and what safety.md says of them
@@ -43,12 +42,3 @@ def test_safety_counts_what_is_tested(collected: list[str], file: str, names: st
     page = (REPOSITORY / "docs" / "safety.md").read_text(encoding="utf-8")
     row = next(line for line in page.splitlines() if f"`Testing/{file}`" in line and re.search(COUNTS[file, names], line))
     assert [int(number) for number in re.findall(COUNTS[file, names], row)] == [found]
-
-
-def test_safety_tells_the_training_of_the_shipped_model() -> None:
-    page = (REPOSITORY / "docs" / "safety.md").read_text(encoding="utf-8")
-    found = re.search(r"trained on (\d+) adult patients .*?dose fractions ([\d.]+) to ([\d.]+),", page, re.DOTALL)
-    training = read_info(find_model("default")).training
-    assert found
-    assert int(found[1]) == training["patients"]["train"]
-    assert [float(found[2]), float(found[3])] == training["config"]["data"]["dose_range"]

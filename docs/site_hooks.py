@@ -1,4 +1,7 @@
-"""Pages of the site that are made when it is built: the command line from its parser, the shipped model's card from its file."""
+"""Pages of the site that are made when it is built: the command line from its parser, the shipped model's card from its file.
+
+And where lines of a page may break beside and within code.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,11 @@ COMMANDS_PAGE = "command_line.md"
 COMMANDS_MARK = "<!-- commands -->"
 GROUPS = {"positional arguments": "arguments"}
 """Titles of argparse's groups that are said otherwise."""
+CODE = re.compile(r"(?P<before>\(*)(?P<code>(?:<a [^>]*>)?<code[^>]*>(?P<text>.*?)</code>(?:</a>)?)(?P<after>[.,:;)?!]*)", re.DOTALL)
+SEAMS = re.compile(r"(?<=[/_\[,=(])(?=[A-Za-z{'])|(?<=\.)(?=\w{5})")
+"""Where a name or path is long, it breaks before its next part."""
+OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+ROLE = re.compile(r":[a-z]+:(?=<code)")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -38,6 +46,23 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             raise ValueError(f"{COMMANDS_PAGE} has no place for the commands ({COMMANDS_MARK}).")
         markdown = markdown.replace(COMMANDS_MARK, "\n".join(describe_commands()))
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep brackets and points beside their code, and let long code break between its parts; blocks of code stay as they are."""
+    parts = re.split(r"(<pre.*?</pre>)", html, flags=re.DOTALL)
+    return "".join(part if part.startswith("<pre") else CODE.sub(_set_code, ROLE.sub("", part)) for part in parts)
+
+
+def _set_code(found: re.Match[str]) -> str:
+    parts = re.split("(<[^>]*>)", found["text"])
+    text = "".join(part if part.startswith("<") else _with_seams(part) for part in parts)
+    code = found["code"].replace(f">{found['text']}</code>", f">{text}</code>")
+    return f'<span class="whole">{found["before"]}{code}{found["after"]}</span>' if found["before"] or found["after"] else code
+
+
+def _with_seams(code: str) -> str:
+    return OPTION.sub(r'<span class="whole">\g<0></span>', SEAMS.sub("<wbr>", code))
 
 
 def describe_commands() -> Iterator[str]:

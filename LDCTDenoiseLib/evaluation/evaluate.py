@@ -40,8 +40,10 @@ class EvaluationOptions:
         blend: of the models.
         split: of the patients to judge.
         every: judge every n-th slice.
-        dose, kernel: of the noise that is inserted where a pair has no low dose.
-        phantom_doses, phantom_scans: of the study on the phantom; fewer than 2 scans leave it out.
+        dose: of the noise that is inserted where a pair has no low dose.
+        kernel: of that noise.
+        phantom_doses: of the study on the phantom.
+        phantom_scans: of that study; fewer than 2 leave it out.
         device: where to compute.
     """
 
@@ -63,7 +65,9 @@ class SliceView:
     """A slice to show.
 
     Attributes:
-        patient, volume, slice: which.
+        patient: whose.
+        volume: which of the patient's.
+        slice: which, counted from 0.
         why: it is shown.
         spacing: (rows, columns) in mm.
         images: (rows, columns) HU by method, the input first, the reference last.
@@ -85,7 +89,8 @@ class Evaluation:
         methods: in the order of the tables.
         against: name of the method that the others are tested against.
         blend: of that method with the input; 1 for a filter.
-        slices, patients: the tables' rows; ``patients`` also holds the reference's noise figures.
+        slices: rows of the table of slices.
+        patients: rows of the table of patients, with the reference's noise figures.
         views: slices to show: the middle one of each volume, and the worst and the best of all.
         phantom: results on the phantom.
         remarks: what a reader must know: how the pairs came about.

@@ -36,7 +36,8 @@ class PhantomResult:
     """One method at one dose.
 
     Attributes:
-        method, dose: which.
+        method: which.
+        dose: which.
         scans: with different noise.
         noise_power: of what differs between scans of the same slice, in the liver.
         contrast_to_noise: of the larger discs by their contrast in HU.

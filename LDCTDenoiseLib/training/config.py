@@ -57,8 +57,10 @@ class LevelConfig:
     """One level of the cascade and how it is trained.
 
     Attributes:
-        network, predicts, sees: as in ``cascade.Level``.
+        network: as in ``cascade.Level``.
+        predicts: as in ``cascade.Level``.
         steps: optimiser steps.
+        sees: as in ``cascade.Level``.
         learning_rate: of Adam.
         betas: of Adam.
         last_layer_rate: learning rate of the last convolution, as a share of the others'. Its weights act directly in
@@ -115,7 +117,9 @@ class DataConfig:
         dose_range: [lowest, highest] dose fraction of the inserted noise, drawn log-uniformly.
         full_dose: chance that nothing is inserted: a scan at its own dose is to come out as it went in.
         electronics: chance that a patch has electronic noise too, which makes streaks where the detector is starved.
-        versions, zoom, girth: how training volumes are varied (``patches/noise_cache.py``).
+        versions: times that each training slice is prepared.
+        zoom: [lowest, highest] factor on its matrix, drawn for each block of slices: pixels of other sizes.
+        girth: [lowest, highest] factor on the line integrals of its noise: wider and slimmer bodies.
         inserts: chance of each of three ellipses of known contrast in a patch (``inserts.py``); 0 adds none.
         slab: most neighbouring slices whose mean is the normal dose, drawn uniformly from 1; a mean has less noise of its own.
             Of volumes that get their noise inserted.
@@ -124,7 +128,8 @@ class DataConfig:
         clean: share of the scans' own noise that targets are freed of, as the model finds it that the run starts from; of
             volumes that get their noise inserted.
         own_kernel: chance that inserted noise has the texture that the scan's own shows, instead of any kernel's.
-        validate, test: patients (file names without suffix) kept from training, when the data are a folder.
+        validate: patients (file names without suffix) kept from training, when the data are a folder.
+        test: the same.
     """
 
     patch_size: int = 64

@@ -113,3 +113,14 @@ def test_the_reference_names_things_that_exist() -> None:
         last = parts[-1]
         if last[0].isupper() or not (REPOSITORY / Path(*parts)).with_suffix(".py").exists():
             assert hasattr(importlib.import_module(".".join(parts[:-1])), last), name
+
+
+def test_code_of_the_site_keeps_its_brackets_and_breaks_between_parts() -> None:
+    assert site_hooks.on_page_content("see (<code>a/b_c.py</code>), <code>x</code>") == (
+        'see <span class="whole">(<code>a/<wbr>b_<wbr>c.py</code>),</span> <code>x</code>'
+    )
+    assert site_hooks.on_page_content("<code>run --dry-run</code> as :func:<code>f</code>") == (
+        '<code>run <span class="whole">--dry-run</span></code> as <code>f</code>'
+    )
+    block = "<pre><span></span><code>a/b --dry-run</code></pre>"
+    assert site_hooks.on_page_content(block) == block

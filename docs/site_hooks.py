@@ -22,7 +22,9 @@ COMMANDS_PAGE = "command_line.md"
 COMMANDS_MARK = "<!-- commands -->"
 GROUPS = {"positional arguments": "arguments"}
 """Titles of argparse's groups that are said otherwise."""
-CODE = re.compile(r"(?P<before>\(*)(?P<code>(?:<a [^>]*>)?<code[^>]*>(?P<text>.*?)</code>(?:</a>)?)(?P<after>[.,:;)?!]*)", re.DOTALL)
+CODE = re.compile(
+    r"(?P<before>\(*)(?P<code>(?:<a [^>]*>)?<code[^>]*>(?P<text>.*?)</code>(?:</a>)?)(?P<after>[.,:;)?!]*)", re.DOTALL
+)
 SEAMS = re.compile(r"(?<=[/_,=(])(?=[A-Za-z{'])|(?<=\.)(?=\w{5})")
 """Where a name or path is long, it breaks before its next part."""
 OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")

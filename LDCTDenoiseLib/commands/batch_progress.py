@@ -12,6 +12,7 @@ from ..errors import printable
 
 _WINDOW_SECONDS = 300
 _ENDS_KEPT = 1000
+_ENDS_NEEDED = 3  # one that fails at once beside one that was computed would promise thousands a minute
 _LOOK_SECONDS = 0.2
 
 
@@ -62,7 +63,7 @@ class BatchProgress:
         while len(self._ends) > 2 and self._ends[0] < self._ends[-1] - _WINDOW_SECONDS:
             self._ends.popleft()
         seconds = self._ends[-1] - self._ends[0] if self._ends else 0.0
-        if seconds <= 0:
+        if seconds <= 0 or len(self._ends) < _ENDS_NEEDED:
             return told
         per_minute = (len(self._ends) - 1) / seconds * 60
         left = (self._total - self._done - self._failed) / per_minute

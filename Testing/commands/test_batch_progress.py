@@ -23,3 +23,11 @@ def test_the_line_tells_counts_rate_and_time_left(monkeypatch: pytest.MonkeyPatc
     for failed in (False, True, False):
         progress.add(failed=failed)
     assert progress.line() == line
+
+
+def test_two_items_promise_no_rate() -> None:
+    """One that fails at once, while others are computed, would tell thousands a minute."""
+    progress = BatchProgress(4, quiet=True)
+    progress.add(failed=False)
+    progress.add(failed=True)
+    assert progress.line() == "Batch: 1 of 4 done, 1 failed"

@@ -151,13 +151,13 @@ def test_the_line_below_an_roi_follows_it(panel: Panel) -> None:
     roi.SetCenter(0, 0, -500)
     assert panel.ui.regionInfoLabel.text.startswith("2 slices, 0 to 1")
     roi.SetSize(10, 10, 1)
-    assert panel.ui.regionInfoLabel.text.startswith("1 slices, 0 to 0")
+    assert panel.ui.regionInfoLabel.text.startswith("One slice, 0,")
     up = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Up")
     roi.SetAndObserveTransformNodeID(up.GetID())
     matrix = np.eye(4)
     matrix[2, 3] = 2.5
     up.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
-    assert panel.ui.regionInfoLabel.text.startswith("1 slices, 1 to 1")
+    assert panel.ui.regionInfoLabel.text.startswith("One slice, 1,")
 
 
 # 5: window and level

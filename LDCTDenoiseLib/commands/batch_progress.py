@@ -60,11 +60,11 @@ class BatchProgress:
 
     def _counts(self) -> str:
         told = f"Batch: {self._done} of {self._total} done, {self._failed} failed"
-        while len(self._ends) > 2 and self._ends[0] < self._ends[-1] - _WINDOW_SECONDS:
+        while len(self._ends) > _ENDS_NEEDED and self._ends[0] < self._ends[-1] - _WINDOW_SECONDS:
             self._ends.popleft()
-        seconds = self._ends[-1] - self._ends[0] if self._ends else 0.0
-        if seconds <= 0 or len(self._ends) < _ENDS_NEEDED:
+        if len(self._ends) < _ENDS_NEEDED or self._ends[-1] == self._ends[0]:
             return told
+        seconds = self._ends[-1] - self._ends[0]
         per_minute = (len(self._ends) - 1) / seconds * 60
         left = (self._total - self._done - self._failed) / per_minute
         rate = f"{per_minute:.0f}" if per_minute >= 100 else f"{per_minute:.3g}"

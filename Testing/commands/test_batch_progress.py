@@ -25,6 +25,16 @@ def test_the_line_tells_counts_rate_and_time_left(monkeypatch: pytest.MonkeyPatc
     assert progress.line() == line
 
 
+def test_long_series_have_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than half of the window each."""
+    times = iter([200.0 * number for number in range(5)])
+    progress = BatchProgress(100, quiet=True)
+    monkeypatch.setattr(batch_progress.time, "monotonic", lambda: next(times))
+    for _ in range(5):
+        progress.add(failed=False)
+    assert progress.line() == "Batch: 5 of 100 done, 0 failed, 0.3 per minute, 5.3 h left"
+
+
 def test_two_items_promise_no_rate() -> None:
     """One that fails at once, while others are computed, would tell thousands a minute."""
     progress = BatchProgress(4, quiet=True)

@@ -52,6 +52,11 @@ class PaperFigure:
     title: str
     rows: tuple[ClaimRow, ...]
 
+    @property
+    def systems(self) -> set[str]:
+        """By the paper's names."""
+        return {name for row in self.rows for name in (row.first, row.second)}
+
 
 FIGURES = (
     PaperFigure(2, "CNN10 and the dilated residual network", (ClaimRow("a DRL beats CNN10", "CNN10", "A"),)),
@@ -141,7 +146,7 @@ def write_paper_figures(pair: DosePair, results: Mapping[str, np.ndarray], out: 
     paths = []
     for figure in FIGURES:
         path = out / f"figure{figure.number}.png"
-        if any(name in results for row in figure.rows for name in (row.first, row.second)):
+        if figure.systems.intersection(results):
             with replace_when_complete(path, ".png") as temporary:
                 temporary.write_bytes(draw(figure, pair, results, blend))
             paths.append(path)

@@ -44,7 +44,7 @@ def test_the_three_figures_are_drawn_from_the_runs_there_are(
 def test_a_system_that_was_not_run_is_not_shown_as_another() -> None:
     truth = make_phantom(1, 96).truth
     pair = DosePair("P", "p", truth + 10, truth, (1, 1), (0,))
-    everything = dict.fromkeys("ABCD", truth[0] + 5)
+    everything = dict.fromkeys(FIGURES[1].systems, truth[0] + 5)
     without_b = {system: image for system, image in everything.items() if system != "B"}
     assert draw(FIGURES[1], pair, everything, 0.7) != draw(FIGURES[1], pair, without_b, 0.7)
 

@@ -157,7 +157,7 @@ def _filter(csv: Path) -> Method:
 
 def _draw(show: Show) -> list[str]:
     """The figures, on the middle slice of the first test patient."""
-    wanted = {name for figure in FIGURES for row in figure.rows for name in (row.first, row.second)}
+    wanted = {name for figure in FIGURES for name in figure.systems}
     systems = [system for system in show.trained if system.name in wanted]
     listed = next(
         pair

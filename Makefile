@@ -21,6 +21,8 @@ RUN ?= runs/default
 DEMO_OUT ?= demo-output
 EVERY ?= 1
 MINUTES ?= 30
+# Memory that a training step gives back is kept, in large pages: a fifth to a third less processor time on a CPU.
+KEEP_MEMORY := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184
 # What Qt without a display needs of Debian and Ubuntu, and a font for its pictures (PySide6 brings none).
 QT_SYSTEM := libegl1 libgl1 libglib2.0-0 libx11-6 libxkbcommon0 libdbus-1-3 libfontconfig1 libfreetype6 fonts-dejavu-core
 QT_WORKS := from PySide6 import QtGui, QtWidgets; app = QtWidgets.QApplication([]); exit(not QtGui.QFontDatabase.families())
@@ -94,7 +96,7 @@ figures: $(INSTALLED)
 # The paper's experiments in docs/results: trains what is not finished, for RESULTS_MINUTES at most (0: draws what there is), judges
 # what is new, and goes on where it was stopped.
 results: $(INSTALLED)
-	$(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS) $(if $(RESULTS_MINUTES),--minutes $(RESULTS_MINUTES))
+	$(KEEP_MEMORY) $(BIN)/python -m benchmarks.paper_results --data $(DATA) --vgg-weights $(VGG_WEIGHTS) $(if $(RESULTS_MINUTES),--minutes $(RESULTS_MINUTES))
 
 # The documentation site, in build/site; a warning or a dead link is an error.
 docs: $(INSTALLED)

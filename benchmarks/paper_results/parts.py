@@ -72,15 +72,15 @@ PARTS = {
         *_later("c", "paper-c", "b-1", 1),
         *_later("d", "paper-d", "a-1", 1),
         *_alone("cnn10", "paper-cnn10"),
-        *_alone("redcnn", "redcnn"),
-        Part("wgan-vgg", "wgan-vgg", FIRST + REST),
-        *_alone("drl-edge", "drl-edge"),
-        *_alone("b-lp", "paper-b-lp"),
-        *_later("c-lp", "paper-c-lp", "b-lp-1", 1),
-        *_alone("b-scaled", "paper-b", scaled=True),
-        *_later("c-scaled", "paper-c", "b-scaled-1", 1),
         *_later("3level", "paper-3level", "b-1", 2),
         *_later("wu", "wu-cascade", "cnn10-1", 4),
+        *_alone("drl-edge", "drl-edge"),
+        Part("wgan-vgg", "wgan-vgg", FIRST + REST),
+        *_alone("redcnn", "redcnn"),
+        *_alone("b-scaled", "paper-b", scaled=True),
+        *_later("c-scaled", "paper-c", "b-scaled-1", 1),
+        *_alone("b-lp", "paper-b-lp"),
+        *_later("c-lp", "paper-c-lp", "b-lp-1", 1),
     )
 }
 """By name, in the order in which they are trained: those that decide most claims come first."""

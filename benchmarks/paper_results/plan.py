@@ -28,8 +28,8 @@ from LDCTDenoiseLib.training.train import level_module, new_cascade
 
 from .parts import PARTS, Part
 
-SECONDS = 90 * 60.0
-"""Of one core, for each system: 45 minutes of two."""
+SECONDS = 45 * 60.0
+"""Of one core, for each system: what the project's two cores can give to all of them."""
 EPOCHS = 10
 """Validations of a part, the best of which is kept."""
 STEPS_FILE = Path(__file__).parent / "steps.json"

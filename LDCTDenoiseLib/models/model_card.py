@@ -52,8 +52,11 @@ def _training_text(training: dict[str, Any]) -> str:
         f"- dose fractions: {training['dose_range'][0]:g} to {training['dose_range'][1]:g}",
         f"- device: {training['device']}",
     ]
-    for number, (level, steps, minutes) in enumerate(
-        zip(training["config"]["levels"], training["steps"], training["minutes"], strict=True), 1
+    levels = training["config"]["levels"]
+    # A model of an older version tells the precision that was asked for only.
+    precisions = training.get("precision") or [level["precision"] for level in levels]
+    for number, (level, steps, minutes, precision) in enumerate(
+        zip(levels, training["steps"], training["minutes"], precisions, strict=True), 1
     ):
         if not steps:
             lines.append(f"- level {number}: kept from the model that the run started from")
@@ -70,7 +73,7 @@ def _training_text(training: dict[str, Any]) -> str:
         if loss.get("lesions"):
             terms.append(f"{loss['lesions']:g} * response to small lesions")
         weighted = ", patches weighted by their inserted noise" if loss["noise_weighted"] else ""
-        spent = f"{steps:,} steps, {minutes:g} minutes, precision {level['precision']}"
+        spent = f"{steps:,} steps, {minutes:g} minutes, precision {precision}"
         if level.get("muon_rate"):
             spent += ", hidden convolutions by Muon"
         if level.get("end_to_end"):

@@ -108,9 +108,8 @@ def time_steps(
     precision = usable_precision(level.precision, device)
     low_precision = precision.startswith(("bf16", "16"))
     kind = torch.bfloat16 if precision.startswith("bf16") or device.type == "cpu" else torch.float16
-    seconds = []
-    for _ in range(1 + _TIMED_STEPS):
-        start = clock()
+
+    def step() -> None:
         with torch.autocast(device.type, kind, enabled=low_precision):
             loss = module.step_loss(images, all_terms=all_terms)
         optimizer.zero_grad()
@@ -118,6 +117,16 @@ def time_steps(
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+
+    return median_seconds(step, clock)
+
+
+def median_seconds(step: Callable[[], None], clock: Callable[[], float]) -> float:
+    """Median of a few steps, without the first."""
+    seconds = []
+    for _ in range(1 + _TIMED_STEPS):
+        start = clock()
+        step()
         seconds.append(clock() - start)
     return sorted(seconds[1:])[_TIMED_STEPS // 2]
 

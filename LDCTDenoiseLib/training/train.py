@@ -88,11 +88,12 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class LevelResult:
-    """What training a level took: optimiser steps, minutes, and the step whose weights were kept."""
+    """What training a level took: optimiser steps, minutes, the step whose weights were kept, and the precision used."""
 
-    steps: int
-    minutes: float
-    kept_step: int
+    steps: int = 0
+    minutes: float = 0.0
+    kept_step: int = 0
+    precision: str | None = None
 
 
 class TrainingData(LightningDataModule):
@@ -243,6 +244,7 @@ def train(
         "steps": [result.steps for result in results],
         "kept_steps": [result.kept_step for result in results],
         "minutes": [round(result.minutes, 1) for result in results],
+        "precision": [result.precision for result in results],
         "device": _device_name(where, processes.count),
     }
     if start is not None:
@@ -393,7 +395,7 @@ def _train_level(
 ) -> LevelResult:
     """Train a level in place, from its checkpoint if there is one; None is a level that is kept as it is."""
     if module is None:
-        return LevelResult(0, 0.0, 0)
+        return LevelResult()
     config, processes, index, level = datamodule.config, datamodule.processes, module.index, module.config
     datamodule.module = module
     channels_last(module.cascade)
@@ -424,9 +426,10 @@ def _train_level(
         callbacks.append(AverageWeights(decay=level.average))
     if progress and processes.first:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
+    precision = usable_precision(level.precision, device)
     trainer = Trainer(
         **processes.trainer_settings(device),
-        precision=usable_precision(level.precision, device),  # type: ignore[arg-type]  # Lightning names those that it knows
+        precision=precision,  # type: ignore[arg-type]  # Lightning names those that it knows
         gradient_clip_val=level.gradient_clip or None,
         max_steps=level.steps,
         max_epochs=-1,
@@ -467,7 +470,7 @@ def _train_level(
     if config.batch_norm_batches and not held:
         estimate_batch_norm(module, datamodule.batches_for_norm(), trainer.strategy.root_device)
     module.cascade.eval().cpu()
-    return LevelResult(trainer.global_step, epochs.seconds / 60, kept_step)
+    return LevelResult(trainer.global_step, epochs.seconds / 60, kept_step, precision)
 
 
 def _code_versions() -> dict[str, Any]:

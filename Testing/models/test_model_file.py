@@ -296,18 +296,19 @@ def test_every_shipped_model_loads_and_has_a_card() -> None:
 def test_the_card_names_sources_losses_and_the_phantoms_figures() -> None:
     loss = {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.5, "noise_weighted": False}
     training = {
-        "config": {"sources": "Somewhere (CC BY 4.0).", "levels": [{"loss": loss, "precision": "32"}]},
+        "config": {"sources": "Somewhere (CC BY 4.0).", "levels": [{"loss": loss, "precision": "bf16-mixed"}]},
         "patients": {"train": 4, "validate": 1},
         "data": "pairs",
         "dose_range": [0.05, 0.5],
         "device": "cpu",
         "steps": [10],
         "minutes": [1.0],
+        "precision": ["32"],
     }
     phantom = {"command": "measure", "note": "of 12 scans", "columns": ["dose", "TTF50"], "rows": [["0.25", "0.97"]]}
     metrics = {"command": "measure", "note": "means", "columns": ["gain"], "rows": [["+4.00"]], "phantom": phantom}
     cascade = random_cascade("A")
     card = card_text(ModelInfo("x", cascade.levels, HUScale(1024, 4095), "a test", training, metrics))
     assert "- sources: Somewhere (CC BY 4.0).\n" in card
-    assert "loss 1 * MSE + 0.5 * Wasserstein critic\n" in card
+    assert "precision 32; loss 1 * MSE + 0.5 * Wasserstein critic\n" in card
     assert "## On the phantom\n\nMeasured by `measure`: of 12 scans\n\n| dose | TTF50 |\n| --- | --- |\n| 0.25 | 0.97 |\n" in card

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from LDCTDenoiseLib import Denoiser, load_model, read_volume
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE
+from LDCTDenoiseLib.inference.backends.onednn import has_bfloat16
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN
 from LDCTDenoiseLib.models.cascade import Predicts
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
@@ -222,6 +223,7 @@ def test_a_run_leaves_model_card_and_records(finished: Path) -> None:
     card = (finished / "small.md").read_text(encoding="utf-8")
     assert "level 2: 4 steps" in card
     assert card.count("by Muon") == 1
+    assert f"precision {'bf16-mixed' if has_bfloat16() else '32'}, weights averaged" in card
     record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
     assert {"seed", "software_version", "commit", "torch"} <= set(record)
     assert (finished / "config.yaml").exists()

@@ -23,7 +23,7 @@ from LDCTDenoiseLib.models.networks.layers import channels_last
 from LDCTDenoiseLib.system.files import replace_when_complete
 from LDCTDenoiseLib.training.adversarial import AdversarialTraining
 from LDCTDenoiseLib.training.config import DataConfig, LevelConfig, LossConfig, TrainingConfig, load_config
-from LDCTDenoiseLib.training.plan import time_steps
+from LDCTDenoiseLib.training.plan import median_seconds, time_steps
 from LDCTDenoiseLib.training.train import level_module, new_cascade
 
 from .parts import PARTS, Part
@@ -126,14 +126,13 @@ def _critic_seconds(module: AdversarialTraining, count: int, side: int) -> float
     """Processor seconds of a step of the critic, its result included."""
     low = torch.randn(count, 1, side, side) * 50
     share = torch.rand(count, 1, 1, 1)
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
+
+    def step() -> None:
         with torch.no_grad():
             result = module.denoise(low)
         module.critic_loss(result, DEFAULT_SCALE.to_unit(torch.zeros_like(low)), share).backward()
-        seconds.append(time.process_time() - start)
-    return sorted(seconds)[1]
+
+    return median_seconds(step, time.process_time)
 
 
 def measure_steps(split: DataConfig, vgg_weights: Path | None, path: Path = STEPS_FILE) -> dict[str, Granted]:

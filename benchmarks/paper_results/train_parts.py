@@ -21,7 +21,6 @@ from LDCTDenoiseLib.system.locks import Lock, try_lock
 from LDCTDenoiseLib.training.config import DataConfig, LossConfig, TrainingConfig
 from LDCTDenoiseLib.training.losses.perceptual import PerceptualLoss, load_vgg
 from LDCTDenoiseLib.training.patches.cases import load_cases
-from LDCTDenoiseLib.training.precision import usable_precision
 from LDCTDenoiseLib.training.train import RunFiles, train
 
 from .parts import PARTS, Part
@@ -158,7 +157,7 @@ def _record(part: Part, config: TrainingConfig, model: Path, files: RunFiles) ->
         "batch": [config.data.batch_size, config.data.patch_size],
         "minutes": info.training["minutes"][part.index],
         "loss": {"mse": level.loss.mse, "perceptual": level.loss.perceptual, "adversarial": level.loss.adversarial},
-        "precision": usable_precision(level.precision, torch.device("cpu")),
+        "precision": info.training["precision"][part.index],
         "validation_psnr_db": curve,
         "torch": torch.__version__,
     }

@@ -109,9 +109,8 @@ def made_up(value: float, spread: float = 0.02) -> dict[str, Any]:
 def all_judged(**values: float) -> Results:
     """Every row there; those that are named have another value than 2."""
     names = [*(system.name for system in SYSTEMS), *OTHERS]
-    records = {
-        name: {"kept_step": 90, "loss": {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.0}, "steps": 100} for name in PARTS
-    }
+    loss = {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.0}
+    records = {name: {"kept_step": 90, "loss": loss, "steps": 100, "precision": "32"} for name in PARTS}
     return Results({name: made_up(values.get(name, 2.0)) for name in names}, records, GRANTED, shipped="all of it")
 
 
@@ -155,7 +154,7 @@ def test_rows_that_are_not_there_are_told_everywhere() -> None:
         assert set(rows(text, system.name)[0][1:]) == {MISSING}
     assert all(row[-1] == "open" for claim in PUBLISHED for row in rows(text, claim))
     assert "Judged: none yet" in text
-    assert "a-1: 100 (best at 90)" in text
+    assert "a-1: 100 (best at 90, 32)" in text
     assert "a-2: 100 (not trained yet)" in text
 
 
@@ -251,7 +250,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Show:
     folder = tmp_path_factory.mktemp("shown")
     cascade = Cascade([Level("drl-difference", Predicts.DIFFERENCE)]).eval()
     save_model(cascade, ModelInfo("a", cascade.levels), folder / "a.safetensors")
-    record = {"kept_step": 4, "steps": 4, "loss": {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.0}}
+    loss = {"mse": 1.0, "perceptual": 0.0, "adversarial": 0.0}
+    record = {"kept_step": 4, "steps": 4, "loss": loss, "precision": "bf16-mixed"}
     export(folder / "a.safetensors", 0, record, weights_file(folder / "weights", "a-2"))
     pairs = []
     for name, split in (("anna", "test"), ("bert", "validate")):

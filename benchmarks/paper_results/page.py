@@ -309,6 +309,7 @@ def _how(results: Results) -> list[str]:
         "if it is the only one, and else evenly into the later levels. A first part is the same for all systems that begin alike "
         "(A and D; B, C and 3-level; CNN10 and Wu): trained once, counted once. A later level also pays for "
         "running those before it.",
+        "- Networks that see the raw noise are trained in bfloat16 where the processor computes it, all others in float32.",
         f"- Judged: three slices of each scan, the {KERNEL} kernel and other noise than the training's for "
         "the test patients; the "
         "pairs of another simulator as they are. The reference has noise of its own: in flat tissue a perfect image would gain "
@@ -329,7 +330,7 @@ def _trainings(results: Results) -> str:
         told = []
         for name in names:
             record = results.records.get(name)
-            done = MISSING if record is None else f"best at {record['kept_step']:,}"
+            done = MISSING if record is None else f"best at {record['kept_step']:,}, {record['precision']}"
             told.append(f"{name}: {results.granted[name].steps:,} ({done})")
         records = [results.records[name] for name in system.parts if name in results.records]
         losses = "; ".join(_loss(record["loss"]) for record in records)

@@ -122,21 +122,6 @@ class _PrintableLog(logging.Formatter):
         return printable(super().format(record))
 
 
-class SaidOnce(logging.Filter):
-    """Leaves out a note that was shown before: the parts of a command each tell their device and data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown."""
-        text = record.getMessage()
-        again = record.levelno <= logging.INFO and text in self._said
-        self._said.add(text)
-        return not again
-
-
 class _PrintableOutput(io.TextIOBase):
     """A stream to print to, as :class:`_PrintableLog`."""
 
@@ -164,7 +149,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     level = logging.WARNING if getattr(options, "quiet", False) else logging.INFO
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(_PrintableLog("%(message)s"))
-    to_stderr.addFilter(SaidOnce())
     logging.basicConfig(level=logging.WARNING, handlers=[to_stderr])
     logging.getLogger(__name__.partition(".")[0]).setLevel(level)
     silence_pydicom()

@@ -22,7 +22,7 @@ import pytest
 import SimpleITK as sitk
 
 from LDCTDenoiseLib import Denoiser, __version__, load_model, simulate_low_dose
-from LDCTDenoiseLib.commands.command_line import COMMANDS, SaidOnce, all_parsers, build_parser, main
+from LDCTDenoiseLib.commands.command_line import COMMANDS, all_parsers, build_parser, main
 from LDCTDenoiseLib.denoising import one_file
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.conftest import REPOSITORY
@@ -720,15 +720,6 @@ def test_wrong_usage_ends_with_2_and_says_what_was_probably_meant(
         main(arguments)
     assert ended.value.code == 2
     assert advice in capsys.readouterr().err
-
-
-def test_a_note_is_shown_once_and_a_warning_each_time() -> None:
-    shown = io.StringIO()
-    handler = logging.StreamHandler(shown)
-    handler.addFilter(SaidOnce())
-    for level, text in ((logging.INFO, "Device: cpu."), (logging.WARNING, "Lost."), (logging.INFO, "Preparing a.")) * 2:
-        handler.handle(logging.LogRecord("x", level, "", 0, text, (), None))
-    assert shown.getvalue().splitlines() == ["Device: cpu.", "Lost.", "Preparing a.", "Lost."]
 
 
 def test_quiet_success_says_nothing(tiny_model: Path, tmp_path: Path) -> None:

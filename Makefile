@@ -84,7 +84,7 @@ architecture: $(INSTALLED)
 
 # The shipped model: train (goes on from what the run folder holds), measure on the test patients, ship.
 train-default: $(INSTALLED)
-	$(BIN)/ldctdenoise train --config default --data $(DATA) --out $(RUN) --cache cache --start-from default --resume
+	$(KEEP_MEMORY) $(BIN)/ldctdenoise train --config default --data $(DATA) --out $(RUN) --cache cache --start-from default --resume
 	cp $(RUN)/default.safetensors $(RUN)/default.md LDCTDenoiseLib/models/shipped/
 	$(MAKE) figures
 

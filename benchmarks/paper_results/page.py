@@ -309,7 +309,8 @@ def _how(results: Results) -> list[str]:
         "if it is the only one, and else evenly into the later levels. A first part is the same for all systems that begin alike "
         "(A and D; B, C and 3-level; CNN10 and Wu): trained once, counted once. A later level also pays for "
         "running those before it.",
-        "- Networks that see the raw noise are trained in bfloat16 where the processor computes it, all others in float32.",
+        "- Networks that see the raw noise, but WGAN-VGG's, are trained in bfloat16 where the processor computes it, the rest in "
+        "float32.",
         f"- Judged: three slices of each scan, the {KERNEL} kernel and other noise than the training's for "
         "the test patients; the "
         "pairs of another simulator as they are. The reference has noise of its own: in flat tissue a perfect image would gain "

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from benchmarks.paper_results.parts import PARTS, Part
 from benchmarks.paper_results.patients import DOSES, SLICES, prepare_patients
 from benchmarks.paper_results.perceptual_weight import weight_on_the_mse_scale
-from benchmarks.paper_results.plan import EPOCHS, SECONDS, Granted, grant, hours, part_config, plan_text, read_steps
+from benchmarks.paper_results.plan import EPOCHS, SECONDS, Granted, grant, hours, part_config, plan_text, read_steps, validations
 from benchmarks.paper_results.systems import SYSTEMS
 from benchmarks.paper_results.train_parts import Training, finished, train_parts
 from benchmarks.paper_results.weights import assemble, read_record, weights_file
@@ -96,6 +96,11 @@ def test_steps_fill_the_share_of_the_budget() -> None:
     assert granted.steps == 0.6 * SECONDS / 2
     assert grant(0.6, 2.01).steps == 800  # 805 is no multiple of the epochs
     assert grant(0.1, 1e6).steps == EPOCHS
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1410, 10), (300, 10), (180, 6), (90, 3), (110, 2), (40, 1), (10, 1)])
+def test_short_parts_are_validated_less_often(steps: int, count: int) -> None:
+    assert validations(steps) == count
 
 
 def test_the_committed_steps_cost_every_system_the_same() -> None:

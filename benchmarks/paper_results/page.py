@@ -21,7 +21,7 @@ from .bootstrap import REPEATS, SHARE, Interval, paired_bootstrap
 from .judge import BIASES, COST, GAIN, GAIN_CHEST, KEPT, SSIM, TTF_CONTRASTS_HU, TTF_NOISE_HU
 from .parts import PARTS
 from .patients import DOSES, KERNEL
-from .plan import DOSE_RANGE, SECONDS, Granted, hours
+from .plan import DOSE_RANGE, EPOCH_STEPS, EPOCHS, SECONDS, Granted, hours
 from .systems import (
     BLEND,
     BY_NAME,
@@ -103,15 +103,11 @@ def page(results: Results) -> str:
         "\n".join(f"{number}. {line}" for number, line in enumerate(ten_lines(results), 1)),
         *(f"**Stopped:** {name}: {message}" for name, message in results.failed.items()),
         "## The claims",
-        f"First system minus second, mean over patients, with the {SHARE:.0%} interval of a paired bootstrap "
-        "over slices grouped by "
-        f"patient ({REPEATS:,} draws, both doses). The paper prints no PSNR, SSIM or VIF, only pictures, so "
-        "that its words must be "
-        "read as a measure. A claim holds, or does not, when the whole interval says so; little is less than "
-        f"{NEGLIGIBLE_DB:g} dB. "
-        f"*{COST[0].upper() + COST[1:]}* is (1 - signal kept of the 20 HU, 4 mm disc) / (1 - noise left in "
-        "soft tissue): a network "
-        "that only does less has the same.",
+        f"First system minus second, mean over patients, with the {SHARE:.0%} interval of a paired bootstrap over slices "
+        f"grouped by patient ({REPEATS:,} draws, both doses). The paper prints no PSNR, SSIM or VIF, only pictures, so that its "
+        f"words must be read as a measure. A claim holds, or does not, when the whole interval says so; little is less than "
+        f"{NEGLIGIBLE_DB:g} dB. *{COST[0].upper() + COST[1:]}* is (1 - signal kept of the 20 HU, 4 mm disc) / (1 - noise left "
+        "in soft tissue): a network that only does less has the same.",
         "\n".join(
             table(
                 ["claim", "systems", "measure", f"difference [{SHARE:.0%} interval]", "verdict"],
@@ -129,9 +125,8 @@ def page(results: Results) -> str:
         ]
     parts += [
         "## Edges, size and speed",
-        "TTF50 of the phantom's edges by their contrast and the noise of the scan, as a share of the input's. A "
-        "slice has 512 x 512 "
-        "pixels; seconds of one core.",
+        "TTF50 of the phantom's edges by their contrast and the noise of the scan, as a share of the input's. A slice has "
+        "512 x 512 pixels; seconds of one core.",
         _edges_and_size(results),
         "## How they were trained",
         *_how(results),
@@ -300,25 +295,23 @@ def _how(results: Results) -> list[str]:
     low, high = DOSE_RANGE
     lines = [
         f"- The same for all: patients ({named}), batches of 32 patches of 64 px by seed, noise inserted at doses {low:g} to "
-        f"{high:g} with kernels from soft to bone, Adam with the paper's rate falling to zero by a cosine, ten validations of "
-        "which the best is kept. RED-CNN and WGAN-VGG, without batch norm, have a tenth of the rate.",
-        "- The budget is processor time, granted as steps: a step of each kind was timed with one thread, and "
-        "the steps that fill "
-        "a system's share stand in `steps.json`. So a busy machine changes nothing, and another one repeats the run.",
+        f"{high:g} with kernels from soft to bone, Adam with the paper's rate falling to zero by a cosine, the best of "
+        f"{EPOCHS} validations (fewer where a part has less than {EPOCHS * EPOCH_STEPS} steps). RED-CNN and WGAN-VGG, without "
+        "batch norm, have a tenth of the rate.",
+        "- The budget is processor time, granted as steps: a step of each kind was timed with one thread, and the steps that "
+        "fill a system's share stand in `steps.json`. So a busy machine changes nothing, and another one repeats the run.",
         "- A system's first network has 60 % of its budget. The other 40 % go, with the rate started anew, into the same network "
         "if it is the only one, and else evenly into the later levels. A first part is the same for all systems that begin alike "
-        "(A and D; B, C and 3-level; CNN10 and Wu): trained once, counted once. A later level also pays for "
-        "running those before it.",
+        "(A and D; B, C and 3-level; CNN10 and Wu): trained once, counted once. A later level also pays for running those "
+        "before it.",
         "- Networks that see the raw noise, but WGAN-VGG's, are trained in bfloat16 where the processor computes it, the rest in "
         "float32.",
-        f"- Judged: three slices of each scan, the {KERNEL} kernel and other noise than the training's for "
-        "the test patients; the "
-        "pairs of another simulator as they are. The reference has noise of its own: in flat tissue a perfect image would gain "
-        + " and ".join(f"{10 * math.log10(1 / dose - 1):.1f} dB at dose {dose:g}" for dose in DOSES)
-        + ".",
-        "- Weight of L_P: the paper's 0.1 is for an input scale that it does not give; in this project's units "
-        "it outweighs the MSE "
-        "by far. The scaled rows use the weight at which both losses pull at the image equally hard where A's first part ended.",
+        f"- Judged: three slices of each scan, the {KERNEL} kernel and other noise than the training's for the test patients; "
+        "the pairs of another simulator as they are. The reference has noise of its own: in flat tissue a perfect image would "
+        "gain " + " and ".join(f"{10 * math.log10(1 / dose - 1):.1f} dB at dose {dose:g}" for dose in DOSES) + ".",
+        "- Weight of L_P: the paper's 0.1 is for an input scale that it does not give; in this project's units it outweighs the "
+        "MSE by far. The scaled rows use the weight at which both losses pull at the image equally hard where A's first part "
+        "ended.",
         "- The paper: 8 training patients, 220,000 steps, 844 slices of 2 test patients of the AAPM challenge.",
     ]
     return ["\n".join(lines)]

@@ -30,8 +30,8 @@ from .parts import PARTS, Part
 
 SECONDS = 45 * 60.0
 """Of one core, for each system: what the project's two cores can give to all of them."""
-EPOCHS = 10
-"""Validations of a part, the best of which is kept."""
+EPOCHS, EPOCH_STEPS = 10, 30
+"""Validations of a part, the best of which is kept, at most, and the fewest steps between two: they cost more than few steps."""
 STEPS_FILE = Path(__file__).parent / "steps.json"
 DOSE_RANGE = (0.10, 0.25)
 RATE, LAST_LAYER_RATE = 1e-3, 0.02
@@ -71,6 +71,12 @@ def read_steps(path: Path = STEPS_FILE) -> dict[str, Granted]:
         raise InputError(f"{path} does not tell the steps of every part ({error}); measure them with --measure-steps.") from error
 
 
+def validations(steps: int) -> int:
+    """How many validations a part has, evenly spread over its steps."""
+    most = max(1, min(EPOCHS, steps // EPOCH_STEPS))
+    return next(count for count in range(most, 0, -1) if steps % count == 0)
+
+
 def part_config(part: Part, steps: int, split: DataConfig, perceptual: float | None = None) -> TrainingConfig:
     """How a part is trained: the network and the loss of its configuration, all else the same for all.
 
@@ -104,7 +110,7 @@ def part_config(part: Part, steps: int, split: DataConfig, perceptual: float | N
         (*held, level),
         DataConfig(dose_range=DOSE_RANGE, validate=split.validate, test=split.test),
         seed=part.seed,
-        steps_per_epoch=max(1, steps // EPOCHS),
+        steps_per_epoch=steps // validations(steps),
         batch_norm_batches=25,
     )
 

@@ -27,7 +27,7 @@ for _folder in (_HERE, _HERE.parent):
     if ((_folder / "LDCTDenoiseLib").is_dir() or _folder == _HERE) and str(_folder) not in sys.path:
         sys.path.append(str(_folder))
 
-from LDCTDenoiseModuleLib import sampleData, sliceRange
+from LDCTDenoiseModuleLib import compareViews, sampleData, sliceRange
 from LDCTDenoiseModuleLib.denoisingLogic import DenoisingLogic
 from LDCTDenoiseModuleLib.panel import Panel
 from LDCTDenoiseModuleLib.selfTests import SelfTests
@@ -52,6 +52,7 @@ class LDCTDenoise(ScriptedLoadableModule):
             "Low Dose CT Denoising, arXiv 2006.14738, 2020."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", compareViews.registerLayouts)
 
 
 def registerSampleData() -> None:

@@ -27,8 +27,7 @@ class CompareSection(PanelSection):
 
     def update(self, node: Any) -> None:
         self._observeLayout()
-        volumes = self._volumes(node)
-        self.ui.compareButton.enabled = volumes is not None
+        volumes = self._volumes()
         self._link.link(*(volumes[:2] if volumes is not None else ()))
         self._showState()
 
@@ -42,7 +41,7 @@ class CompareSection(PanelSection):
     @saysErrors
     def onCompareButton(self, *_args: Any) -> None:
         """Show the volumes side by side, or go back to the earlier layout."""
-        volumes = self._volumes(self.node) if self.node is not None else None
+        volumes = self._volumes()
         if self._views.shown:
             self._views.hide()
         elif volumes is None:
@@ -56,14 +55,16 @@ class CompareSection(PanelSection):
         self._link.link()
         self._views.hide()
         self._showState()
-        self.ui.compareButton.enabled = False
 
     def cleanup(self) -> None:
         self._link.link()
         self._views.hide()
 
-    def _volumes(self, node: Any) -> tuple[Any, Any, Any] | None:
+    def _volumes(self) -> tuple[Any, Any, Any] | None:
         """Input, output and noise map (or None) of the chosen output, else of the last result; None where there is none."""
+        node = self.node
+        if node is None:
+            return None
         output = node.outputVolume or slicer.mrmlScene.GetNodeByID(self._lastID or "")
         source = output.GetNodeReference(SOURCE_REFERENCE) if output is not None else None
         if source is None or source.GetImageData() is None or output.GetImageData() is None:
@@ -87,3 +88,4 @@ class CompareSection(PanelSection):
     def _showState(self, *_args: Any) -> None:
         """The button is down while the comparison is on the screen, whoever has changed the layout."""
         self.ui.compareButton.checked = self._views.shown
+        self.ui.compareButton.enabled = self._views.shown or self._volumes() is not None

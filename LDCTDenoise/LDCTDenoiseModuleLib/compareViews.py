@@ -15,7 +15,7 @@ from LDCTDenoiseLib.errors import InputError
 from .sliceViews import viewOf
 
 LAYOUT_ID = 20061
-"""Any number that no other layout uses, and the one after it for two views; after the paper's, 2006.14738."""
+"""Any number that no other layout uses; after the paper's, 2006.14738."""
 _VIEW_GROUP = 20061
 """Linked views of another group, such as the user's own, do not follow."""
 _VIEWS = (("LDCTInput", _("Input"), "#8C8C8C"), ("LDCTOutput", _("Output"), "#6EB04B"), ("LDCTNoise", _("Noise"), "#EDD54C"))
@@ -26,21 +26,35 @@ _ITEM = (
     '<property name="viewcolor" action="default">{color}</property>'
     "</view></item>"
 )
+_LAYOUTS = {LAYOUT_ID: len(_VIEWS), LAYOUT_ID + 1: len(_VIEWS) - 1}
+"""How many views each has."""
 _PATIENCE_S = 1.0
+
+
+def registerLayouts() -> None:
+    """Make the layouts known, so that a scene that was saved while the comparison was shown opens with its views."""
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return
+    layoutNode = manager.layoutLogic().GetLayoutNode()
+    for layoutID, count in _LAYOUTS.items():
+        if not layoutNode.IsLayoutDescription(layoutID):
+            items = "".join(_ITEM.format(tag=tag, label=label, color=color) for tag, label, color in _VIEWS[:count])
+            layoutNode.AddLayoutDescription(layoutID, f'<layout type="horizontal" split="true">{items}</layout>')
 
 
 class CompareViews:
     """Switches the window to the comparison and back."""
 
     def __init__(self) -> None:
-        self._layoutBefore: int | None = None
+        self._layoutBefore = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
         self._inputID: str | None = None
 
     @property
     def shown(self) -> bool:
         """Whether the comparison is on the screen; the user may have chosen another layout meanwhile."""
         manager = slicer.app.layoutManager()
-        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() in (LAYOUT_ID, LAYOUT_ID + 1)
+        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() in _LAYOUTS
 
     def show(
         self,
@@ -81,19 +95,16 @@ class CompareViews:
         return True
 
     def _switch(self, layoutNode: slicer.vtkMRMLLayoutNode, count: int) -> None:
-        layoutID = LAYOUT_ID if count == len(_VIEWS) else LAYOUT_ID + 1
         if not self.shown:
             self._layoutBefore = layoutNode.GetViewArrangement()
-        if not layoutNode.IsLayoutDescription(layoutID):
-            items = "".join(_ITEM.format(tag=tag, label=label, color=color) for tag, label, color in _VIEWS[:count])
-            layoutNode.AddLayoutDescription(layoutID, f'<layout type="horizontal" split="true">{items}</layout>')
-        layoutNode.SetViewArrangement(layoutID)
+        registerLayouts()
+        layoutNode.SetViewArrangement(next(layoutID for layoutID, views in _LAYOUTS.items() if views == count))
 
     def hide(self) -> None:
-        """Give the window its earlier layout back."""
-        if self.shown and self._layoutBefore is not None:
+        """Give the window its earlier layout back; where a scene was opened with the comparison, Slicer's own."""
+        if self.shown:
             slicer.app.layoutManager().layoutLogic().GetLayoutNode().SetViewArrangement(self._layoutBefore)
-        self._layoutBefore = None
+        self._layoutBefore = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 
 
 def _waitForSizes(tags: list[str]) -> None:

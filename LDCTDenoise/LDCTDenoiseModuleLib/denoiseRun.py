@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
@@ -23,11 +22,12 @@ from .outputNodes import (
     noiseMapName,
     record,
     setNoiseWindow,
+    sourceOf,
 )
 from .runCallbacks import RunCallbacks
 from .runOutcome import RunOutcome, figuresOf
 from .sequences import browserOf, framesOf, sequenceOf, showSequence
-from .volumeArrays import checkInput, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
+from .volumeArrays import checkInput, ijkToRAS, newImage, pixelSpacing, sliceAxis, sliceCount, slicesOf
 
 if TYPE_CHECKING:
     from .workerProcess import Worker
@@ -74,9 +74,9 @@ class DenoiseRun(VTKObservationMixin):
         if worker.run is not None and worker.run.running:
             raise WorkerError(_("A volume is being denoised already; wait for it or cancel it."))
         checkInput(inputNode)
-        _checkOutput(outputNode, inputNode, _("output"))
+        _checkOutput(outputNode, inputNode, referenceNode, _("output"))
         if noiseMapNode is not None:
-            _checkOutput(noiseMapNode, inputNode, _("noise map"))
+            _checkOutput(noiseMapNode, inputNode, referenceNode, _("noise map"))
             if noiseMapNode is outputNode and noiseMapNode is not NEW:
                 raise InputError(_("Output and noise map are the same volume; choose two."))
         if referenceNode is not None:
@@ -152,13 +152,12 @@ class DenoiseRun(VTKObservationMixin):
         )
         inputNode = self._target(self._inputID)
         output, noiseMap = self._target(self._outputID), self._target(self._noiseMapID)
-        told = record(inputNode, outcome.answer.made)
-        output = addVolume(denoisedName(inputNode)) if output is NEW else output
-        fillOutput(output, inputNode, outcome.image, told)
+        output = addVolume(denoisedName(inputNode.GetName())) if output is NEW else output
+        fillOutput(output, inputNode, outcome.image, outcome.place, outcome.record)
         copyDisplay(inputNode, output)
         if noiseMap is not None:
-            noiseMap = addVolume(noiseMapName(inputNode)) if noiseMap is NEW else noiseMap
-            fillOutput(noiseMap, inputNode, outcome.noise, told)
+            noiseMap = addVolume(noiseMapName(inputNode.GetName())) if noiseMap is NEW else noiseMap
+            fillOutput(noiseMap, inputNode, outcome.noise, outcome.place, outcome.record)
             copyDisplay(inputNode, noiseMap)
             setNoiseWindow(noiseMap, outcome.noiseSD)
         return {**figuresOf(outcome.answer), "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
@@ -176,17 +175,8 @@ class DenoiseRun(VTKObservationMixin):
             outcomes.append((yield from self._compute(frame, progress)))
         inputNode = self._target(self._inputID)
         first = outcomes[0].answer
-        told = record(inputNode, first.made)
-        volumes = []
-        for frame, outcome in zip(frames, outcomes, strict=True):
-            volume = slicer.vtkMRMLScalarVolumeNode()
-            volume.SetName(denoisedName(frame))
-            matrix = vtk.vtkMatrix4x4()
-            frame.GetIJKToRASMatrix(matrix)
-            volume.SetIJKToRASMatrix(matrix)
-            volume.SetAndObserveImageData(outcome.image)
-            volumes.append(volume)
-        output = showSequence(inputNode, volumes, denoisedName(inputNode), told)
+        told = record(sourceOf(sequenceOf(inputNode)), first.made)
+        output = showSequence(inputNode, outcomes, denoisedName(inputNode.GetName()), told)
         seconds = sum(outcome.answer.seconds for outcome in outcomes)
         nodes = {"input": inputNode, "output": output, "noiseMap": None}
         return {**figuresOf(first), **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}
@@ -194,6 +184,7 @@ class DenoiseRun(VTKObservationMixin):
     def _compute(self, node: slicer.vtkMRMLScalarVolumeNode, progress: Callable[[int, int], Any]) -> Steps:
         """Steps that denoise one volume node; they return its ``RunOutcome``."""
         source, axis, spacing = node.GetImageData(), sliceAxis(node), pixelSpacing(node)
+        place, told = ijkToRAS(node), sourceOf(node)
         hu = slicesOf(source, axis)
         image = newImage(source, hu.dtype)
         denoised = slicesOf(image, axis)
@@ -215,7 +206,7 @@ class DenoiseRun(VTKObservationMixin):
         if self._noiseMapID:
             noise = newImage(source, noiseType(hu.dtype))
             noiseSD = yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
-        return RunOutcome(image, noise, noiseSD, answer)
+        return RunOutcome(image, noise, noiseSD, answer, place, record(told, answer.made))
 
     def _target(self, nodeID: str | None) -> Any:
         return nodeID if nodeID in (None, NEW) else slicer.mrmlScene.GetNodeByID(nodeID)
@@ -225,11 +216,18 @@ def _idOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     return node if node in (None, NEW) else node.GetID()
 
 
-def _checkOutput(node: slicer.vtkMRMLScalarVolumeNode, inputNode: slicer.vtkMRMLScalarVolumeNode, role: str) -> None:
+def _checkOutput(
+    node: slicer.vtkMRMLScalarVolumeNode,
+    inputNode: slicer.vtkMRMLScalarVolumeNode,
+    referenceNode: slicer.vtkMRMLScalarVolumeNode | None,
+    role: str,
+) -> None:
     if node is NEW:
         return
     if node is inputNode:
         raise InputError(_("The {role} is the input itself; choose another volume, so that nothing is lost.").format(role=role))
+    if node is referenceNode:
+        raise InputError(_("The {role} is the reference; choose another volume, so that nothing is lost.").format(role=role))
     if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode") or node.IsA("vtkMRMLVectorVolumeNode"):
         raise InputError(_("The {role} must be a scalar volume; choose another.").format(role=role))
 
@@ -243,11 +241,7 @@ def _checkSequence(inputNode: slicer.vtkMRMLScalarVolumeNode, noiseMapNode: slic
 
 def _checkReference(node: slicer.vtkMRMLScalarVolumeNode, inputNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     checkInput(node)
-    matrices = []
-    for volume in (node, inputNode):
-        matrix = vtk.vtkMatrix4x4()
-        volume.GetIJKToRASMatrix(matrix)
-        matrices.append(matrix)
+    matrices = [ijkToRAS(volume) for volume in (node, inputNode)]
     same = all(
         abs(matrices[0].GetElement(row, column) - matrices[1].GetElement(row, column)) < 1e-3
         for row in range(3)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import InputError
@@ -19,7 +18,7 @@ from LDCTDenoiseLib.worker.messages import Export
 
 from .eventLoopTask import Steps
 from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE, provenanceOf
-from .volumeArrays import checkInput, sliceAxis, slicesOf
+from .volumeArrays import checkInput, ijkToRAS, sliceAxis, slicesOf
 
 if TYPE_CHECKING:
     from .workerProcess import Worker
@@ -115,8 +114,7 @@ def sourceFiles(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[list[Path], bool]
 
 def _grid(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """LPS of the first voxel of every slice, and the directions along rows and columns."""
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
+    matrix = ijkToRAS(node)
     columns = np.array([[matrix.GetElement(row, column) for row in range(3)] for column in range(4)]) * _RAS_TO_LPS
     across, down, step, origin = columns
     count = node.GetImageData().GetDimensions()[2]

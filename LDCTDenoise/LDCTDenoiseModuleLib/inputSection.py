@@ -8,7 +8,7 @@ import qt
 import slicer
 import vtk
 
-from .outputNodes import ATTRIBUTE, SOURCE_REFERENCE
+from .outputNodes import SOURCE_REFERENCE, isResult
 from .panelSection import PanelSection, saysErrors
 from .sliceViews import shownSliceViews
 
@@ -33,6 +33,7 @@ class InputSection(PanelSection):
         looked = [slicer.mrmlScene.GetNodeByID(view.compositeNode.GetBackgroundVolumeID() or "") for view in shownSliceViews()]
         volumes = [*looked, *slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
         node.inputVolume = next((volume for volume in volumes if _isCT(volume)), None)
+        _letOtherResultsGo(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, _scene: Any, _event: str, added: slicer.vtkMRMLNode) -> None:
@@ -49,14 +50,18 @@ class InputSection(PanelSection):
 
     @saysErrors
     def onInputChosen(self, *_args: Any) -> None:
-        """Results of another volume are not overwritten unless they are chosen again."""
-        node = self.node
-        if node is None or node.inputVolume is None:
-            return
-        for name in ("outputVolume", "noiseMap"):
-            chosen = getattr(node, name)
-            if chosen is not None and chosen.GetNodeReferenceID(SOURCE_REFERENCE) not in (None, node.inputVolume.GetID()):
-                setattr(node, name, None)
+        if self.node is not None:
+            _letOtherResultsGo(self.node)
+
+
+def _letOtherResultsGo(node: Any) -> None:
+    """Results of another volume, which may be gone, are not overwritten unless they are chosen again."""
+    if node.inputVolume is None:
+        return
+    for name in ("outputVolume", "noiseMap"):
+        chosen = getattr(node, name)
+        if chosen is not None and isResult(chosen) and chosen.GetNodeReferenceID(SOURCE_REFERENCE) != node.inputVolume.GetID():
+            setattr(node, name, None)
 
 
 def _isCT(node: slicer.vtkMRMLNode | None) -> bool:
@@ -65,6 +70,5 @@ def _isCT(node: slicer.vtkMRMLNode | None) -> bool:
         node is not None
         and node.GetClassName() == "vtkMRMLScalarVolumeNode"
         and not node.GetHideFromEditors()
-        and node.GetNodeReferenceID(SOURCE_REFERENCE) is None
-        and node.GetAttribute(ATTRIBUTE + "ModelHash") is None
+        and not isResult(node)
     )

@@ -16,6 +16,7 @@ from .lesionPictures import lesionPictures
 from .lesionTable import lesionTable, mapText
 from .messages import breakable, messageOf
 from .panelSection import PanelSection, saysErrors
+from .sliceOverlay import OUT_OF_DATE
 from .sliceViews import SliceView, viewOf
 from .wrappedLabels import setText
 
@@ -28,6 +29,7 @@ class LesionSection(PanelSection):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self._task: EventLoopTask | None = None
+        self._mapping = False  # a map is computed, and wanted
         self._map = LesionMapView()
         self._shown: tuple[Any, dict[str, Any], int, SliceView] | None = None
         self._point: Any = None
@@ -49,7 +51,7 @@ class LesionSection(PanelSection):
         self._observePoint(node.lesionPoint)
         free = node.inputVolume is not None and not self.panel.run.running
         self.ui.lesionTestButton.enabled = free and not self.running and self._place() is not None
-        self.ui.lesionMapButton.enabled = free
+        self.ui.lesionMapButton.enabled = free and (self._mapping or not self.running)
         if self._shown is not None and node.inputVolume is not self._shown[0]:
             self._endMap()
 
@@ -88,8 +90,6 @@ class LesionSection(PanelSection):
     def onMapButton(self, *_args: Any) -> None:
         """Make a map of the shown slice, stop making it, or take it away."""
         if not self.ui.lesionMapButton.checked:
-            if self.running:
-                self._task.cancel()  # type: ignore[union-attr]
             self._endMap()
             return
         node = self.node
@@ -103,6 +103,7 @@ class LesionSection(PanelSection):
                 volume, index, node.lesionContrast, diameter, self.panel.settings(node), self._onProgress,
                 lambda maps: self._onMapped(volume, maps, index, view), self._onFailed,
             )  # fmt: skip
+            self._mapping = True
         except Exception as error:  # whatever it is, the panel must say it
             self._onFailed(error)
             return
@@ -119,6 +120,7 @@ class LesionSection(PanelSection):
     def sceneClosed(self) -> None:
         self._abort()
         self._observePoint(None)
+        self._endMap()
         self._clear()
 
     def leave(self) -> None:
@@ -146,14 +148,18 @@ class LesionSection(PanelSection):
         if volume.GetScene() is None:
             self._onFailed(InputError(_("The volume was deleted during the lesion test.")))
             return
+        self._mapping = False
         setText(self.ui.lesionInfoLabel, mapText(maps))
         self._shown = (volume, maps, index, view)
         self._showMap()
+        for event in OUT_OF_DATE:
+            self.panel.addObserver(volume, event, self._endMap)
         self.panel.setup.showDevice(maps)
         self._showBusy()
 
     def _onFailed(self, error: Exception) -> None:
         cancelled = isinstance(error, DenoisingCancelled)
+        self._mapping = False
         self._endMap()
         setText(self.ui.lesionInfoLabel, _("Cancelled.") if cancelled else breakable(messageOf(error)))
         self.panel.setup.showLog()
@@ -171,11 +177,18 @@ class LesionSection(PanelSection):
             setText(self.ui.lesionInfoLabel, mapText(maps))
             self._map.show(volume, maps, kind, index, view)
 
-    def _endMap(self) -> None:
+    def _endMap(self, *_args: Any) -> None:
+        if self._mapping and self._task is not None:
+            self._mapping = False
+            self._task.cancel()
+            setText(self.ui.lesionInfoLabel, _("Cancelling..."))
+        if self._shown is not None:
+            for event in OUT_OF_DATE:
+                self.panel.removeObserver(self._shown[0], event, self._endMap)
         self._shown = None
         self._map.remove()
         self.ui.lesionMapButton.checked = False
-        self.ui.lesionMapCombo.visible = False
+        self._showBusy()
 
     def _clear(self) -> None:
         """Take away what the last test showed."""
@@ -186,9 +199,8 @@ class LesionSection(PanelSection):
         self.ui.lesionPictureLabel.visible = False
 
     def _showBusy(self) -> None:
-        mapping = self.running and self.ui.lesionMapButton.checked
-        self.ui.lesionProgressBar.visible = mapping
-        self.ui.lesionMapButton.text = _("Cancel map") if mapping else _("Map of slice")
+        self.ui.lesionProgressBar.visible = self._mapping
+        self.ui.lesionMapButton.text = _("Cancel map") if self._mapping else _("Map of slice")
         self.ui.lesionMapCombo.visible = self._shown is not None
         self.ui.lesionPictureLabel.visible = self._tested
         self.panel.update()

@@ -13,20 +13,27 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.models.provenance import Provenance
 
+from .volumeArrays import ijkToRAS
+
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"
 _NOISE_SDS = 3
 INSTANCE_UIDS = "DICOM.instanceUIDs"
 
 
-def denoisedName(inputNode: slicer.vtkMRMLScalarVolumeNode) -> str:
+def denoisedName(name: str) -> str:
     """Name of the output of a volume."""
-    return _("{name} denoised").format(name=inputNode.GetName())
+    return _("{name} denoised").format(name=name)
 
 
-def noiseMapName(inputNode: slicer.vtkMRMLScalarVolumeNode) -> str:
+def noiseMapName(name: str) -> str:
     """Name of the noise map of a volume."""
-    return _("{name} noise map").format(name=inputNode.GetName())
+    return _("{name} noise map").format(name=name)
+
+
+def isResult(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether this module has made a volume; its source may be gone."""
+    return node.GetAttribute(ATTRIBUTE + "ModelHash") is not None
 
 
 def addVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:
@@ -39,18 +46,22 @@ def fillOutput(
     node: slicer.vtkMRMLScalarVolumeNode,
     inputNode: slicer.vtkMRMLScalarVolumeNode,
     image: vtk.vtkImageData,
+    place: vtk.vtkMatrix4x4,
     record: Mapping[str, Any],
 ) -> None:
-    """Give a volume node its voxels at the input's place, with the input's look. The old voxels go in the same moment.
+    """Give a volume node its voxels beside the input. The old voxels go in the same moment, and with them whose they were.
 
     Args:
         node: the output.
         image: vtkImageData with the result.
+        place: IJK to RAS of the voxels that it was made of.
         record: what :func:`record` gives.
     """
     modifying = node.StartModify()
-    copyGeometry(inputNode, node)
+    node.SetIJKToRASMatrix(place)
+    node.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
     node.SetAndObserveImageData(image)
+    node.RemoveAttribute(INSTANCE_UIDS)
     node.SetVoxelValueQuantity(inputNode.GetVoxelValueQuantity())
     node.SetVoxelValueUnits(inputNode.GetVoxelValueUnits())
     tell(node, record)
@@ -65,8 +76,19 @@ def tell(node: slicer.vtkMRMLScalarVolumeNode, record: Mapping[str, Any]) -> Non
         node.SetAttribute(ATTRIBUTE + name, None if value is None else str(value))
 
 
-def record(inputNode: slicer.vtkMRMLScalarVolumeNode, made: Provenance) -> dict[str, Any]:
-    """What is told about a result: everything needed to make it again. None takes away what an earlier result told."""
+def sourceOf(node: slicer.vtkMRMLNode) -> dict[str, Any]:
+    """What is told about the source of a result."""
+    # The UIDs are kept for the export to DICOM, which needs the source's files even when its node is gone.
+    return {"SourceName": node.GetName(), "SourceInstanceUIDs": node.GetAttribute(INSTANCE_UIDS)}
+
+
+def record(source: Mapping[str, Any], made: Provenance) -> dict[str, Any]:
+    """What is told about a result: everything needed to make it again. None takes away what an earlier result told.
+
+    Args:
+        source: what :func:`sourceOf` gave when the voxels were read.
+        made: how it was made.
+    """
     further = made.further_options()
     return {
         "Model": made.model,
@@ -77,10 +99,8 @@ def record(inputNode: slicer.vtkMRMLScalarVolumeNode, made: Provenance) -> dict[
         "Precision": made.options.precision,
         "Options": json.dumps(further) if further else None,
         "SoftwareVersion": made.software,
-        "SourceName": inputNode.GetName(),
         "Slices": "{}:{}".format(*made.slices),
-        # Kept for the export to DICOM, which needs the source's files even when its node is gone.
-        "SourceInstanceUIDs": inputNode.GetAttribute(INSTANCE_UIDS),
+        **source,
     }
 
 
@@ -97,9 +117,7 @@ def provenanceOf(node: slicer.vtkMRMLScalarVolumeNode) -> Provenance | None:
 
 def copyGeometry(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Spacing, origin, directions and parent transform (the acquisition transform of a tilted series among them)."""
-    matrix = vtk.vtkMatrix4x4()
-    source.GetIJKToRASMatrix(matrix)
-    target.SetIJKToRASMatrix(matrix)
+    target.SetIJKToRASMatrix(ijkToRAS(source))
     target.SetAndObserveTransformNodeID(source.GetTransformNodeID())
 
 

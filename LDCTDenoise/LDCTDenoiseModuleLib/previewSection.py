@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -14,6 +15,7 @@ from LDCTDenoiseLib.errors import InputError
 from .messages import messageOf
 from .panelSection import PanelSection, saysErrors
 from .preview import Preview
+from .sliceOverlay import OUT_OF_DATE
 from .sliceViews import viewOf
 from .wrappedLabels import setText
 
@@ -26,7 +28,7 @@ class PreviewSection(PanelSection):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self._preview: Preview | None = None
-        self._observed: list[slicer.vtkMRMLNode] = []
+        self._observed: list[tuple[slicer.vtkMRMLNode, int, Callable[..., None]]] = []
         self._followTimer = qt.QTimer()
         self._followTimer.setSingleShot(True)
         self._followTimer.setInterval(FOLLOW_MS)
@@ -57,7 +59,7 @@ class PreviewSection(PanelSection):
         """Take the preview away."""
         self._followTimer.stop()
         for observed in self._observed:
-            self.panel.removeObserver(observed, vtk.vtkCommand.ModifiedEvent, self._onViewModified)
+            self.panel.removeObserver(*observed)
         self._observed = []
         if self._preview is not None:
             self._preview.cleanup()
@@ -81,7 +83,7 @@ class PreviewSection(PanelSection):
                 self.panel.lesion.leave()  # a map would lie in the same view
                 self._preview = self.logic.newPreview(self._onShown, self._onFailed)
                 self._preview.setOpacity(node.previewFade / 100)
-                self._observeViews()
+                self._observe(node.inputVolume)
             self._preview.show(node.inputVolume, self.panel.settings(node))
         except Exception as error:  # whatever it is, the panel must say it
             self._onFailed(error)
@@ -100,11 +102,15 @@ class PreviewSection(PanelSection):
             return
         self._show()
 
-    def _observeViews(self) -> None:
-        nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode") + slicer.util.getNodesByClass("vtkMRMLLayoutNode")
-        for node in nodes:
-            self.panel.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewModified)
-        self._observed = nodes
+    def _observe(self, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+        views = slicer.util.getNodesByClass("vtkMRMLSliceNode") + slicer.util.getNodesByClass("vtkMRMLLayoutNode")
+        self._observed = [(view, vtk.vtkCommand.ModifiedEvent, self._onViewModified) for view in views]
+        self._observed += [(volume, event, self._onVolumeModified) for event in OUT_OF_DATE]
+        for observed in self._observed:
+            self.panel.addObserver(*observed)
+
+    def _onVolumeModified(self, *_args: Any) -> None:
+        self._followTimer.start()
 
     def _onViewModified(self, *_args: Any) -> None:
         node = self.node

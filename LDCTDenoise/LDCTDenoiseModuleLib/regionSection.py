@@ -14,7 +14,7 @@ from . import sliceRange
 from .messages import messageOf
 from .panelSection import PanelSection, saysErrors, select
 from .sequences import sequenceOf
-from .volumeArrays import sliceCount
+from .volumeArrays import checkInput, sliceCount
 from .wrappedLabels import setText
 
 
@@ -52,16 +52,21 @@ class RegionSection(PanelSection):
         for widget in (ui.roiLabel, ui.roiSelector):
             widget.visible = node.region == sliceRange.ROI
         ui.allFramesCheck.enabled = node.inputVolume is not None and sequenceOf(node.inputVolume) is not None
-        try:
-            first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
-            several = _("{count} slices, {first} to {last}, will be denoised.")
-            told = _("One slice, {first}, will be denoised.") if stop - first == 1 else several
-            setText(ui.regionInfoLabel, told.format(count=stop - first, first=first, last=stop - 1))
-        except (InputError, AttributeError) as error:  # no volume, or one without voxels
-            setText(ui.regionInfoLabel, messageOf(error) if isinstance(error, InputError) else "")
+        setText(ui.regionInfoLabel, self._info(node) if node.inputVolume is not None else "")
 
     def sceneClosed(self) -> None:
         self._observeROI(None)
+
+    def _info(self, node: Any) -> str:
+        """Which slices Apply would denoise, or why it would not."""
+        try:
+            checkInput(node.inputVolume)
+            first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
+        except InputError as error:
+            return messageOf(error)
+        several = _("{count} slices, {first} to {last}, will be denoised.")
+        told = _("One slice, {first}, will be denoised.") if stop - first == 1 else several
+        return told.format(count=stop - first, first=first, last=stop - 1)
 
     def _observeROI(self, roi: slicer.vtkMRMLMarkupsROINode | None) -> None:
         """An ROI that is moved, resized or transformed does not touch the parameter node."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import slicer
 
-from .outputNodes import SOURCE_REFERENCE, copyDisplay, placeBeside, tell
+from .outputNodes import SOURCE_REFERENCE, copyDisplay, denoisedName, placeBeside, tell
+from .runOutcome import RunOutcome
 
 
 def browserOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
@@ -36,9 +37,15 @@ def framesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLS
 
 
 def showSequence(
-    inputNode: slicer.vtkMRMLScalarVolumeNode, volumes: list[slicer.vtkMRMLScalarVolumeNode], name: str, record: Mapping[str, Any]
+    inputNode: slicer.vtkMRMLScalarVolumeNode, outcomes: Sequence[RunOutcome], name: str, record: Mapping[str, Any]
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add a sequence of result volumes beside the input's, played by the same browser.
+    """Add a sequence of results beside the input's, played by the same browser.
+
+    Args:
+        inputNode: shows a frame of the input's sequence.
+        outcomes: of its frames, in order.
+        name: of the sequence.
+        record: what is told about the sequence.
 
     Returns:
         The volume node that shows its current frame.
@@ -51,16 +58,19 @@ def showSequence(
     sequence.SetIndexName(source.GetIndexName())
     sequence.SetIndexUnit(source.GetIndexUnit())
     sequence.SetIndexType(source.GetIndexType())
-    for index, volume in enumerate(volumes):
-        tell(volume, record)  # the shown volume takes over what its frame says
-        sequence.SetDataNodeAtValue(volume, source.GetNthIndexValue(index))
+    for index, outcome in enumerate(outcomes):
+        volume = slicer.vtkMRMLScalarVolumeNode()
+        volume.SetName(denoisedName(outcome.record["SourceName"]))
+        volume.SetIJKToRASMatrix(outcome.place)
+        tell(volume, outcome.record)  # the shown volume takes over what its frame says
+        frame = sequence.SetDataNodeAtValue(volume, source.GetNthIndexValue(index))  # a copy: of no voxels yet
+        frame.SetAndObserveImageData(outcome.image)
     browser.AddSynchronizedSequenceNode(sequence)
-    frame = max(0, browser.GetSelectedItemNumber())
     shown = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     shown.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
     shown.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
     proxy = browser.AddProxyNode(shown, sequence, False)
-    proxy.CopyContent(sequence.GetNthDataNode(frame))
+    proxy.CopyContent(sequence.GetNthDataNode(max(0, browser.GetSelectedItemNumber())), False)  # the voxels are shared
     tell(sequence, record)
     copyDisplay(inputNode, proxy)
     placeBeside(inputNode, proxy)

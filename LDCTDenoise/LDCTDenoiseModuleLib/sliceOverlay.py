@@ -9,7 +9,10 @@ import slicer
 import vtk
 
 from .sliceViews import SliceView
-from .volumeArrays import newImage, sliceAxis, slicesOf
+from .volumeArrays import ijkToRAS, newImage, sliceAxis, slicesOf
+
+OUT_OF_DATE = (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent)
+"""Events of a volume after which a slice that was laid over it shows what is there no more."""
 
 
 class SliceOverlay:
@@ -105,8 +108,7 @@ class SliceOverlay:
 
 def _placeOfSlice(volumeNode: slicer.vtkMRMLScalarVolumeNode, axis: int, index: int) -> vtk.vtkMatrix4x4:
     """IJK to RAS of one slice of a volume."""
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(matrix)
+    matrix = ijkToRAS(volumeNode)
     origin = [0.0, 0.0, 0.0, 1.0]
     origin[2 - axis] = index
     place = matrix.MultiplyPoint(origin)

@@ -53,6 +53,13 @@ def checkInput(node: slicer.vtkMRMLScalarVolumeNode) -> None:
         )
 
 
+def ijkToRAS(node: slicer.vtkMRMLScalarVolumeNode) -> vtk.vtkMatrix4x4:
+    """Where the voxels of a volume node lie, without its transforms."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
 def sliceAxis(node: slicer.vtkMRMLScalarVolumeNode) -> int:
     """Array axis (slowest first) of a volume node that runs through its axial slices, as the command line chooses it."""
     matrix = vtk.vtkMatrix4x4()

@@ -24,7 +24,8 @@ from .messages import Answer, Event, Request
 
 PROTOCOL_VERSION = 2
 ALIVE_SECONDS = 1.0
-MAX_LINE_BYTES = 2**20
+MAX_LINE_BYTES = 2**24
+"""An export names every file of its series: some hundred bytes a slice."""
 ENDLESS = f"a line longer than {MAX_LINE_BYTES} bytes"
 RESULT = "result"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from Testing.slicer.slicer_panel import Panel, add_ct, voxels_of
+
+if TYPE_CHECKING:
+    from Testing.slicer_standin.application import Application
 
 
 @pytest.fixture
@@ -147,3 +150,19 @@ def test_the_next_run_is_seen_in_the_same_views_where_the_user_left_them(panel: 
     assert view("LDCTInput").mrmlSliceNode().GetFieldOfView()[0] == pytest.approx(10)
     panel.ui.compareButton.click()
     assert view("Red").mrmlSliceCompositeNode().GetBackgroundVolumeID() == output.GetID()
+
+
+def test_a_scene_saved_side_by_side_opens_with_its_views_and_a_press_goes_back(
+    panel: Panel, compared: dict[str, Any], slicer_app: Application
+) -> None:
+    import slicer
+
+    panel.ui.compareButton.click()
+    arrangement = layout().layout
+    slicer_app.reset()  # another session, which has not seen the comparison
+    opened = Panel(slicer_app, None)
+    layout().layoutLogic().GetLayoutNode().SetViewArrangement(arrangement)
+    assert views_on_screen() == list(compared)
+    assert opened.ui.compareButton.checked
+    opened.ui.compareButton.click()
+    assert layout().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView

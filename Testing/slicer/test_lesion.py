@@ -208,6 +208,47 @@ def test_a_map_can_be_cancelled(panel: Panel) -> None:
     assert not panel.ui.lesionMapButton.checked
 
 
+def test_leaving_the_module_ends_a_map_that_is_computed(panel: Panel, shown: Any) -> None:
+    before = scene_now()
+    panel.ui.lesionMapButton.click()
+    panel.widget.exit()
+    assert not panel.ui.lesionMapButton.checked
+    panel.wait_for(lambda: panel.ui.lesionInfoLabel.text == "Cancelled.", "the end")
+    assert scene_now() == before
+    panel.widget.enter()
+    assert panel.ui.lesionMapButton.enabled
+
+
+def test_a_map_that_was_cancelled_is_over_before_the_next(panel: Panel, shown: Any) -> None:
+    panel.ui.lesionMapButton.click()
+    panel.ui.lesionMapButton.click()
+    assert not panel.ui.lesionMapButton.enabled
+    panel.wait_for(lambda: panel.ui.lesionMapButton.enabled, "the end")
+    panel.ui.lesionMapButton.click()
+    wait(panel)
+    assert panel.ui.lesionMapButton.checked
+    assert overlay() is not None
+
+
+def test_a_preview_ends_a_map_that_is_computed(panel: Panel, shown: Any) -> None:
+    panel.ui.lesionMapButton.click()
+    panel.ui.previewButton.click()
+    panel.wait_for(lambda: "Slice 1" in panel.ui.previewInfoLabel.text, "the preview")
+    assert not panel.ui.lesionMapButton.checked
+    panel.ui.previewButton.click()
+    assert overlay() is None
+
+
+def test_a_map_goes_when_its_volume_changes(panel: Panel, shown: Any) -> None:
+    import slicer
+
+    panel.ui.lesionMapButton.click()
+    wait(panel)
+    shown.SetAndObserveTransformNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID())
+    assert overlay() is None
+    assert not panel.ui.lesionMapButton.checked
+
+
 def test_closing_the_scene_ends_a_test(panel: Panel, shown: Any) -> None:
     import slicer
 

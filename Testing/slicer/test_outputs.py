@@ -316,3 +316,55 @@ def test_a_sequence_that_is_deleted_during_its_run_ends_it(logic: Any, tiny_mode
     assert isinstance(failed[0], InputError), failed
     assert "deleted while it was going on" in str(failed[0])
     assert len(slicer.util.getNodesByClass("vtkMRMLSequenceNode")) == (0 if gone == "sequence" else 1)
+
+
+def test_a_result_is_of_the_input_as_it_was_read(logic: Any, tiny_model: Path, slicer_app: Any) -> None:
+    import slicer
+
+    volume = add_ct()
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+
+    def crop(done: int, _total: int) -> None:
+        """In place, as Crop Volume does it where output and input are one; and other files' voxels."""
+        if done == 1:
+            slicer.util.updateVolumeFromArray(volume, voxels_of(volume)[1:3, 20:, 10:])
+            volume.SetOrigin(13, 14, -497.5)
+            volume.SetAttribute("DICOM.instanceUIDs", "9.9.9")
+
+    run = logic.startProcess(volume, None, model=str(tiny_model), batchSize=1, onProgress=crop)
+    slicer_app.wait_until(lambda: not run.running, 60, "the end of the run")
+    output = slicer.util.getNode("CT denoised")
+    assert voxels_of(output).shape == noisy_slices().shape
+    assert output.GetOrigin() == (20, 30, -500)
+    assert output.GetAttribute(RECORD + "SourceInstanceUIDs") == "1.2.3"
+
+
+def test_each_frame_of_a_result_names_its_own_files(logic: Any, tiny_model: Path) -> None:
+    import slicer
+
+    browser, shown = add_sequence(FRAMES, ["0", "50", "90"])
+    sequence = browser.GetSequenceNode(shown)
+    for index in range(3):
+        sequence.GetNthDataNode(index).SetAttribute("DICOM.instanceUIDs", f"1.2.{index}")
+    output = logic.process(shown, None, model=str(tiny_model), allFrames=True)["output"]
+    for index in range(3):
+        browser.SetSelectedItemNumber(index)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+        assert output.GetAttribute(RECORD + "SourceInstanceUIDs") == f"1.2.{index}"
+
+
+def test_the_reference_is_never_the_output(logic: Any, tiny_model: Path) -> None:
+    from LDCTDenoiseLib.errors import InputError
+
+    volume, reference = add_ct(), add_ct(name="Normal dose")
+    with pytest.raises(InputError, match="is the reference"):
+        logic.process(volume, reference, model=str(tiny_model), reference=reference)
+    with pytest.raises(InputError, match="is the reference"):
+        logic.process(volume, None, model=str(tiny_model), reference=reference, noiseMap=reference)
+
+
+def test_a_volume_that_takes_a_result_is_no_longer_what_was_loaded_into_it(logic: Any, tiny_model: Path) -> None:
+    output = add_ct(name="Loaded")
+    output.SetAttribute("DICOM.instanceUIDs", "9.9.9")
+    logic.process(add_ct(), output, model=str(tiny_model))
+    assert output.GetAttribute("DICOM.instanceUIDs") is None

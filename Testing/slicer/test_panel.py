@@ -421,3 +421,33 @@ def test_all_frames_of_a_4d_ct_are_offered_only_for_one_and_shown_when_done(pane
     panel.want_noise_map()
     panel.apply()
     assert "one frame only" in panel.status
+
+
+@pytest.mark.parametrize("chosen", ["by the user", "by itself"])
+def test_a_result_whose_input_is_gone_is_not_overwritten_by_the_next_patients(panel: Panel, chosen: str) -> None:
+    import slicer
+
+    first = add_ct(name="First")
+    panel.pick("inputSelector", first)
+    output = panel.denoise()
+    kept = voxels_of(output)
+    slicer.mrmlScene.RemoveNode(first)
+    panel.app.process_events(0.1)
+    second = add_ct(noisy_slices() + np.int16(7), "Second")
+    if chosen == "by the user":
+        panel.pick("inputSelector", second)
+    panel.wait_for(lambda: panel.parameters.inputVolume is second, "the choice")
+    assert panel.denoise().GetName() == "Second denoised"
+    assert np.array_equal(voxels_of(output), kept)
+
+
+@pytest.mark.parametrize("region", ["range", "roi"])
+def test_an_empty_volume_is_said_whatever_the_region(panel: Panel, region: str) -> None:
+    import slicer
+
+    panel.parameters.inputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Hollow")
+    panel.parameters.roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    panel.parameters.region = region
+    panel.apply()
+    assert "Hollow is empty" in panel.status
+    assert "Hollow is empty" in panel.ui.regionInfoLabel.text.replace("\u200b", "")

@@ -263,3 +263,19 @@ def test_a_killed_worker_ends_the_preview_with_a_message_and_the_next_press_work
     assert "ended unexpectedly" in panel.ui.previewInfoLabel.text
     assert not panel.ui.previewButton.checked
     assert press(panel).startswith("Slice 1, ")
+
+
+@pytest.mark.parametrize("change", ["voxels", "transform"])
+def test_a_preview_is_of_the_volume_as_it_is_now(panel: Panel, shown: Any, change: str) -> None:
+    import slicer
+
+    press(panel)
+    before = voxels_of(overlay())
+    if change == "voxels":  # another phase of a 4D CT
+        image = slicer.util.addVolumeFromArray(voxels_of(shown) + np.int16(100), name="Phase").GetImageData()
+        shown.SetAndObserveImageData(image)
+        panel.wait_for(lambda: np.median(voxels_of(overlay()) - before) == pytest.approx(100, abs=10), "the new preview")
+    else:
+        moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        shown.SetAndObserveTransformNodeID(moved.GetID())
+        panel.wait_for(lambda: overlay().GetTransformNodeID() == moved.GetID(), "the new preview")

@@ -12,12 +12,22 @@ import numpy as np
 import pytest
 
 from LDCTDenoiseLib.errors import WorkerError
+from LDCTDenoiseLib.models.options import DenoisingOptions
+from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.system import process_tree
 from LDCTDenoiseLib.system.process_tree import kill_tree
 from LDCTDenoiseLib.worker.client import Job, JobError, WorkerClient
 from LDCTDenoiseLib.worker.exchange import ExchangeFolder, SharedArray
-from LDCTDenoiseLib.worker.messages import Hello, Phantom, Report
-from LDCTDenoiseLib.worker.protocol import MAX_LINE_BYTES, LineDecoder, ProtocolError, decode, event_line
+from LDCTDenoiseLib.worker.messages import Export, Hello, Phantom, Report
+from LDCTDenoiseLib.worker.protocol import (
+    MAX_LINE_BYTES,
+    LineDecoder,
+    ProtocolError,
+    decode,
+    event_line,
+    read_request,
+    request_line,
+)
 from Testing.conftest import REPOSITORY
 from Testing.worker.worker_process import WorkerSession
 
@@ -57,6 +67,24 @@ def test_lines_of_a_worker_are_bounded() -> None:
     for line in (b"x" * (MAX_LINE_BYTES + 1), b'{"a":"' + b"x" * MAX_LINE_BYTES + b'"}\n'):
         with pytest.raises(ProtocolError, match="longer than"):
             LineDecoder().feed(line)
+
+
+def test_an_export_of_a_very_long_series_fits_into_a_line() -> None:
+    uid = "1.3.6.1.4.1.14519.5.2.1.6655.2359.207154000096236603057216610983"
+    slices = 10_000
+    made = Provenance("default", "0" * 64, DenoisingOptions(), (0, slices))
+    request = Export(
+        Path("exchange"),
+        SharedArray(Path("exchange/volume"), np.dtype(np.int16), (slices, 512, 512)),
+        files=tuple(Path("Пользователь", uid, uid, f"{uid}.{number}.dcm") for number in range(slices)),
+        places=tuple((-249.5 + 1 / 3, -460.0 + 1 / 3, number / 3) for number in range(slices)),
+        across=(1.0, 0.0, 0.0),
+        down=(0.0, 1.0, 0.0),
+        target=Path("folder"),
+        made=made,
+    )
+    [message] = LineDecoder().feed(request_line(request))
+    assert read_request(message) == request
 
 
 def test_lists_within_lists_are_no_message() -> None:

@@ -118,10 +118,10 @@ class LevelTraining(LightningModule):
             state = checkpoint.get(kept, {})
             for key in [key for key in state if not key.startswith(self.trained)]:
                 del state[key]
-        # The memory of the last checkpoint is a path on this machine, and a run folder may travel.
-        callbacks = checkpoint.get("callbacks", {})
-        for key in [key for key in callbacks if key.startswith("ModelCheckpoint{'monitor': None")]:
-            del callbacks[key]
+        # A run folder may travel, and Lightning forgets the best score in any other folder than this.
+        for key, state in checkpoint.get("callbacks", {}).items():
+            if key.startswith("ModelCheckpoint"):
+                del state["dirpath"]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the configuration's rates, which may have been changed for it; a checkpoint brings those of its own run."""

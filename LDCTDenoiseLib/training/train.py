@@ -417,7 +417,7 @@ def _train_level(
             enable_version_counter=False,
             save_weights_only=True,
         )
-        callbacks.append(best)
+        callbacks.insert(0, best)  # before the last checkpoint is saved, whose memory of the best is resumed
     if level.patience:
         callbacks.append(Patience(level.patience))
     if level.hold_norm_from_step is not None:

@@ -171,10 +171,11 @@ def score(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
 
 
 def test_the_best_epochs_weights_are_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the run is stopped and resumed after the best epoch."""
+    """Also when the run is stopped right after the best epoch, and resumed in another place."""
     score(monkeypatch, 30.0, 33.0, 31.0, 32.0)
-    config = SHARED | {"batch_norm_batches": 0, "levels": [LEVEL | {"steps": 6, "weights": "best"}]}
-    assert main([*arguments(data, tmp_path / "run", config), "--quiet"]) == 0
+    config = SHARED | {"batch_norm_batches": 0, "levels": [LEVEL | {"steps": 4, "weights": "best"}]}
+    assert main([*arguments(data, tmp_path / "stopped", config), "--quiet"]) == 0
+    (tmp_path / "stopped").rename(tmp_path / "run")
     longer = config | {"levels": [LEVEL | {"steps": 8, "weights": "best"}]}
     assert main([*arguments(data, tmp_path / "run", longer), "--quiet", "--resume"]) == 0
     short = config | {"levels": [LEVEL | {"steps": 4, "weights": "last"}]}

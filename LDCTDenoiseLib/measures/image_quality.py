@@ -86,6 +86,7 @@ _SSIM_CONSTANTS = (0.01, 0.03)
 def ssim(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
     """Structural similarity, mean over the slices of (slices, rows, columns) HU clipped to the window.
 
+    The window begins at 0, as grey values do: of means with signs, the comparison of luminance makes no sense.
     Gaussian weights of SD 1.5 px over 11 px, as in Wang et al., IEEE Trans Image Process 2004;13:600, where they fit whole.
 
     Raises:
@@ -97,13 +98,17 @@ def ssim(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
 
 
 def _ssim_of_slice(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
-    x, y = (np.clip(one, window.low, window.high).astype(np.float64) for one in (image, reference))
+    x, y = (_from_zero(one, window).astype(np.float64) for one in (image, reference))
     c1, c2 = ((constant * window.width) ** 2 for constant in _SSIM_CONSTANTS)
     mean_x, mean_y = _gaussian_means(x), _gaussian_means(y)
     variance_x, variance_y = _gaussian_means(x * x) - mean_x**2, _gaussian_means(y * y) - mean_y**2
     covariance = _gaussian_means(x * y) - mean_x * mean_y
     alike = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     return float(np.mean(alike / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))))
+
+
+def _from_zero(hu: np.ndarray, window: Window) -> np.ndarray:
+    return np.clip(hu, window.low, window.high) - window.low
 
 
 def _gaussian_means(image: np.ndarray) -> np.ndarray:
@@ -132,7 +137,7 @@ def vif(image: np.ndarray, reference: np.ndarray, window: Window) -> float:
         from torchmetrics.functional.image import visual_information_fidelity
 
     def as_grey(hu: np.ndarray) -> torch.Tensor:
-        grey = (np.clip(hu, window.low, window.high) - window.low) * (_VIF_RANGE / window.width)
+        grey = _from_zero(hu, window) * (_VIF_RANGE / window.width)
         return torch.as_tensor(np.ascontiguousarray(grey, dtype=np.float32))[None, None]
 
     pairs = zip(image, reference, strict=True)

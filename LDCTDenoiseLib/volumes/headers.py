@@ -77,12 +77,17 @@ def read_nrrd_header(path: Path) -> TextHeader:
     if not start.startswith(b"NRRD"):
         raise of_another_format(path)
     end = re.search(rb"\r?\n\r?\n", start)
+    if end is None and len(start) == _MAX_HEADER_BYTES:
+        raise _damaged(path, "it is endless")
+    text = (start[: end.start()] if end else start).decode("latin-1").replace("\r\n", "\n")
+    if "\r" in text:
+        raise _damaged(path, "a line holds another")  # teem takes it for the end of one
     fields: dict[str, str] = {}
-    for line in (start[: end.start()] if end else start).decode("latin-1").split("\n")[1:]:
-        line = line.rstrip("\r")
+    for line in text.split("\n")[1:]:
         if len(line) > _MAX_LINE:
             raise _damaged(path, "a line is endless")
-        if not line or line.startswith("#") or ":=" in line:
+        # As teem has it: what stands before ": " is a field's name, whatever follows, and may else be a key with its ":=".
+        if not line or line.startswith("#") or ":=" in line.partition(": ")[0]:
             continue
         name, colon, value = line.partition(":")
         name, value = name.strip().lower(), value.strip()

@@ -71,6 +71,28 @@ def test_an_nrrd_header_that_cannot_be_right_is_refused(denoise_many: DenoiseMan
     assert_refused(denoise_many, write(tmp_path / "in.nrrd", content), "in.nrrd cannot be read (its header is damaged")
 
 
+NRRD_DISGUISES = {
+    "600 spacings that end as a key does": f"spacings: {'1 ' * 600}:=",
+    "600 directions by their other name": f"space: left-posterior-superior\nspacedirections: {'(1,0,0) ' * 600}:=",
+    "a number of 60,000 digits": f"old min: {'9' * 60_000}:=",
+    "600 spacings behind a key": f"a:=b\rspacings: {'1 ' * 600}",
+    "600 spacings behind a comment": f"# a\rspacings: {'1 ' * 600}",
+    "600 spacings behind a million letters": "data file: voxels\n" + f"# {'x' * 60_000}\n" * 18 + f"spacings: {'1 ' * 600}",
+}
+
+
+@pytest.mark.parametrize("line", NRRD_DISGUISES.values(), ids=NRRD_DISGUISES)
+def test_an_nrrd_field_passes_for_nothing_else(denoise_many: DenoiseMany, tmp_path: Path, line: str) -> None:
+    write(tmp_path / "voxels", VOXELS.tobytes())
+    content = nrrd(SIZE, "raw", VOXELS.tobytes(), line)
+    assert_refused(denoise_many, write(tmp_path / "in.nrrd", content), "in.nrrd cannot be read (its header is damaged")
+
+
+def test_a_key_of_an_nrrd_may_hold_what_fields_hold(tmp_path: Path) -> None:
+    content = nrrd(SIZE, "raw", VOXELS.tobytes(), "spacings:=1 2 3 4: 5", "a:b:=c: d", "type:=")
+    np.testing.assert_array_equal(read_volume(write(tmp_path / "in.nrrd", content)).hu, VOXELS)
+
+
 @pytest.mark.parametrize("axes", ["-1", "0", "17", "1000", "9" * 5000, "three", "\u0663"])
 def test_the_number_of_axes_is_bounded(denoise_many: DenoiseMany, tmp_path: Path, axes: str) -> None:
     plain = nrrd(SIZE, "raw", VOXELS.tobytes()).replace(b"dimension: 3", f"dimension: {axes}".encode())

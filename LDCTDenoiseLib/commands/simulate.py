@@ -27,10 +27,11 @@ def run(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     check_there(options.input, options.output)
     from ..simulation import simulate_low_dose
-    from ..volumes.volume_file import check_volume_output, write_volume
+    from ..volumes.volume_file import check_geometry, check_volume_output, write_volume
 
     check_volume_output(options.output, overwrite=options.overwrite)
     scan = read_scan(options)
+    check_geometry(scan, options.output)
     with slice_progress("Simulating", quiet=options.quiet) as progress:
         low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
     write_volume(scan.with_hu(low), options.output)

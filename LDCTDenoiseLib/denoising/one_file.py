@@ -24,7 +24,7 @@ from ..errors import Code, InputError, OutputError
 from ..models.provenance import Provenance
 from ..system.argument_types import as_path, check_type
 from ..system.files import check_there
-from ..volumes.volume_file import check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
+from ..volumes.volume_file import check_geometry, check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
 
 if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
     from ..inference.engine import Denoiser
@@ -176,6 +176,8 @@ def denoise_file(
         model = loaded()
         if isinstance(scan, CTSeries):
             _tell_about(scan)
+        else:
+            check_geometry(scan, target)
         if not options.force:
             check_hu(scan.hu, scan.padding)
         start = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from ..ct.scan import Scan
@@ -177,6 +178,26 @@ def check_volume_output(path: str | os.PathLike[str], *, overwrite: bool) -> Pat
     return check_writable(target, overwrite=overwrite)
 
 
+def check_geometry(scan: Scan, path: str | os.PathLike[str]) -> None:
+    """Make sure that a volume file can hold where the voxels of a scan lie.
+
+    NIfTI has a rotation for its axes, and none at other than right angles: ITK would straighten them.
+
+    Raises:
+        OutputError: straightened axes would take a voxel over half its size elsewhere.
+    """
+    target, geometry = Path(path), scan.geometry
+    if (volume_suffix(target) or "") not in (".nii", ".nii.gz"):
+        return
+    left, _, right = np.linalg.svd(geometry.directions)
+    moved = np.linalg.norm(geometry.directions - left @ right, axis=1) @ np.multiply(scan.hu.shape, geometry.spacing)
+    if moved > min(geometry.spacing) / 2:
+        raise OutputError(
+            f"The volume is sheared (its axes are not at right angles), which a NIfTI file such as {target.name} cannot hold; "
+            "write .nrrd or .mha."
+        )
+
+
 def _no_volume_file(target: Path) -> OutputError:
     code = Code.OUTPUT if target.is_dir() else Code.ARGUMENT
     return OutputError(f"The output {target.name} must be a volume file: {', '.join(WRITABLE_SUFFIXES)}.", code)
@@ -208,12 +229,13 @@ def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, 
         fields: texts for the header by their names, such as ``Provenance.as_fields``; only NRRD has a place for them.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or its format cannot hold the geometry.
     """
     target = as_path(path, "output")
     check_type(scan, Scan, "volume", "a Scan (voxels with their geometry)")
     if volume_suffix(target) not in WRITABLE_SUFFIXES:
         raise _no_volume_file(target)
+    check_geometry(scan, target)
     image = image_of(scan)
     if fields and volume_suffix(target) == ".nrrd":
         for name, text in fields.items():

@@ -535,6 +535,19 @@ BAD_OUTPUTS = {
 
 
 @pytest.mark.parametrize("command", ["denoise", "simulate"])
+def test_a_sheared_volume_is_not_straightened_into_nifti(
+    run: Run, tiny_model: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save(tmp_path / "in.nrrd", body(), (1, 0, 0, 0, 1, 0.28, 0, 0, 0.96))
+    before = contents(tmp_path)
+    monkeypatch.setattr("LDCTDenoiseLib.inference.engine.Denoiser.__call__", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr("LDCTDenoiseLib.simulation.simulate_low_dose", lambda *_, **__: pytest.fail("computed"))
+    options = ("--model", tiny_model) if command == "denoise" else ("--dose", 0.25)
+    assert_refused(run(command, source, tmp_path / "out.nii.gz", *options), "which a NIfTI file such as out.nii.gz cannot hold")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["denoise", "simulate"])
 @pytest.mark.parametrize("name", BAD_OUTPUTS)
 def test_an_output_that_cannot_be_written_is_refused(
     run: Run, tiny_model: Path, tmp_path: Path, source: Path, name: str, command: str

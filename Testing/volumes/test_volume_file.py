@@ -377,6 +377,27 @@ def test_an_output_that_exists_needs_overwrite(tmp_path: Path) -> None:
     assert check_volume_output(target, overwrite=True) == target
 
 
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_sheared_volume_keeps_its_geometry_or_is_refused(tmp_path: Path, suffix: str, axis: int) -> None:
+    image = make_image((8, 4, 5), direction=(1, 0, 0, 0, 1, 0.28, 0, 0, 0.96))
+    target = tmp_path / f"out{suffix}"
+    if ".nii" in suffix:
+        with pytest.raises(OutputError, match=rf"sheared .*, which a NIfTI file such as {target.name} cannot hold; write \.nrrd"):
+            write_volume(scan_of(image).along(axis), target)
+        assert not list(tmp_path.iterdir())
+    else:
+        write_volume(scan_of(image).along(axis), target)
+        assert_same_geometry(sitk.ReadImage(str(target)), image)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_rounded_directions_are_no_shear(tmp_path: Path, suffix: str) -> None:
+    image = make_image(direction=(1, 0, 0, 0, 0.966, -0.259, 0, 0.259, 0.966))
+    write_volume(scan_of(image), tmp_path / f"out{suffix}")
+    assert_same_geometry(sitk.ReadImage(str(tmp_path / f"out{suffix}")), image, tolerance=1e-3)
+
+
 def test_writing_leaves_nothing_but_the_output(tmp_path: Path) -> None:
     volume = read_volume(save(make_image(), tmp_path / "in.nrrd"))
     write_volume(volume, tmp_path / "out.nii.gz")

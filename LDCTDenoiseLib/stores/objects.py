@@ -6,12 +6,12 @@ Credentials, endpoints and proxies are those that the store's package finds by i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import InputError, MissingExtraError, OutputError
@@ -154,7 +154,9 @@ class ObjectFolder:
         with failures_of(self.address, OutputError):
             _each(forget, [(self._path(name),) for name in names])
 
-    def publish(self, local: dict[str, Path], name: str, incoming: str, begin: Callable[[], object]) -> dict[str, str]:
+    def publish(
+        self, local: dict[str, Path], name: str, incoming: str, begin: Callable[[], object], old: Collection[str] = ()
+    ) -> dict[str, str]:
         """Put files in the place of what lies at a name: all are brought to temporary objects first.
 
         Args:
@@ -162,13 +164,22 @@ class ObjectFolder:
             name: what they become.
             incoming: folder for temporary objects; what an earlier try left for this name is removed.
             begin: called when all are there, before the first object of the old output is touched.
+            old: the names of the output that is replaced: no other object is removed.
 
         Returns:
             As :meth:`states` gives them.
 
         Raises:
-            OutputError: the store does not take them all; before ``begin`` the old output is as it was.
+            OutputError: something else lies there, or the store does not take them all; before ``begin`` the old output is
+                as it was.
         """
+        final = {inner: f"{name}/{inner}" if inner else name for inner in {*local, *self.states(name)}}
+        gone = final.keys() - local.keys()
+        if foreign := gone - set(old):
+            raise OutputError(
+                f"{self._told(final[min(foreign)])} lies in the output's place, and no batch made it; move it, or choose another "
+                "output."
+            )
         work = f"{incoming}/{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         self._clear(work)
         files = self._opened[0]
@@ -178,11 +189,9 @@ class ObjectFolder:
                 _each(files.put_file, [(str(path), temporary[inner]) for inner, path in local.items()])
             self._check_sizes(work, {temporary[inner]: path for inner, path in local.items()}, name)
             begin()
-            final = {inner: f"{name}/{inner}" if inner else name for inner in local}
             with failures_of(self._told(name), OutputError):
                 _each(self._move, [(temporary[inner], self._path(final[inner])) for inner in local])
-            old = set(self.states(name)) - set(local)
-            self.remove(f"{name}/{inner}" if inner else name for inner in old)
+            self.remove(final[inner] for inner in gone)
         finally:
             with suppress(InputError, OutputError):  # the next try removes it
                 self._clear(work)
@@ -262,6 +271,21 @@ class StoredFiles:
         name = self.address.name
         two_files = name.lower().endswith((".mhd", ".nhdr"))
         return {name: found[""]} | (_data_files(ObjectFolder(self.address.parent), name) if two_files else {})
+
+
+def location(place: Path | Address) -> PurePath:
+    """One name for a place, whatever path, link or address leads there.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+        InputError: no package knows such addresses.
+    """
+    if isinstance(place, Path):
+        return place.resolve()
+    if place.is_web:
+        return PurePosixPath(place.url)
+    files, name = ObjectFolder(place)._opened
+    return Path(name).resolve() if place.scheme in _LOCAL else PurePosixPath(files.unstrip_protocol(name))
 
 
 def _data_files(folder: ObjectFolder, header: str) -> dict[str, str]:

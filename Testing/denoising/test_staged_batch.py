@@ -17,11 +17,12 @@ import pytest
 
 from LDCTDenoiseLib.denoising.batch import staged_item
 from LDCTDenoiseLib.denoising.batch.records import RecordBook
+from LDCTDenoiseLib.errors import OutputError
 from LDCTDenoiseLib.stores.address import Address
 from LDCTDenoiseLib.stores.objects import ObjectFolder
 from LDCTDenoiseLib.stores.private_folder import private_folder
 from Testing.conftest import REPOSITORY
-from Testing.denoising.test_batch import OUTPUTS, save_volume, write_tree
+from Testing.denoising.test_batch import OUTPUTS, contents, save_volume, write_tree
 from Testing.stores.batch_run import RECORDS, Batch, local_outputs, run_batch, stored_outputs, upload
 
 Run = Callable[..., Batch]
@@ -116,6 +117,51 @@ def test_what_no_batch_made_is_not_replaced(run: Run, store: ObjectFolder, tree:
     store.write("done/a.nrrd", b"mine")
     assert "no batch made it" in run(source, store.address / "done").reason("a.nrrd")
     assert store.read("done/a.nrrd") == b"mine"
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_an_output_that_is_its_own_input_is_refused(
+    run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    upload(tree, store, "ct")
+    here, linked = tree.as_uri(), (tmp_path / "linked").as_uri()
+    (tmp_path / "linked").symlink_to(tree)
+    before, stored = contents(tree), {name: store.read(f"ct/{name}") for name in contents(tree)}
+    rows = tmp_path / "rows.csv"
+    for source, target in (
+        (here, here),
+        (linked, here),
+        (here, tree),
+        ("src", linked),
+        (str(store.address / "ct"), store.address / "ct"),
+    ):
+        rows.write_text(f"input,output\n{source}/a.nrrd,a.nrrd\n{source}/study/one,study/one\n{source}/study/two,study\n")
+        done = run(rows, target, *options)
+        assert set(done.statuses.values()) == {"failed"}, source
+        assert all("and the input would be lost" in done.reason(output) for output in ("a.nrrd", "study/one")), source
+        assert contents(tree) == before
+        assert {name: store.read(f"ct/{name}") for name in stored} == stored
+
+
+def test_a_file_that_came_into_an_output_while_its_run_was_killed_stays(
+    run: Run, store: ObjectFolder, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(tree / "study" / "one", store, "ct/one")
+    target, write = store.address / "done", RecordBook.write
+
+    def die(self: RecordBook, output: Path, record: Any) -> None:
+        if type(self) is RecordBook and record.output:  # all objects are in place
+            raise OutputError("killed")
+        write(self, output, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordBook, "write", die)
+        assert run(store.address / "ct", target).reason("one") == "killed"
+    store.write("done/one/notes.txt", b"mine")
+    assert run(store.address / "ct", target).reason("one").startswith("memory://archive/done/one/notes.txt lies in the output's")
+    assert store.read("done/one/notes.txt") == b"mine"
+    store.remove(["done/one/notes.txt"])
+    assert run(store.address / "ct", target).statuses == {"one": "denoised"}
 
 
 def test_a_dry_run_writes_nothing(run: Run, store: ObjectFolder, tree: Path) -> None:

@@ -45,12 +45,21 @@ def test_the_old_output_is_whole_until_all_of_the_new_one_is_there(store: Object
     for name, text in old.items():
         store.write(name, text.encode())
     seen: list[dict[str, str]] = []
-    told = store.publish(files, "out", INCOMING, lambda: seen.append(texts(store)))
+    told = store.publish(files, "out", INCOMING, lambda: seen.append(texts(store)), ["1.dcm", "4.dcm"])
     (before,) = seen
     assert {name: text for name, text in before.items() if not name.startswith(INCOMING)} == old
     assert sorted(text for name, text in before.items() if name.startswith(INCOMING)) == [f"new {name}" for name in files]
     assert texts(store) == {f"out/{name}": f"new {name}" for name in files}, "temporary or old objects are left"
     assert told == store.states("out")
+
+
+def test_what_is_no_part_of_the_old_output_is_not_removed(store: ObjectFolder, files: dict[str, Path]) -> None:
+    before = {"out/1.dcm": "old", "out/notes.txt": "mine"}
+    for name, text in before.items():
+        store.write(name, text.encode())
+    with pytest.raises(OutputError, match=r"out/notes.txt lies in the output's place, and no batch made it"):
+        store.publish(files, "out", INCOMING, lambda: pytest.fail("begun"), ["1.dcm"])
+    assert texts(store) == before
 
 
 def test_an_output_that_is_one_file_is_the_object_itself(store: ObjectFolder, files: dict[str, Path]) -> None:

@@ -36,7 +36,8 @@ class Record:
         options: everything else that the voxels depend on.
         software: version of this package.
         output: sha256 of the output's content; "" while it is being made.
-        files: sha256 of each of the output's files, by name, "" for an output that is one file.
+        files: sha256 of each of the output's files, by name, "" for an output that is one file; while an output is put into a
+            store, those of the one that it replaces are among them.
         crashes: how often this input ended the process that read it.
         slices: how many were denoised.
         seconds: from the start of the reading to the end of the writing.

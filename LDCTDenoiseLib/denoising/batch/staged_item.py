@@ -17,7 +17,7 @@ from ...dicom.find_series import SeriesFiles
 from ...errors import Code, InputError, LDCTDenoiseError, OutputError
 from ...stores.address import Address
 from ...stores.dicomweb import DicomwebServer
-from ...stores.objects import ObjectFolder
+from ...stores.objects import ObjectFolder, location
 from ...stores.private_folder import private_folder
 from ..one_file import Source
 from .items import Item, files_of_source
@@ -72,6 +72,7 @@ class _Staged:
         self._destination = _destination(item, folder)
 
     def denoise(self) -> Done:
+        self._check_apart()
         source, before = self._item.source, self._before
         if isinstance(source, (Path, SeriesFiles)):
             seen, known = "", content_hash(files_of_source(source))
@@ -97,6 +98,21 @@ class _Staged:
             self._book.write(self._item.output, done.record)
         return done
 
+    def _check_apart(self) -> None:
+        """Refuse an output that is its own input or around it, or lies in it, by whatever address or path.
+
+        Raises:
+            OutputError: it is.
+        """
+        if self._item.server is not None:  # there an image replaces no other
+            return
+        read, written = location(self._item.place), location(self._folder / self._item.output.as_posix())
+        if read.is_relative_to(written) or written.is_relative_to(read):
+            raise OutputError(
+                f"The output {self._item.output} and the input {self._item.place} are one or lie in each other, and the input "
+                "would be lost; choose another output."
+            )
+
     def _standing(self, wanted: Record) -> Standing:
         if self._destination is None:
             assert isinstance(self._folder, Path)
@@ -114,8 +130,9 @@ class _Staged:
                 return Done(Status.FINISHED, self._before)
         target = Target(private, self._item.output)
         done = self._denoise_in_private(source, target)
-        begun = replace(done.record, output="", files={})
-        published = self._destination.publish(target.place, lambda: self._book.write(self._item.output, begun))
+        # Should this be cut off, the next try may remove both: the files that are replaced, and those of this one.
+        begun = replace(done.record, output="", files=(self._before.files if self._before else {}) | done.record.files)
+        published = self._destination.publish(target.place, self._before, lambda: self._book.write(self._item.output, begun))
         record = replace(done.record, published=published)
         self._book.write(self._item.output, record)
         return Done(Status.DENOISED, record)
@@ -130,7 +147,7 @@ class _Staged:
         except LDCTDenoiseError:
             after = records.read(target.output)
             if after is not None and after.crashes:
-                self._book.write(target.output, after)
+                self._book.write(target.output, replace(after, files=self._before.files if self._before else {}))
             raise
 
 
@@ -148,7 +165,7 @@ class _Destination(Protocol):
     def there(self, before: Record | None) -> dict[str, str]:
         """What lies where the output goes, as the store tells it."""
 
-    def publish(self, place: Path, begin: Callable[[], object]) -> dict[str, str]:
+    def publish(self, place: Path, before: Record | None, begin: Callable[[], object]) -> dict[str, str]:
         """Put a file or folder there; ``begin`` is called before anything there is touched. Gives what lies there then."""
 
 
@@ -167,9 +184,9 @@ class _InStore:
     def there(self, before: Record | None) -> dict[str, str]:
         return self.folder.states(self.output)
 
-    def publish(self, place: Path, begin: Callable[[], object]) -> dict[str, str]:
+    def publish(self, place: Path, before: Record | None, begin: Callable[[], object]) -> dict[str, str]:
         files = {"": place} if place.is_file() else {path.relative_to(place).as_posix(): path for path in place.iterdir()}
-        return self.folder.publish(files, self.output, _INCOMING, begin)
+        return self.folder.publish(files, self.output, _INCOMING, begin, before.files if before else ())
 
 
 @dataclass(frozen=True)
@@ -179,7 +196,7 @@ class _OnServer:
     def there(self, before: Record | None) -> dict[str, str]:
         return {} if before is None else self.server.whole(before.published)
 
-    def publish(self, place: Path, begin: Callable[[], object]) -> dict[str, str]:
+    def publish(self, place: Path, before: Record | None, begin: Callable[[], object]) -> dict[str, str]:
         return self.server.publish(sorted(place.iterdir()), begin)
 
 

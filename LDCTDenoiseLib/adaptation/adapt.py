@@ -108,7 +108,8 @@ def adapt(
     check_writable(target, overwrite=overwrite)
     check_writable(target.with_suffix(".md"), overwrite=overwrite)
     split = find_scans(Path(scans))
-    pairs = [low_dose_pair(scan.name, scan.held_back, _kernel(scan), seed + number) for number, scan in enumerate(split)]
+    # Seeds of their own: `seed` is the training noise's, and a model must not be judged by noise that it has learnt.
+    pairs = [low_dose_pair(scan.name, scan.held_back, _kernel(scan), own) for own, scan in enumerate(split, seed + 1)]
     judging = time.monotonic()
     before = score(Denoiser(start_from, device), pairs)
     judging = time.monotonic() - judging

@@ -16,8 +16,10 @@ from LDCTDenoiseLib.adaptation.adapt import adapt
 from LDCTDenoiseLib.adaptation.comparison import Score
 from LDCTDenoiseLib.adaptation.scans import find_scans
 from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.models.model_file import load_model
 from LDCTDenoiseLib.models.model_info import read_info
+from LDCTDenoiseLib.training.patches.cases import Case, NoiseInsertedCase
 from Testing.training.test_patches import write_phantom
 
 WORSE, BETTER = Score(3.0, 0.5, 0.9), Score(4.0, 0.4, 0.9)
@@ -90,6 +92,38 @@ def test_a_better_model_is_written_with_its_card_and_says_what_it_started_from(
     ]
     assert changed == [True, False]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.md", "mine.safetensors"]
+
+
+def test_the_noise_that_a_model_is_judged_by_is_none_that_it_learns_from(
+    data: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs: list[DosePair] = []
+    cases: list[NoiseInsertedCase] = []
+    load_cases = adapt_module.load_cases
+
+    def remember_pairs(denoiser: Denoiser, of_scans: list[DosePair]) -> Score:
+        pairs.extend(of_scans)
+        return WORSE
+
+    def remember_cases(*arguments: object, **settings: object) -> dict[str, list[Case]]:
+        found = load_cases(*arguments, **settings)  # type: ignore[arg-type]
+        cases.extend(found["train"])  # type: ignore[arg-type]
+        return found
+
+    monkeypatch.setattr(adapt_module, "score", remember_pairs)
+    monkeypatch.setattr(adapt_module, "load_cases", remember_cases)
+    with pytest.raises(InputError, match="too short"):
+        adapt(data, tmp_path / "mine.safetensors", minutes=0.1, device="cpu")
+    judged = [low - full for pair in pairs for low, full in zip(pair.low, pair.full, strict=True)]
+    learnt = [
+        case.kernel.shape(noise.astype(np.float32), case.spacing)
+        for case in cases
+        for noise in case.prepared.noise[0]
+        if case.kernel
+    ]
+    assert (len(judged), len(learnt)) == (2, 4)
+    correlations = [abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) for one in judged for other in learnt]
+    assert max(correlations) < 0.2
 
 
 @pytest.mark.parametrize("after", [WORSE, Score(4.0, 0.5, 0.87), Score(2.9, 0.4, 0.95)])

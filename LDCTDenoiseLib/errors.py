@@ -56,6 +56,10 @@ class InputError(LDCTDenoiseError, ValueError):
     code = Code.INPUT
 
 
+class DamagedError(InputError):
+    """A file is cut off or lost content, so that nobody can read it; not: nothing here can."""
+
+
 class OutputError(LDCTDenoiseError):
     """The output cannot be written."""
 

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
-from ..errors import Code, InputError, counted
+from ..errors import Code, DamagedError, InputError, counted
 from ..system.files import unchanged
 from ..system.memory import check_memory
 from .arrange import Acquisition, arrange, name_of, what_is_missing
@@ -47,7 +47,7 @@ class CTSeries:
         return [one for acquisition in self.acquisitions for one in acquisition.slices]
 
 
-class _UnreadablePixelsError(InputError):
+class _UnreadablePixelsError(DamagedError):
     """The pixels of one file cannot be decoded.
 
     Attributes:
@@ -207,15 +207,30 @@ def _stored(slices: list[Slice]) -> Iterator[tuple[Slice, np.ndarray]]:
         dataset, indices=[one.frame or 0 for one in slices], correct_unused_bits=all(one.unused_bits for one in slices)
     )
     for one in slices:
-        try:
-            stored = next(frames)
-        except BaseException as error:  # of many kinds, by decoder; one written in Rust panics outside of Exception
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise _undecodable(path, dataset, error) from error
+        stored = _next(frames, path, dataset)
         if stored.shape != one.shape:
             raise changed
         yield one, one.without_overlays(stored)
+
+
+def check_pixels(path: Path) -> None:
+    """Make sure that the pixels of an image can be decoded.
+
+    Raises:
+        DamagedError: it is cut off or damaged.
+        InputError: it is not DICOM, or nothing here decodes it.
+    """
+    dataset = read_with_pixels(path)
+    _next(iter_pixels(dataset), path, dataset)
+
+
+def _next(frames: Iterator[np.ndarray], path: Path, dataset: Dataset) -> np.ndarray:
+    try:
+        return next(frames)
+    except BaseException as error:  # of many kinds, by decoder; one written in Rust panics outside of Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise _undecodable(path, dataset, error) from error
 
 
 def _undecodable(path: Path, dataset: Dataset, error: BaseException) -> InputError:

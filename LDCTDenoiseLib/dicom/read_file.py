@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from ..errors import Code, InputError, LDCTDenoiseError
+from ..errors import Code, DamagedError, InputError, LDCTDenoiseError
 from ..system.files import check_regular
 from .compression_limits import check_inflated_size, check_picture_sizes
 from .text_bytes import decode_all
@@ -104,4 +104,7 @@ def unreadable(path: Path, error: Exception | str) -> InputError:
     reason = "its header is damaged"
     if isinstance(error, (str, OSError)):
         reason = error if isinstance(error, str) else error.strerror or str(error)
-    return InputError(f"{path.name} cannot be read ({reason}); get the file again.", Code.UNREADABLE)
+    elif isinstance(error, InvalidDicomError):
+        reason = "it is not DICOM"
+    kind = InputError if isinstance(error, (str, OSError, InvalidDicomError)) else DamagedError
+    return kind(f"{path.name} cannot be read ({reason}); get the file again.", Code.UNREADABLE)

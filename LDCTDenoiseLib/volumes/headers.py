@@ -16,7 +16,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import DamagedError, InputError
 
 _MAX_HEADER_BYTES = 2**20
 _MAX_AXES = {"nrrd": 16, "metaimage": 10, "nifti": 7}
@@ -75,7 +75,7 @@ def read_nrrd_header(path: Path) -> TextHeader:
     """
     start = _start(path)
     if not start.startswith(b"NRRD"):
-        raise of_another_format(path)
+        raise of_another_format(path, cut_off=len(start) < len("NRRD"))
     end = re.search(rb"\r?\n\r?\n", start)
     if end is None and len(start) == _MAX_HEADER_BYTES:
         raise _damaged(path, "it is endless")
@@ -142,7 +142,7 @@ def read_metaimage_header(path: Path) -> TextHeader:
     # ElementDataFile is the last line of the header: what follows are voxels.
     found = re.search(rb"^[ \t]*ElementDataFile[ \t]*[=:]([^\r\n]*)(\r?\n|\Z)", start, re.MULTILINE)
     if found is None:
-        raise of_another_format(path)
+        raise of_another_format(path, cut_off=re.match(rb"\s*\w*[ \t]*([=:]|\Z)", start) is not None)
     fields: dict[str, str] = {}
     for line in start[: found.start()].decode("latin-1").splitlines():
         field = re.match(r"\s*(\w+)\s*[=:]", line)
@@ -179,7 +179,7 @@ def check_nifti_header(path: Path) -> None:
         with gzip.open(path) if packed else path.open("rb") as stream:
             start = stream.read(_NIFTI_FIRST_VOXEL)
             if len(start) < _NIFTI_FIRST_VOXEL:
-                raise of_another_format(path)
+                raise of_another_format(path, cut_off=True)
             order = next((one for one in "<>" if struct.unpack(f"{one}i", start[:4])[0] == _NIFTI_BYTES), None)
             if order is None or start[344:348] != b"n+1\0":
                 raise of_another_format(path)
@@ -193,7 +193,7 @@ def check_nifti_header(path: Path) -> None:
             if start[_NIFTI_BYTES]:
                 _check_extensions(path, stream.read(int(first) - _NIFTI_FIRST_VOXEL), order)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path.name} is damaged or cut off ({error}); get the file again.") from error
+        raise DamagedError(f"{path.name} is damaged or cut off ({error}); get the file again.") from error
 
 
 def _check_extensions(path: Path, extensions: bytes, order: str) -> None:
@@ -220,10 +220,11 @@ def _shown(value: str) -> str:
     return value if len(value) <= _MAX_WORD else f"{value[:_MAX_WORD]}..."
 
 
-def of_another_format(path: Path) -> InputError:
-    """The sentence about a file whose content is not what its name says."""
-    return InputError(f"{path.name} cannot be read; it may be damaged, or of another format than its name says.")
+def of_another_format(path: Path, *, cut_off: bool = False) -> InputError:
+    """The sentence about a file whose content is not what its name says, or ends before it says what it is."""
+    kind = DamagedError if cut_off else InputError
+    return kind(f"{path.name} cannot be read; it may be damaged, or of another format than its name says.")
 
 
 def _damaged(path: Path, how: str = "") -> InputError:
-    return InputError(f"{path.name} cannot be read (its header is damaged{': ' if how else ''}{how}); get the file again.")
+    return DamagedError(f"{path.name} cannot be read (its header is damaged{': ' if how else ''}{how}); get the file again.")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import InputError
+from ..errors import DamagedError, InputError
 from .headers import check_nifti_header, read_metaimage_header, read_nrrd_header
 
 _BLOCK = 2**20
@@ -58,16 +58,16 @@ def check_payload(path: Path, payload: Payload, voxel_bytes: int, row_bytes: int
     on_disk = payload.path.stat().st_size - payload.offset
     gain = 1 if payload.packing == "raw" else _LARGEST_GAIN
     if voxel_bytes > on_disk * gain:
-        raise InputError(
+        raise DamagedError(
             f"{path.name} is cut off or damaged: its header claims {voxel_bytes} bytes of voxels, "
             f"more than its {on_disk} bytes can hold; get the file again."
         )
     try:
         there = on_disk if payload.packing == "raw" else _unpacked_bytes(payload, voxel_bytes + row_bytes)
     except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path.name} is damaged or cut off ({error}); get the file again.") from error
+        raise DamagedError(f"{path.name} is damaged or cut off ({error}); get the file again.") from error
     if there < voxel_bytes:
-        raise InputError(f"{path.name} is cut off: it holds {there} of {voxel_bytes} bytes of voxels; get the file again.")
+        raise DamagedError(f"{path.name} is cut off: it holds {there} of {voxel_bytes} bytes of voxels; get the file again.")
     if there >= voxel_bytes + row_bytes:
         raise InputError(
             f"{path.name} holds more voxels than the {voxel_bytes} bytes that its header claims; "
@@ -139,7 +139,7 @@ def _nrrd_payload(path: Path) -> Payload:
         raise InputError(f"{path.name} skips a part of its data file, which is not supported; save it as one NRRD file.")
     if named is None:
         if header.end is None:
-            raise InputError(f"{path.name} cannot be read (its header has no end); get the file again.")
+            raise DamagedError(f"{path.name} cannot be read (its header has no end); get the file again.")
         return Payload(path, header.end, packing)
     return Payload(_data_file(path, named), 0, packing)
 

@@ -15,14 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.encaps
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import MPEG2MPML
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.denoising.batch import one_item
+from LDCTDenoiseLib.denoising.batch.remains import is_damaged
 from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, read_input
 from LDCTDenoiseLib.inference import engine
+from LDCTDenoiseLib.system import memory
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
 from Testing.system.unprivileged import as_nobody, closed_folder
 
@@ -443,6 +447,40 @@ def test_an_output_that_someone_changed_is_not_replaced_without_overwrite(run: R
     assert changed.read_bytes() == before
     statuses = run("--overwrite").statuses
     assert {statuses[name] for name in ("a.nrrd", "study/one")} == {"denoised"}
+
+
+def test_an_output_that_someone_changed_into_what_is_not_read_here_is_not_replaced(run: Run, tree: Path, tmp_path: Path) -> None:
+    run()
+    target = tmp_path / "dst"
+    colours = sitk.GetImageFromArray(np.zeros((3, 16, 16, 3), np.uint8), isVector=True)
+    sitk.WriteImage(colours, str(target / "a.nrrd"))
+    shutil.copy(tree / "a.nrrd", target / "deep" / "c.mha")  # of another format
+    volume = sitk.ReadImage(str(tree / "a.nrrd"))
+    sitk.WriteImage(sitk.JoinSeries([volume, volume]), str(target / "deep" / "er" / "b.nii.gz"))
+    image = pydicom.dcmread(target / "study" / "one" / "00001.dcm")
+    image.PatientComments = "read by me"
+    image.file_meta.TransferSyntaxUID = MPEG2MPML  # which nothing here decodes
+    image.PixelData = pydicom.encaps.encapsulate([b"a film"])
+    image["PixelData"].is_undefined_length = True
+    image.save_as(target / "study" / "one" / "00001.dcm")
+    (target / "study" / "two" / "00002.dcm").write_text("mine")
+    before = contents(target)
+    batch = run()
+    assert all("was changed since a batch made it" in batch.reason(output) for output in OUTPUTS)
+    assert contents(target) == before
+
+
+def test_a_whole_file_is_not_damaged_for_want_of_a_reader_or_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_volume(tmp_path / "a.nrrd")
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"encoding: gzip", b"encoding: bzip2"))
+    assert not is_damaged(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    assert not is_damaged(path)
+    monkeypatch.undo()
+    path.write_bytes(whole[:-1])
+    assert is_damaged(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"input": 1}', b"\xff"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -57,6 +58,11 @@ _TAGS = [
     *_IDENTITY,
     *_TELL_APART_WITHOUT_UID,
 ]
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is of digits and dots as UIDs are, and safe as a name: it may come from a file or server of strangers."""
+    return re.fullmatch(r"[0-9][0-9.]{0,63}", text) is not None
 
 
 @dataclass

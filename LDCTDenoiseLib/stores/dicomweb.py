@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from ..dicom.derivation import is_derived
+from ..dicom.find_series import is_uid
 from ..errors import InputError, OutputError, counted
 from ..system.extras import require_extra
 from .address import Address
@@ -55,12 +57,15 @@ class DicomwebServer:
         """SeriesInstanceUIDs of a study's CT series that this program did not make.
 
         Raises:
-            InputError: the server does not say.
+            InputError: the server does not say, or names one by what is no UID.
         """
-        with failures_of(self.address / f"studies/{study}", InputError):
+        place = self.address / f"studies/{study}"
+        with failures_of(place, InputError):
             client = self._client()
-            told = client.search_for_series(study, get_remaining=True)
-            series = sorted(_value(one, _SERIES) for one in told if _value(one, _MODALITY) == "CT")
+            told = _found(partial(client.search_for_series, study), _SERIES)
+            series = sorted(uid for uid, one in told.items() if _value(one, _MODALITY) == "CT")
+            if not all(map(is_uid, series)):
+                raise InputError(f"{place} has a series whose SeriesInstanceUID is no UID; correct it on the server.")
             return [one for one in series if not self._is_derived(client, study, one)]
 
     def _is_derived(self, client: Any, study: str, series: str) -> bool:
@@ -76,8 +81,7 @@ class DicomwebServer:
             InputError: the server does not say; ``kind`` makes it another one.
         """
         with failures_of(self.address / f"studies/{study}/series/{series}", kind):
-            told = self._client().search_for_instances(study, series, get_remaining=True)
-            return {_value(one, _IMAGE) for one in told}
+            return set(_found(partial(self._client().search_for_instances, study, series), _IMAGE))
 
     def whole(self, published: dict[str, str]) -> dict[str, str]:
         """Which of the series that :meth:`publish` told of have all of their images still.
@@ -211,6 +215,19 @@ def _lots(paths: list[Path]) -> Iterator[list[Path]]:
         total += path.stat().st_size
     for _, lot in groupby(paths, key=sizes.__getitem__):
         yield list(lot)
+
+
+def _found(search: Callable[..., list[dict[str, Any]]], tag: str) -> dict[str, dict[str, Any]]:
+    """All that a search finds, by UID: page after page until one brings nothing new, as not every server heeds the offset."""
+    found: dict[str, dict[str, Any]] = {}
+    seen = 0
+    while page := search(offset=seen):
+        told = {_value(one, tag): one for one in page}
+        if told.keys() <= found.keys():
+            break
+        found |= told
+        seen += len(page)
+    return found
 
 
 def _value(told: dict[str, Any], tag: str) -> str:

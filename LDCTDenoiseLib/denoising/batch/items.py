@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import logging
-import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ...dicom.find_series import SeriesFiles, sort_into_series, tell_left_out
+from ...dicom.find_series import SeriesFiles, is_uid, sort_into_series, tell_left_out
 from ...dicom.source_files import Listing, list_folders
 from ...errors import Code, InputError
 from ...stores.address import Address, is_address
@@ -268,7 +267,7 @@ def _items_of_dicom(source: Path, listing: Listing, force: bool, allow_missing: 
 
 def _folder_name(uid: str) -> str:
     """A UID as a name: it comes from a file, and could hold a path."""
-    return uid if re.fullmatch(r"[0-9][0-9.]{0,63}", uid) else "series"
+    return uid if is_uid(uid) else "series"
 
 
 def _written_as(path: Path) -> Path:

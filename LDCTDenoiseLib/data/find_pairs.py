@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..dicom.source_files import Listing
 from ..errors import InputError, counted
 from ..system.work_folder import is_work_folder
 from ..volumes.volume_file import read_volume, volume_suffix
-from .dose_roles import Dose, first_dose_told_by, without_dose
+from .dose_roles import Dose, dose_told_by, first_dose_told_by, without_dose
 from .pairs_csv import Source
 from .slice_places import SlicePlaces, match_slices, places_of_scan, places_of_slices
 
@@ -66,7 +67,7 @@ class _Candidate:
     Attributes:
         patient: who.
         dose: which it holds.
-        kind: what else must agree: kernel and thickness of a series; "" where a header does not tell them.
+        kind: what else must agree: kernel and thickness of a series, the scan's name of a file; "" where it is not told.
         source: where it is.
         places: of its slices.
         name: for sentences.
@@ -119,9 +120,9 @@ def _volume_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> li
     for path in paths:
         relative = path.relative_to(folder)
         stem = path.name[: -len(volume_suffix(path) or "")]
-        parts = [*relative.parts[:-1], stem]
-        dose = first_dose_told_by(reversed(parts))
-        patient = "_".join(filter(None, map(without_dose, parts)))
+        folders = relative.parts[:-1]
+        dose = first_dose_told_by([stem, *reversed(folders)])
+        patient, scan = _patient_and_scan(folders, stem)
         if dose is None or not patient:
             found.left_out.append(f"{relative}: neither its name nor its folders tell its dose and patient.")
             continue
@@ -130,8 +131,19 @@ def _volume_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> li
         except InputError as error:
             found.left_out.append(f"{relative}: {error}")
             continue
-        candidates.append(_Candidate(patient, dose, ("", ""), Source(path), places, str(relative)))
+        candidates.append(_Candidate(patient, dose, (scan, ""), Source(path), places, str(relative)))
     return candidates
+
+
+def _patient_and_scan(folders: Sequence[str], stem: str) -> tuple[str, str]:
+    """Who, by the folders below the dose's, and which of the patient's scans; without such folders, each name is a patient."""
+    below = max((number for number, name in enumerate(folders, 1) if dose_told_by(name)), default=len(folders))
+    patient = _joined(folders[below:])
+    return (patient, _joined([*folders[:below], stem])) if patient else (_joined([*folders, stem]), "")
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "_".join(filter(None, map(without_dose, names)))
 
 
 def _series_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> list[_Candidate]:

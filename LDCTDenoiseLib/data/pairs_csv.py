@@ -75,10 +75,11 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def _pair(path: Path, line: int, record: dict[str, str]) -> Pair:
-    if record["split"] not in SPLITS or not record["full"] or not record["patient"]:
+    patient = record["patient"].strip()
+    if record["split"] not in SPLITS or not record["full"] or not patient:
         raise InputError(f"{path.name}, line {line}: patient and full must be given and split be one of {', '.join(SPLITS)}.")
     low = _source(path.parent, record["low"]) if record["low"] else None
-    return Pair(record["patient"], low, _source(path.parent, record["full"]), record["split"])
+    return Pair(patient, low, _source(path.parent, record["full"]), record["split"])
 
 
 def _source(folder: Path, text: str) -> Source:

@@ -215,6 +215,24 @@ def test_volume_files_are_paired_by_name_and_position(tmp_path: Path, low: str, 
     assert volumes.left_out == (2, 2)
 
 
+def test_scans_in_a_patients_folder_are_of_one_patient(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        for first, scan in enumerate(("arterial", "venous")):
+            write_volume_file(tmp_path / "quarter_1mm" / patient / f"{scan}.nrrd", first, 4, LOW_DOSE)
+            write_volume_file(tmp_path / "full_1mm" / patient / f"{scan}.nrrd", first, 4, FULL_DOSE)
+    found = find_pairs(tmp_path)
+    assert found.left_out == []
+    assert [(pair.patient, pair.low.path.name, pair.full.path.name) for pair in found.pairs] == [
+        (patient, f"{scan}.nrrd", f"{scan}.nrrd") for patient in ("anna", "bert") for scan in ("arterial", "venous")
+    ]
+
+
+def test_a_space_makes_no_other_patient(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("patient,low,full,split\nP01,,a.nrrd,train\nP01 ,,b.nrrd,test\n", encoding="utf-8")
+    with pytest.raises(InputError, match="Patient P01 is in two splits"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
 def test_a_csv_may_mix_dicom_and_volume_files(tmp_path: Path) -> None:
     write_series(tmp_path / "dicom", [3, 0, 1, 2], 1024, uid=1)
     write_volume_file(tmp_path / "low.nrrd", 1, 5, LOW_DOSE)

@@ -118,10 +118,14 @@ class LevelTraining(LightningModule):
             state = checkpoint.get(kept, {})
             for key in [key for key in state if not key.startswith(self.trained)]:
                 del state[key]
-        # A run folder may travel, and Lightning forgets the best score in any other folder than this.
-        for key, state in checkpoint.get("callbacks", {}).items():
-            if key.startswith("ModelCheckpoint"):
-                del state["dirpath"]
+        # A run folder may travel: the memory of the last checkpoint is a path on this machine and no more, and that of the best
+        # would be forgotten in any other folder than its own.
+        callbacks = checkpoint.get("callbacks", {})
+        for key in [key for key in callbacks if key.startswith("ModelCheckpoint")]:
+            if callbacks[key]["monitor"] is None:
+                del callbacks[key]
+            else:
+                del callbacks[key]["dirpath"]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on at the configuration's rates, which may have been changed for it; a checkpoint brings those of its own run."""

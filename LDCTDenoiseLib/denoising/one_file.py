@@ -187,7 +187,7 @@ def denoise_file(
         if listing is not None:
             listing.check_unchanged()
         if not isinstance(scan, CTSeries):
-            write_volume(scan.with_hu(hu), target, made.as_fields())
+            write_volume(scan.with_hu(hu), target, made.as_fields(), overwrite=options.overwrite)
             return DenoisedFile(made, seconds)
         written = write_derived_series(scan, hu, target, made, options.dicom, overwrite=options.overwrite, cancel=cancel)
         return DenoisedFile(made, seconds, tuple(written))

@@ -84,13 +84,19 @@ def resolved(target: Path) -> Path:
 
 
 @contextmanager
-def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
+def replace_when_complete(target: Path, suffix: str = "", *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on success it becomes ``target``, on any failure it is removed.
 
     A file that is replaced passes its rights on.
 
+    Args:
+        target: absent, or a file.
+        suffix: of the temporary path.
+        overwrite: replace a file that is there by then.
+
     Raises:
-        OutputError: no file can be made there, or an OSError comes out of the block, which is told as one about ``target``.
+        OutputError: no file can be made there, one is there by then and ``overwrite`` is false, or an OSError comes out of the
+            block, which is told as one about ``target``.
     """
     with _work_beside(target) as (work, place):
         temporary = work.make_file(suffix)
@@ -100,8 +106,21 @@ def replace_when_complete(target: Path, suffix: str = "") -> Iterator[Path]:
         if place.is_file():
             _pass_rights(place, temporary)
         sync_file(temporary)
-        temporary.replace(place)
+        _put(temporary, place, overwrite=overwrite)
         sync_folder(place.parent)
+
+
+def _put(new: Path, place: Path, *, overwrite: bool) -> None:
+    """Give a file its name."""
+    if not overwrite:
+        try:
+            os.link(new, place)  # fails where a file is, as a rename does not
+            return
+        except OSError as error:
+            if place.exists():
+                raise OutputError(f"{place} was made meanwhile.", Code.EXISTS) from error
+        # A file system without hard links.
+    new.replace(place)
 
 
 @contextmanager

@@ -212,7 +212,9 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> None:
+def write_volume(
+    scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, str] | None = None, *, overwrite: bool = True
+) -> None:
     """Write a scan with the geometry and the voxel type it has, whole or not at all.
 
     Examples:
@@ -227,9 +229,10 @@ def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, 
         scan: to write.
         path: its suffix chooses the format.
         fields: texts for the header by their names, such as ``Provenance.as_fields``; only NRRD has a place for them.
+        overwrite: replace a file that exists.
 
     Raises:
-        OutputError: the file cannot be written, or its format cannot hold the geometry.
+        OutputError: the file cannot be written, or exists, or its format cannot hold the geometry.
     """
     target = as_path(path, "output")
     check_type(scan, Scan, "volume", "a Scan (voxels with their geometry)")
@@ -240,7 +243,7 @@ def write_volume(scan: Scan, path: str | os.PathLike[str], fields: Mapping[str, 
     if fields and volume_suffix(target) == ".nrrd":
         for name, text in fields.items():
             image.SetMetaData(name, text)
-    with replace_when_complete(target, volume_suffix(target) or "") as temporary:
+    with replace_when_complete(target, volume_suffix(target) or "", overwrite=overwrite) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:

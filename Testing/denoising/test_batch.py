@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -24,7 +25,8 @@ from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.denoising.batch import one_item
 from LDCTDenoiseLib.denoising.batch.remains import is_damaged
-from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, read_input
+from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, denoise_file, read_input
+from LDCTDenoiseLib.errors import OutputError
 from LDCTDenoiseLib.inference import engine
 from LDCTDenoiseLib.system import memory
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
@@ -481,6 +483,29 @@ def test_a_whole_file_is_not_damaged_for_want_of_a_reader_or_of_memory(tmp_path:
     monkeypatch.undo()
     path.write_bytes(whole[:-1])
     assert is_damaged(path)
+
+
+def test_a_volume_that_came_meanwhile_is_not_replaced_without_overwrite(
+    run: Run, tree: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Denoiser.__call__
+
+    def let_it_come(self: Denoiser, hu: np.ndarray, **how: Any) -> np.ndarray:
+        for folder in ("one", "dst"):
+            (tmp_path / folder / "a.nrrd").write_text("mine")
+        return compute(self, hu, **how)
+
+    monkeypatch.setattr(Denoiser, "__call__", let_it_come)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "rows.csv").write_text("input,output\nsrc/a.nrrd,a.nrrd\n")
+    batch = run(source=tmp_path / "rows.csv")
+    assert batch.reason("a.nrrd").endswith("a.nrrd was made meanwhile; pass --overwrite to replace it, or choose another name.")
+    assert "no batch made it" in run(source=tmp_path / "rows.csv").reason("a.nrrd")
+    (tmp_path / "one" / "a.nrrd").unlink()
+    with pytest.raises(OutputError, match="was made meanwhile"):
+        denoise_file(tree / "a.nrrd", tmp_path / "one" / "a.nrrd", Denoiser(tiny_model, device="cpu"))
+    assert {(tmp_path / folder / "a.nrrd").read_text() for folder in ("one", "dst")} == {"mine"}
+    assert run("--overwrite", source=tmp_path / "rows.csv").statuses == {"a.nrrd": "denoised"}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"input": 1}', b"\xff"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from LDCTDenoiseLib.errors import OutputError
+from LDCTDenoiseLib.errors import Code, OutputError
 from LDCTDenoiseLib.system.files import check_writable, replace_when_complete
 from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX
 from Testing.conftest import REPOSITORY
@@ -47,6 +48,29 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path: Path, failur
         write()
     assert target.read_text() == "old"
     assert names(tmp_path) == ["out.nrrd"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_without_overwrite_a_file_that_came_meanwhile_stays(
+    tmp_path: Path, hard_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(old: Path, new: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_links)
+
+    def write(target: Path, meanwhile: str) -> None:
+        with replace_when_complete(target, overwrite=False) as temporary:
+            temporary.write_text("content")
+            if meanwhile:
+                target.write_text(meanwhile)
+
+    with pytest.raises(OutputError, match=r"there.txt was made meanwhile\.") as refused:
+        write(tmp_path / "there.txt", "mine")
+    assert refused.value.code is Code.EXISTS
+    write(tmp_path / "new.txt", "")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"there.txt": "mine", "new.txt": "content"}
 
 
 def test_a_relative_output_is_written_beside_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
             source,
             target.place,
             options.denoiser,
-            replace(file, overwrite=True),
+            replace(file, overwrite=file.overwrite or standing in (Standing.OURS, Standing.DAMAGED)),
             progress=partial(options.progress, target.output) if options.progress else None,
             cancel=options.stop.is_set,
             read=options.read,
@@ -163,6 +163,10 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
     except ChildCrashedError as crash:
         records.write(target.output, replace(record, crashes=record.crashes + 1))
         raise InputError(f"{crash} {place.name} is damaged, or the memory is short; get the file again.") from crash
+    except OutputError as error:
+        if error.code is Code.EXISTS:  # what came there meanwhile is not ours
+            records.forget(target.output)
+        raise
     if states(files) != before:
         raise InputError(f"The files of {place.name} changed meanwhile; run the batch again when they are complete.")
     seconds = round(time.perf_counter() - start, 3)

@@ -126,6 +126,14 @@ class RecordBook:
         """The record of an output; None if there is none."""
         return _from_json(self._files.read(_name(output, _RECORD)), Record)
 
+    def forget(self, output: Path) -> None:
+        """No batch made what lies in an output's place.
+
+        Raises:
+            OutputError: the record cannot be removed.
+        """
+        self._files.remove([_name(output, _RECORD)])
+
     def write_failure(self, output: Path, failure: Failure) -> None:
         """Keep why an output could not be made, beside the record of what lies in its place.
 

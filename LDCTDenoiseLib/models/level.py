@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ..errors import InputError, counted
-from .architectures import Architecture, find_architecture
+from .architectures import NETWORKS, Architecture, find_architecture
 
 
 class Predicts(str, Enum):
@@ -24,14 +24,30 @@ class Sees(str, Enum):
     PREVIOUS = "previous"  # the previous level's result, one channel
     PREVIOUS_AND_ORIGINAL = "previous and original"  # channels: original, previous result (Wu's order)
 
+    @property
+    def channels(self) -> int:
+        """How many it is shown."""
+        return 1 if self is Sees.PREVIOUS else 2
+
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a cascade: which network (a name in ``models.architectures.NETWORKS``), what it predicts and sees."""
+    """One level of a cascade: which network (a name in ``models.architectures.NETWORKS``), what it predicts and sees.
+
+    Raises:
+        ValueError: the network's name is no text, or the network takes another number of channels than it is shown.
+    """
 
     network: str
     predicts: Predicts
     sees: Sees = Sees.PREVIOUS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, str):
+            raise ValueError(f"the network {self.network!r} is no name")
+        known = NETWORKS.get(self.network)
+        if known is not None and known.input_channels != self.sees.channels:
+            raise ValueError(f"the network {self.network} cannot see {self.sees.value}")
 
     @classmethod
     def from_metadata(cls, record: dict[str, str]) -> Level:

@@ -77,9 +77,9 @@ def read_info(path: str | os.PathLike[str]) -> ModelInfo:
     """
     source = Path(path)
     metadata = _read_header(source).get("__metadata__") or {}
-    if METADATA_KEY not in metadata:
-        raise ModelError(f"{source.name} is a safetensors file of another program, not an LDCTDenoise model.")
     try:
+        if METADATA_KEY not in metadata:
+            raise ModelError(f"{source.name} is a safetensors file of another program, not an LDCTDenoise model.")
         record = json.loads(metadata[METADATA_KEY])
         version = record["format_version"]
         if version not in _READABLE:
@@ -104,7 +104,7 @@ def read_info(path: str | os.PathLike[str]) -> ModelInfo:
             tensor_hash=str(record["tensor_hash"]),
         )
         told = record["model_hash"] if version > 1 else info.model_hash
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelError(f"{source.name} has a description that cannot be understood ({error}); get it again.") from error
     if told != info.model_hash:
         raise ModelError(

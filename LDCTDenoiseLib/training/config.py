@@ -213,6 +213,10 @@ class TrainingConfig:
             loss = level.loss
             checks += [
                 (level.network in NETWORKS, f"level {number}: network must be one of {', '.join(NETWORKS)}"),
+                (
+                    level.network not in NETWORKS or NETWORKS[level.network].input_channels == level.sees.channels,
+                    f"level {number}: the network {level.network} cannot see {level.sees.value}; change sees or the network",
+                ),
                 (level.steps >= 0, f"level {number}: steps must not be negative"),
                 (0 <= level.average < 1, f"level {number}: average must be 0 or more and below 1"),
                 (not level.end_to_end or number > 1, "level 1: end_to_end needs a level before"),

@@ -60,6 +60,14 @@ def test_levels_that_are_not_there_are_refused(levels: int) -> None:
         Cascade(SYSTEMS["C"])(torch.rand(1, 1, 8, 8), levels=levels)
 
 
+@pytest.mark.parametrize(
+    ("network", "sees"), [("drl", Sees.PREVIOUS_AND_ORIGINAL), ("cnn10-wu", Sees.PREVIOUS), (["drl"], Sees.PREVIOUS)]
+)
+def test_a_level_shows_its_network_what_it_takes(network: str, sees: Sees) -> None:
+    with pytest.raises(ValueError, match=r"cannot see|is no name"):
+        Level(network, Predicts.IMAGE, sees)
+
+
 def test_a_level_survives_its_record() -> None:
     level = Level("cnn10-wu", Predicts.DIFFERENCE, Sees.PREVIOUS_AND_ORIGINAL)
     assert Level.from_metadata(level.as_metadata()) == level

@@ -169,10 +169,13 @@ def test_a_newer_format_asks_for_an_update(tmp_path: Path, tiny_model: Path) -> 
         lambda record: record.pop("levels"),
         lambda record: record.update(levels=[]),
         lambda record: record["levels"][0].update(network="os.system"),
+        lambda record: record["levels"][0].update(network=["drl"]),
         lambda record: record["levels"][0].update(predicts="nothing"),
+        lambda record: record["levels"][0].update(sees="previous and original"),
         lambda record: record.update(levels=record["levels"] * 9),
         lambda record: record.pop("model_hash"),
         lambda record: record["scale"].update(width=0),
+        lambda record: record["scale"].update(offset=10**400),
         lambda record: record.update(scale="wide"),
     ],
 )
@@ -205,6 +208,14 @@ def changed_header(source: Path, target: Path, change: Callable[[dict], object],
     with target.open("r+b") as file:
         file.truncate(8 + len(text) + size)
     return target
+
+
+@pytest.mark.parametrize("metadata", [5, [METADATA_KEY], {METADATA_KEY: 5}, {METADATA_KEY: "[" * 200_000}])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, tiny_model: Path, metadata: object) -> None:
+    hostile = tmp_path / "hostile.safetensors"
+    changed_header(tiny_model, hostile, lambda header: header.update(__metadata__=metadata), tiny_model.stat().st_size)
+    with pytest.raises(ModelError, match="cannot be understood"):
+        read_info(hostile)
 
 
 def test_a_tensor_of_any_size_is_refused_before_it_is_loaded(tmp_path: Path, tiny_model: Path) -> None:

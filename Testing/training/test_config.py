@@ -100,6 +100,7 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
         ({"levels": "drl"}, "must be a list"),
         ({"levels": [{"network": "drl", "predicts": "image"}]}, "lacks the setting 'steps'"),
         ({"levels": [{"network": "unet", "predicts": "image", "steps": 5}]}, "network must be one of drl"),
+        ({"levels": [MINIMAL_LEVEL | {"sees": "previous and original"}]}, "the network drl cannot see previous and original"),
         ({"levels": [{"network": "drl", "predicts": "noise", "steps": 5}]}, "image or difference, not 'noise'"),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": 5.5}]}, "steps must be of type int"),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": True}]}, "steps must be of type int"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from ..errors import InputError, counted
+from .read_file import damage_in
 from .slices import Slice
 
 log = logging.getLogger(__name__)
@@ -16,6 +18,7 @@ POSITION_TOLERANCE_MM = 0.02
 SPACING_TOLERANCE = 0.1
 """Share of the slice distance by which a step may differ: positions are often rounded, a missing slice is a whole step."""
 _ORIENTATION_TOLERANCE = 1e-3
+_Number = TypeVar("_Number", int, float)
 _TELLS_APART = ("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ImageType")
 """What differs between slices at one place, most telling first."""
 
@@ -41,7 +44,8 @@ def arrange(slices: list[Slice]) -> list[Acquisition]:
     """Sort the slices of one series; more than one acquisition where several images lie at one place.
 
     Raises:
-        InputError: nothing tells images at one place apart, or no orientation and matrix is the usual one.
+        InputError: nothing tells images at one place apart, no orientation and matrix is the usual one, or a single slice
+            has no number as its SliceThickness.
     """
     slices = _of_one_kind(slices)
     slices = _sorted(slices)
@@ -131,9 +135,12 @@ def what_is_missing(slices: list[Slice], images: int) -> str:
     Args:
         slices: of a series, in any order.
         images: how many images of the series there are.
+
+    Raises:
+        InputError: what a header counts is no number.
     """
-    numbers = [int(one.header.get("InstanceNumber") or 0) for one in slices]
-    told = max(int(one.header.get("NumberOfSeriesRelatedInstances") or 0) for one in slices)
+    numbers = [_number(one, "InstanceNumber", 0) for one in slices]
+    told = max(_number(one, "NumberOfSeriesRelatedInstances", 0) for one in slices)
     if told > images:
         return f"{name_of(slices)} has {images} of its {told} images; missing: {told - images}"
     first, last = min(numbers), max(numbers)
@@ -142,10 +149,16 @@ def what_is_missing(slices: list[Slice], images: int) -> str:
     return ""
 
 
+def _number(one: Slice, keyword: str, without: _Number) -> _Number:
+    """What a header says, as a number of the type of ``without``, which is given where it says nothing."""
+    with damage_in(one.path):
+        return type(without)(one.header.get(keyword) or without)
+
+
 def _describe(slices: list[Slice]) -> Acquisition:
     first = slices[0]
     if len(slices) == 1:
-        return Acquisition(slices, float(first.header.get("SliceThickness") or 1.0), "", 0.0)
+        return Acquisition(slices, _number(first, "SliceThickness", 1.0), "", 0.0)
     heights = _heights(slices)
     steps = np.diff(heights)
     expected = float(np.percentile(steps, 50, method="lower"))  # a step that occurs: the median of 5 and 10 does not

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from ..ct.scan import Geometry, Scan
@@ -26,7 +27,8 @@ def read_dicom_volume(
         The slices in the order of the acquisition.
 
     Raises:
-        InputError: as :func:`read_ct_series`, and for gaps, gantry tilt and several acquisitions.
+        InputError: as :func:`read_ct_series`, and for gaps, gantry tilt, several acquisitions and a single slice without
+            thickness.
     """
     series = read_ct_series(source, uid, force=force, allow_missing=allow_missing)
     _check_grid(series)
@@ -50,6 +52,11 @@ def _check_grid(series: CTSeries) -> None:
     acquisition = series.acquisitions[0]
     if acquisition.gap:
         raise InputError(f"{acquisition.gap}; denoise to a DICOM folder, or complete the series.")
+    if not 0 < acquisition.step < math.inf:
+        raise InputError(
+            f"The only slice of {name} has a SliceThickness of {acquisition.step:g} mm, which a volume file cannot hold; denoise "
+            "to a DICOM folder, or correct the header."
+        )
     if acquisition.tilt_degrees:
         raise InputError(
             f"The slices of {name} are shifted against each other (gantry tilt of {acquisition.tilt_degrees:.1f} degrees), "

@@ -119,14 +119,20 @@ def _swap_words(header: Dataset) -> None:
 
 
 def _describe(header: Dataset, source: Slice, description: str) -> None:
-    kind = list(header.get("ImageType") or ())
+    kind = _values(header, "ImageType")
     # The third value of an enhanced image ("VOLUME") is none that a CT Image has.
     header.ImageType = ["DERIVED", "SECONDARY", *(kind[2:] if source.frame is None and kind[2:] else ["AXIAL"])]
-    before = str(header.get("SeriesDescription") or "")[: _LO_CHARACTERS - len(_SERIES_DESCRIPTION_SUFFIX)]
+    before = "\\".join(_values(header, "SeriesDescription"))[: _LO_CHARACTERS - len(_SERIES_DESCRIPTION_SUFFIX)]
     header.SeriesDescription = (before + _SERIES_DESCRIPTION_SUFFIX).strip()
     header.DerivationDescription = _appended(header.get("DerivationDescription"), description, _ST_CHARACTERS)
     header.DerivationCodeSequence = [*(header.get("DerivationCodeSequence") or ()), derivation_code()]
     header.ImageComments = _appended(header.get("ImageComments"), RESEARCH_NOTE, _LT_CHARACTERS)
+
+
+def _values(header: Dataset, keyword: str) -> list[str]:
+    """The texts of an element, of which pydicom gives a single one alone."""
+    value = header.get(keyword) or ()
+    return [value] if isinstance(value, str) else list(map(str, value))
 
 
 def _appended(before: str | None, text: str, longest: int) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom.uid import RLELossless, XRayRadiationDoseSRStorage
 
 from LDCTDenoiseLib.dicom.as_volume import read_dicom_volume
+from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.volumes.images import image_of
 from LDCTDenoiseLib.volumes.volume_file import read_volume
@@ -234,6 +235,22 @@ def test_a_single_slice_is_as_thick_as_its_header_says(tmp_path: Path, thickness
     assert image.GetSize() == (COLUMNS, ROWS, 1)
     assert image.GetSpacing()[2] == expected
     assert image.GetOrigin() == (-12.5, 30.25, 4 * STEP_MM)
+
+
+@pytest.mark.parametrize("thickness", [-5, -0.1])
+def test_a_single_slice_of_impossible_thickness_is_refused_as_a_volume(tmp_path: Path, thickness: float) -> None:
+    save(make_slice(tags={"SliceThickness": thickness}), tmp_path / "0.dcm")
+    assert f"has a SliceThickness of {thickness} mm, which a volume file cannot hold" in refusal(tmp_path)
+    assert len(read_ct_series(tmp_path).slices) == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "numbers"),
+    [("InstanceNumber", [0]), ("InstanceNumber", [0, 1]), ("NumberOfSeriesRelatedInstances", [0, 1]), ("SliceThickness", [0])],
+)
+def test_two_values_where_one_belongs_are_refused_by_the_files_name(tmp_path: Path, tag: str, numbers: list[int]) -> None:
+    save_series(tmp_path, numbers, {tag: [3, 4]})
+    assert "0.dcm cannot be read (its header is damaged)" in refusal(tmp_path)
 
 
 def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:

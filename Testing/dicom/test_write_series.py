@@ -267,6 +267,16 @@ def test_what_the_source_says_of_itself_is_kept_beside_what_was_done(tmp_path: P
     assert [item.SeriesInstanceUID for item in result.ReferencedSeriesSequence] == ["1.2.3", SERIES]
 
 
+def test_an_image_type_of_one_value_is_one(tmp_path: Path, zero: Denoiser) -> None:
+    (result,) = derive(make_slice(tags={"ImageType": "ORIGINAL"}), tmp_path, zero)
+    assert list(result.ImageType) == ["DERIVED", "SECONDARY", "AXIAL"]
+
+
+def test_a_description_with_a_backslash_keeps_it(tmp_path: Path, zero: Denoiser) -> None:
+    (result,) = derive(make_slice(tags={"SeriesDescription": "head\\neck"}), tmp_path, zero)
+    assert "\\".join(result.SeriesDescription) == "head\\neck LDCTDenoise"
+
+
 def test_a_long_description_keeps_its_length(tmp_path: Path, zero: Denoiser) -> None:
     (result,) = derive(make_slice(tags={"SeriesDescription": "x" * 64}), tmp_path, zero)
     assert len(result.SeriesDescription) == 64

@@ -59,7 +59,7 @@ class Listing:
 def list_folders(
     folders: Iterable[Path], *, recursive: bool = True, left_out: Callable[[Path], bool] = lambda folder: False
 ) -> Listing:
-    """What lies in folders; unfinished outputs of this program are no input.
+    """What lies in folders, linked ones too, in each once; unfinished outputs of this program are no input.
 
     Args:
         folders: to look into; one that is not there has no files.
@@ -74,10 +74,18 @@ def list_folders(
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
             closed[Path(error.filename)] = str(unreadable(Path(error.filename), error))
 
-    for start in folders:
+    starts, seen = list(folders), set[str]()
+    for start in starts:
         for folder, below, names in os.walk(start, onerror=note):
-            inside = [Path(folder, name) for name in below] if recursive else []
-            below[:] = sorted(path.name for path in inside if not is_work_folder(path) and not left_out(path))
+            real = os.path.realpath(folder)
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
+            inside = [Path(folder, name) for name in sorted(below)] if recursive else []
+            inside = [path for path in inside if not is_work_folder(path) and not left_out(path)]
+            starts += (path for path in inside if path.is_symlink())  # at the end: no link goes before the folder's own name
+            below[:] = (path.name for path in inside)
             files += (path for path in (Path(folder, name) for name in names) if _is_file(path))
     return Listing(folders, recursive, tuple(sorted(files)), closed)
 

@@ -16,6 +16,7 @@ import fsspec
 import pytest
 
 from LDCTDenoiseLib.denoising.batch import staged_item
+from LDCTDenoiseLib.denoising.batch.items import find_items
 from LDCTDenoiseLib.denoising.batch.records import RecordBook
 from LDCTDenoiseLib.errors import OutputError
 from LDCTDenoiseLib.stores.address import Address
@@ -87,6 +88,23 @@ def test_a_folder_and_a_store_mix_in_a_list(run: Run, store: ObjectFolder, tree:
     assert set(run(rows, tmp_path / "here").statuses.values()) == {"already finished", "failed"}
     store.write("rows.csv", b"input,output\nct/a.nrrd,b.nrrd\n")
     assert run(store.address / "rows.csv", store.address / "done").statuses == {"b.nrrd": "denoised"}
+
+
+def test_outputs_in_a_store_are_no_input_and_no_name_beside_is_left_out(
+    store: ObjectFolder, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DST may be a path with the name of a folder in SRC, a path or address in SRC, or one that SRC lies in."""
+
+    def found(source: Address, target: Path | Address) -> set[str]:
+        return {str(item.output) for item in find_items(source, target)}
+
+    monkeypatch.chdir(tmp_path)
+    upload(tree, store, "ct")
+    here = Address(tree.as_uri())
+    for source, inside in ((store.address / "ct", store.address / "ct/deep"), (here, tree / "deep"), (here, here / "deep")):
+        for elsewhere in (Path("deep"), Path("other/deep"), store.address, tmp_path):
+            assert found(source, elsewhere) == set(OUTPUTS), elsewhere
+        assert found(source, inside) == {name for name in OUTPUTS if not name.startswith("deep/")}
 
 
 def test_only_what_changed_is_done_again(run: Run, store: ObjectFolder, tree: Path, tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.denoising import one_file
+from LDCTDenoiseLib.denoising.batch.items import files_of_source, find_items
 from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file, read_input
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
+from LDCTDenoiseLib.dicom.source_files import list_folders
 from LDCTDenoiseLib.errors import Code, InputError
 from Testing.dicom.dicom_files import make_enhanced, make_slice, refused, save, save_series
 from Testing.system.unprivileged import as_nobody
@@ -151,6 +153,22 @@ def test_links_to_files_are_followed(tmp_path: Path) -> None:
     for path in (tmp_path / "real").iterdir():
         (tmp_path / "linked" / path.name).symlink_to(path)
     assert len(read_ct_series(tmp_path / "linked").slices) == 2
+
+
+def test_links_to_folders_are_followed_to_each_once(tmp_path: Path) -> None:
+    save_series(tmp_path / "ct", [0, 1, 2])
+    save_series(tmp_path / "elsewhere", [3, 4, 5])
+    for place, folder in {"part2": "elsewhere", "again": "elsewhere", "a/round": "ct", "a/own": "ct/b"}.items():
+        (tmp_path / "ct" / place).parent.mkdir(exist_ok=True)
+        (tmp_path / "ct" / place).symlink_to(tmp_path / folder)
+    save_series(tmp_path / "ct" / "b", [6])
+    listing = list_folders([tmp_path / "ct"])
+    found = {str(path.relative_to(tmp_path / "ct")) for path in listing.files}
+    assert found == {"0.dcm", "1.dcm", "2.dcm", "again/3.dcm", "again/4.dcm", "again/5.dcm", "b/6.dcm"}
+    assert len(read_ct_series(tmp_path / "ct").slices) == 7
+    assert files_of_source(tmp_path / "ct") == list(listing.files)
+    listing.check_unchanged()
+    assert len(find_items(tmp_path / "ct", tmp_path / "elsewhere" / "out")) == 1
 
 
 # Counted slices

@@ -23,10 +23,10 @@ from ...dicom.source_files import Listing, list_folders
 from ...errors import Code, InputError
 from ...stores.address import Address, is_address
 from ...stores.dicomweb import DicomwebServer
-from ...stores.objects import ObjectFolder
+from ...stores.objects import ObjectFolder, location
 from ...system.files import check_apart
 from ...volumes.payload import find_payload
-from ...volumes.volume_file import WRITABLE_SUFFIXES, volume_suffix
+from ...volumes.volume_file import WRITABLE_SUFFIXES, told_as_input_error, volume_suffix
 from ..one_file import Source
 from .stored_sources import StoredSource, Studies, find_stored, server_and_name, stored_sources
 
@@ -69,14 +69,16 @@ def files_of_source(source: Source) -> list[Path]:
     """The files whose content makes an input.
 
     Raises:
-        InputError: a header names a data file that cannot be used, or DICOM files cannot be understood.
+        InputError: a volume file cannot be read, a header names a data file that cannot be used, or DICOM files cannot be
+            understood.
     """
     if isinstance(source, SeriesFiles):
         return source.paths
     if source.is_file() and (suffix := volume_suffix(source)):
-        return sorted({source, find_payload(source, suffix).path})
+        with told_as_input_error(source):
+            return sorted({source, find_payload(source, suffix).path})
     if source.is_dir():
-        return sorted(path for path in source.rglob("*") if path.is_file())
+        return [path for path in list_folders([source]).files if path.is_file()]
     return [source]
 
 
@@ -229,10 +231,9 @@ def find_items(
 
 
 def _items_of_folder(source: Path, target: Path | Address, force: bool, allow_missing: bool) -> list[Item]:
-    output = None
     if isinstance(target, Path):
         check_apart(source, target)
-        output = target.resolve()
+    output = location(target)
     listing = list_folders([source], left_out=lambda folder: folder.resolve() == output)
     items = [Item(path, _written_as(path.relative_to(source))) for path in listing.files if volume_suffix(path)]
     return sorted(items + _items_of_dicom(source, listing, force, allow_missing), key=lambda item: str(item.output))

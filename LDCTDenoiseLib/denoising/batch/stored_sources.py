@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ...dicom.source_files import is_named_as_image
 from ...errors import InputError
 from ...stores.address import Address
 from ...stores.dicomweb import DicomwebSeries, DicomwebServer, read_address
-from ...stores.objects import ObjectFolder, StoredFiles
+from ...stores.objects import ObjectFolder, StoredFiles, location
 from ...volumes.volume_file import volume_suffix
 from ..one_file import Source
 from .records import FOLDER
@@ -34,11 +35,14 @@ def find_stored(source: Address, target: Path | Address) -> dict[Path, StoredFil
     """
     if source.is_web:
         raise InputError(f"{source} is on a web server; name its studies or series in a CSV.")
-    if source == target:
+    read, written = location(source), location(target)
+    if read == written:
         raise InputError(f"Input and output are the same folder, {source}; choose another output folder.")
-    own = PurePosixPath(str(target).removeprefix(f"{source}/"))
-    objects = map(PurePosixPath, ObjectFolder(source).states())
-    names = [name for name in objects if own not in name.parents and FOLDER not in name.parts]
+    objects: Iterable[PurePosixPath] = map(PurePosixPath, ObjectFolder(source).states())
+    if written.is_relative_to(read):
+        own = PurePosixPath(written.relative_to(read).as_posix())
+        objects = (name for name in objects if own not in name.parents)
+    names = [name for name in objects if FOLDER not in name.parts]
     volumes = [name for name in names if volume_suffix(name)]
     images = [name for name in names if not volume_suffix(name) and is_named_as_image(Path(name))]
     folders = sorted({name.parent for name in images})

@@ -21,14 +21,17 @@ class Address:
         url: without a slash at its end.
 
     Raises:
-        InputError: it holds a password: it would show in every message about it.
+        InputError: it holds a password, which would show in every message about it, or it is none.
     """
 
     url: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", self.url.rstrip("/"))
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError as error:  # its text may hold the password
+            raise InputError(f"The server in an address ({self.scheme}://...) cannot be understood; correct it.") from error
         if "@" in parts.netloc or (self.is_web and parts.query):
             raise InputError(
                 f"An address ({self.scheme}://...) holds a password or a token; give it in the environment, a profile or "

@@ -155,9 +155,10 @@ def _metaimage_payload(path: Path) -> Payload:
     if packing == "zlib" and not (length.isdecimal() and int(length)):
         # ITK makes voxels of whatever the memory holds.
         raise InputError(f"{path.name} does not say its CompressedDataSize, without which it cannot be read; save it again.")
+    packed_bytes = int(length) if packing == "zlib" else None
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
-    return Payload(path if local else _data_file(path, named), header.end or 0 if local else 0, packing, int(length) or None)
+    return Payload(path if local else _data_file(path, named), header.end or 0 if local else 0, packing, packed_bytes)
 
 
 def _data_file(header: Path, named: str) -> Path:

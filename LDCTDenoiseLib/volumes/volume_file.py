@@ -92,7 +92,7 @@ def volume_size(path: Path) -> tuple[int, ...]:
     Raises:
         InputError: it cannot be read.
     """
-    with _told_as_input_error(path):
+    with told_as_input_error(path):
         find_payload(path, volume_suffix(path) or "")  # what would crash ITK is refused
         return tuple(_open(path).GetSize())
 
@@ -104,7 +104,7 @@ def _read_file(path: Path) -> sitk.Image:
         raise InputError(f"{path.name} is not a regular file; give a volume file or a DICOM folder.")
     if not _is_utf8(path):
         raise InputError(f"{path} has a name that is not UTF-8, which ITK cannot open; rename it.")
-    with _told_as_input_error(path), unchanged(path):
+    with told_as_input_error(path), unchanged(path):
         payload = find_payload(path, volume_suffix(path) or "")
         with unchanged(payload.path):
             reader = _open(path)
@@ -114,7 +114,12 @@ def _read_file(path: Path) -> sitk.Image:
 
 
 @contextmanager
-def _told_as_input_error(path: Path) -> Iterator[None]:
+def told_as_input_error(path: Path) -> Iterator[None]:
+    """Around the reading of an input.
+
+    Raises:
+        InputError: it is gone, may not be read, or ITK cannot read it.
+    """
     try:
         yield
     except OSError as error:

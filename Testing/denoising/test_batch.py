@@ -231,6 +231,7 @@ def test_a_row_that_cannot_be_done_is_told_and_writes_nothing(
         ("input,output\n", "holds no CT series"),
         ("", "holds no CT series"),
         ("input,output\n\xff\xfe,x\n", "cannot be read as CSV"),
+        ("input,output\nhttp://[::1/studies/1.2,x\n", "Line 2 of rows.csv: The server in an address"),
     ],
 )
 def test_a_csv_that_cannot_be_understood_is_refused(run: Run, tree: Path, tmp_path: Path, text: str, sentence: str) -> None:

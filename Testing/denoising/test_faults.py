@@ -22,6 +22,9 @@ import SimpleITK as sitk
 
 from LDCTDenoiseLib.ct.scan import Scan
 from LDCTDenoiseLib.denoising import one_file as denoise_file_module
+from LDCTDenoiseLib.denoising.batch.attempt import attempt
+from LDCTDenoiseLib.denoising.batch.items import find_items
+from LDCTDenoiseLib.denoising.batch.one_item import ItemOptions, Recipe, Status
 from LDCTDenoiseLib.denoising.batch.records import FOLDER as RECORDS
 from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom import ct_series
@@ -31,6 +34,7 @@ from LDCTDenoiseLib.models.model_info import ModelInfo, read_info
 from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.system import files
+from LDCTDenoiseLib.system.child import Children
 from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX
 from LDCTDenoiseLib.volumes import volume_file
 from LDCTDenoiseLib.volumes.volume_file import WRITABLE_SUFFIXES
@@ -182,6 +186,21 @@ def test_an_input_that_may_not_be_read_is_refused(name: str, closed: str) -> Non
             return "no error"
 
         assert as_nobody(run).startswith(f"{Path(closed).name} cannot be read (Permission denied)")
+
+
+@pytest.mark.parametrize(("happens", "reason"), [("closed", "Permission denied"), ("removed", "No such file or directory")])
+def test_a_batch_tells_what_it_cannot_read(tiny_model: Path, happens: str, reason: str) -> None:
+    with closed_folder() as folder:
+        (folder / "src").mkdir()
+        source = save_volume(folder / "src" / "in.nrrd")
+        (item,) = find_items(folder / "src", folder / "dst")
+        made = CopyingDenoiser(read_info(tiny_model), lambda: None).provenance((0, 0))
+        stop = threading.Event()
+        options = ItemOptions(Recipe(made), None, Children(stop, "LDCTDenoiseLib", bool), stop)
+        assert attempt(item, folder / "dst", options).status is Status.TO_DO
+        source.chmod(0) if happens == "closed" else source.unlink()
+        said = as_nobody(lambda: attempt(item, folder / "dst", options).reason)
+        assert said == f"in.nrrd cannot be read ({reason}); make sure that you may read it."
 
 
 # Sources that vanish or change

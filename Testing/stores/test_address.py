@@ -28,3 +28,9 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(text: str) -> None
     with pytest.raises(InputError, match="holds a password") as told:
         place(text)
     assert "SECRET" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["http://[::1/dicom-web", "https://me:SECRET@[::1/dicom-web", "https://me:SECRET@a\uff03b/c"])
+def test_an_address_without_a_server_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(InputError, match=r"^The server in an address \(https?://\.\.\.\) cannot be understood; correct it\.$"):
+        place(text)

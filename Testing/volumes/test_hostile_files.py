@@ -176,6 +176,14 @@ def test_a_header_that_claims_less_than_there_is_is_refused(tmp_path: Path, size
     assert "holds more voxels" in refusal(write(tmp_path / "in.nrrd", nrrd(sizes, encoding, data)))
 
 
+def test_a_metaimage_that_is_not_packed_needs_no_packed_size(tmp_path: Path) -> None:
+    plain = metaimage(SIZE, VOXELS.tobytes(), packed=False)
+    odd = plain.replace(b"DimSize", b"CompressedDataSize = 1e3\nDimSize")
+    np.testing.assert_array_equal(read_volume(write(tmp_path / "odd.mha", odd)).hu, VOXELS)
+    bad = plain.replace(b"DimSize", b"CompressedDataSize = abc\nDimSize")
+    assert "cannot be read" in refusal(write(tmp_path / "bad.mha", bad))
+
+
 @pytest.mark.parametrize(
     "named", ["../secret.raw", "{outside}/secret.raw", "link.raw", "folder/../../secret.raw", "../secret.raw:="]
 )

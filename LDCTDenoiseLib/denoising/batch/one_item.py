@@ -131,7 +131,7 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
         MissingExtraError: a decoder or encoder is not installed.
         DenoisingCancelled: given up.
         DeviceError: not enough memory.
-        OSError: the input or the output is gone.
+        OSError: the output is gone.
     """
     records, file = options.records(target.folder), options.recipe.file
     files, place = files_of_source(source), place_of_source(source)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -19,11 +19,13 @@ from typing import Any, Protocol, TypeVar
 from ...errors import OutputError
 from ...system.durable import make_folders
 from ...system.files import check_regular, replace_when_complete
+from ...volumes.volume_file import told_as_input_error
 
 FOLDER = ".ldctdenoise.batch"
 _RECORD, _FAILURE = ".json", ".failed"
 _BLOCK = 2**20
 _Told = TypeVar("_Told", "Record", "Failure")
+_Measure = TypeVar("_Measure")
 
 
 @dataclass(frozen=True)
@@ -256,9 +258,9 @@ def content_hash(files: Iterable[Path]) -> str:
     """sha256 of the content of some files, whatever their names and order.
 
     Raises:
-        OSError: one of them cannot be read.
+        InputError: one of them cannot be read.
     """
-    return _together(map(_file_hash, files))
+    return _together(_of_each(_file_hash, files))
 
 
 def finished(record: Record, place: Path) -> Record:
@@ -300,6 +302,12 @@ def states(files: Iterable[Path]) -> list[tuple[int, int]]:
     """Size and time of every file, to see whether one changed.
 
     Raises:
-        OSError: one of them is gone.
+        InputError: one of them is gone.
     """
-    return [(status.st_size, status.st_mtime_ns) for status in map(os.stat, files)]
+    return [(status.st_size, status.st_mtime_ns) for status in _of_each(os.stat, files)]
+
+
+def _of_each(measure: Callable[[Path], _Measure], files: Iterable[Path]) -> Iterator[_Measure]:
+    for path in files:
+        with told_as_input_error(path):
+            yield measure(path)

@@ -126,11 +126,10 @@ def run(options: argparse.Namespace) -> None:
                 check_store(options.target)
             else:
                 stack.enter_context(alone(options.target, options.shard))
+                await_workers(options.target, options.shard)
                 listed = source if isinstance(source, Address) else source.absolute()
                 note_source(options.target, ListSource(str(listed), options.force, options.allow_missing))
         if options.engine == "ray" and not options.dry_run:
-            if not isinstance(options.target, Address):
-                await_workers(options.target, options.shard)
             work = _ray_engine(options, plan).run
         else:
             # The line of progress comes after what is logged of the device.

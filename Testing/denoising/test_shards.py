@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.commands.options import shard
 from LDCTDenoiseLib.denoising.batch.alone import alone, at_work, await_workers
 from LDCTDenoiseLib.denoising.batch.items import Shard, find_items
+from LDCTDenoiseLib.denoising.batch.records import FOLDER
 from LDCTDenoiseLib.errors import InputError, OutputError
+from LDCTDenoiseLib.system.locks import try_lock
 from Testing.conftest import REPOSITORY
 
 
@@ -106,6 +109,41 @@ def test_shards_work_in_one_folder_and_keep_others_out(tmp_path: Path) -> None:
             pass
     with alone(tmp_path), pytest.raises(OutputError, match="Another batch is writing"), alone(tmp_path, Shard(0, 2)):
         pass
+
+
+def test_shards_of_another_number_are_kept_out(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
+    with alone(tmp_path, Shard(0, 2)), pytest.raises(OutputError, match="of another N than 3"), alone(tmp_path, Shard(0, 3)):
+        pass
+    left = tmp_path / FOLDER / "shard-0-of-2.lock"
+    with left.open() as looked_at, alone(tmp_path, Shard(0, 3)), alone(tmp_path, Shard(1, 3)):
+        try_lock(looked_at.fileno(), shared=True)  # as a third shard does, at this moment
+        with alone(tmp_path, Shard(2, 3)):
+            pass
+
+
+@pytest.mark.parametrize("orphan", [None, Shard(0, 2), Shard(1, 3)])
+@pytest.mark.parametrize("driver", [None, Shard(0, 2)])
+def test_a_driver_waits_for_orphans_that_may_have_its_items(tmp_path: Path, orphan: Shard | None, driver: Shard | None) -> None:
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
+    with at_work(tmp_path, orphan), pytest.raises(OutputError, match="Workers of an earlier batch"):
+        await_workers(tmp_path, driver, seconds=0.3)
+    await_workers(tmp_path, driver, seconds=0.3)
+
+
+def test_a_batch_without_a_cluster_waits_for_orphans_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
+    monkeypatch.setattr("LDCTDenoiseLib.denoising.batch.alone.await_workers", partial(await_workers, seconds=0.3))
+    with at_work(tmp_path / "dst", Shard(0, 2)):
+        assert main(["batch", str(csv_of(tmp_path, ["a.nrrd"])), str(tmp_path / "dst"), "--device", "cpu", "--quiet"]) == 1
+    assert "Workers of an earlier batch still write" in capsys.readouterr().err
+
+
+def test_a_driver_does_not_wait_for_other_shards(tmp_path: Path) -> None:
+    with at_work(tmp_path, Shard(1, 2)):
+        await_workers(tmp_path, Shard(0, 2), seconds=0.3)
 
 
 def test_a_driver_waits_for_the_workers_of_one_that_was_killed(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.2
 
 @contextmanager
 def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
-    """Make the folder and keep other batches out of it: two would overwrite each other's outputs. Other shards may come.
+    """Make the folder and keep other batches out of it: two would overwrite each other's outputs. Other shards of one N may come.
 
     Raises:
         OutputError: another one is at work, or the folder cannot be made.
@@ -33,6 +33,13 @@ def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
             part = stack.enter_context(_lock_file(folder, _name_of("shard", shard)))
             if try_lock(part.fileno()) is Lock.HELD:
                 raise OutputError(f"Shard {shard} is at work in {folder} already; wait until it is done.")
+            for name in _locks(folder, "shard", shard) - {_name_of("shard", shard)}:
+                with _lock_file(folder, name) as other:
+                    if try_lock(other.fileno(), shared=True) is Lock.HELD:  # shared with the other shards that look now
+                        raise OutputError(
+                            f"A shard of another N than {shard.count} is at work in {folder}, on some of the same items; wait "
+                            "until it is done."
+                        )
         yield
 
 
@@ -55,11 +62,21 @@ def await_workers(folder: Path, shard: Shard | None = None, seconds: float = 120
         OutputError: they have not, or the folder cannot be written.
     """
     end = time.monotonic() + seconds
-    with _lock_file(folder, _name_of("workers", shard)) as file:
-        while try_lock(file.fileno()) is Lock.HELD:
-            if time.monotonic() > end:
-                raise OutputError(f"Workers of an earlier batch still write to {folder}; end them, or wait until they are done.")
-            time.sleep(_LOOK_SECONDS)
+    for name in _locks(folder, "workers", shard):
+        with _lock_file(folder, name) as file:
+            while try_lock(file.fileno()) is Lock.HELD:
+                if time.monotonic() > end:
+                    raise OutputError(
+                        f"Workers of an earlier batch still write to {folder}; end them, or wait until they are done."
+                    )
+                time.sleep(_LOOK_SECONDS)
+
+
+def _locks(folder: Path, name: str, shard: Shard | None) -> set[str]:
+    """The lock files of all that may have items in common with a batch: other shards of its N have none."""
+    found = {path.name for path in (folder / FOLDER).glob(f"{name}*.lock")}
+    others = {one for one in found if shard is not None and one.endswith(f"-of-{shard.count}.lock")}
+    return (found - others) | {_name_of(name, shard)}
 
 
 def _name_of(name: str, shard: Shard | None) -> str:

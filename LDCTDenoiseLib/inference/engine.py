@@ -196,10 +196,12 @@ class Denoiser:
         check_type(out, np.ndarray, "output", "a numpy array of the volume's shape")
         if out.shape != volume.shape:
             raise InputError(f"The output has shape {out.shape}, and the volume {volume.shape}; they must be the same.")
-        out[:start] = volume[:start]
-        out[stop:] = volume[stop:]
         if padding_value is not None:
             check_type(padding_value, (Real, np.ndarray), "padding value", "a number of HU or a mask")
+        if isinstance(padding_value, np.ndarray) and padding_value.shape != volume.shape:
+            raise InputError(f"The mask has shape {padding_value.shape}, and the volume {volume.shape}; they must be the same.")
+        out[:start] = volume[:start]
+        out[stop:] = volume[stop:]
         padding = padding_value[start:stop] if isinstance(padding_value, np.ndarray) else padding_value
         with self._computing, self._computer.running():  # threads that share a denoiser take turns
             self._fill(out[start:stop], volume[start:stop], progress, cancel, padding)

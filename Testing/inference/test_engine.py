@@ -58,6 +58,14 @@ def test_padding_is_untouched_and_everything_else_is_denoised(denoiser: Denoiser
     assert (result[:, :, 8:] != volume[:, :, 8:]).mean() > 0.8
 
 
+@pytest.mark.parametrize("shape", [(4, 40, 48), (2, 40, 48), (1, 2, 2), (3, 40, 47), (3, 40), ()])
+@pytest.mark.parametrize("slices", [None, (0, 2)])
+def test_a_mask_of_another_shape_is_refused(denoiser: Denoiser, shape: tuple[int, ...], slices: tuple[int, int] | None) -> None:
+    volume = noisy_volume()
+    with pytest.raises(InputError, match=r"^The mask has shape \(.*\), and the volume \(3, 40, 48\); they must be the same\.$"):
+        denoiser(volume, slices=slices, padding_value=np.zeros(shape, bool))
+
+
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
 def test_integer_types_keep_their_type(denoiser: Denoiser, kind: type) -> None:
     volume = np.clip(noisy_volume(1), 0, 100).astype(kind)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pydicom
 import pytest
 import SimpleITK as sitk
 
 from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.denoising.batch.records import FOLDER, Record, finished
 from Testing.denoising.test_batch import OUTPUTS, save_dicom, save_volume, tree
+from Testing.dicom.dicom_files import OTHER_SERIES, save
 
 __all__ = ["tree"]
 
@@ -160,6 +162,41 @@ def test_the_audit_compares_the_hu_of_a_batch_at_blend_0(batch: Callable[..., in
     assert told["audit"]["objections"] == [
         {"output": "a.nrrd", "reason": "It was denoised with blend 0, and its HU are not the input's."}
     ]
+
+
+def test_the_audit_counts_what_a_batch_reads(tiny_model: Path, tmp_path: Path, report: Report) -> None:
+    """Of a folder with another modality, second copies, a slice of another spacing, two acquisitions, damaged files."""
+    source = tmp_path / "src"
+    for name in ("mixed", "copies", "odd", "twice", "damaged"):
+        save_dicom(source / name)
+    image = (source / "copies" / "8.1-0.dcm").read_bytes()
+    (source / "copies" / "copy.dcm").write_bytes(image)
+    (source / "damaged" / "empty.dcm").write_bytes(b"")
+    (source / "damaged" / "8.1-2.dcm").write_bytes((source / "damaged" / "8.1-2.dcm").read_bytes()[:-99])
+    others = {
+        "mixed/pet": {"Modality": "PT", "SeriesInstanceUID": OTHER_SERIES},
+        "odd/wide": {"PixelSpacing": [1, 1]},
+        "twice/again": {"AcquisitionNumber": 2},
+    }
+    for place, tags in others.items():
+        for number in range(3 if place == "twice/again" else 1):
+            image = pydicom.dcmread(source / "copies" / f"8.1-{number}.dcm")
+            image.SOPInstanceUID = f"{OTHER_SERIES}.{number}"
+            for tag, value in tags.items():
+                setattr(image, tag, value)
+            save(image, source / f"{place}{number}.dcm")
+    (source / "rows.csv").write_text("input,output\n" + "".join(f"{path.name},{path.name}\n" for path in source.iterdir()))
+    arguments = ["batch", source / "rows.csv", tmp_path / "dst", "--model", tiny_model, "--device", "cpu", "--quiet"]
+    assert main([str(one) for one in [*arguments, "--allow-missing"]]) == 0
+    code, told = report("--audit")
+    assert (code, told["audit"]) == (0, {"series": 5, "slices": 17, "sample": 5, "objections": []})
+    (source / "damaged").rename(tmp_path / "damaged")
+    rows = (source / "rows.csv").read_text()
+    (source / "rows.csv").write_text(rows.replace("damaged,damaged\n", ""))
+    shutil.rmtree(tmp_path / "dst")
+    assert main([str(one) for one in arguments]) == 0
+    code, told = report("--audit")
+    assert (code, told["audit"]) == (0, {"series": 4, "slices": 15, "sample": 4, "objections": []})
 
 
 def test_dicom_that_became_volumes_is_audited(tiny_model: Path, tmp_path: Path, report: Report) -> None:

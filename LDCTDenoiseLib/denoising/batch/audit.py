@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ...ct.scan import Scan
-from ...dicom.ct_series import CTSeries
-from ...dicom.find_series import SeriesFiles, find_series
+from ...dicom.arrange import arrange
+from ...dicom.ct_series import CTSeries, read_ct_series, read_slices, without_copies
+from ...dicom.find_series import SeriesFiles, choose_series, find_series
 from ...errors import InputError, LDCTDenoiseError
 from ...inference.engine import Denoiser
 from ...volumes.volume_file import volume_size, volume_suffix
@@ -69,12 +70,11 @@ def audit(done: Iterable[Finding], folder: Path, sample: int = SAMPLE) -> Audit:
     result = Audit(0, 0, 0, [])
     chosen: list[tuple[int, int, Finding]] = []
     for finding in done:
-        source = _source_of(finding)
-        if source is None:
+        if _source_of(finding) is None:
             continue
         result.series += 1
         try:
-            result.slices += _count_slices(source, folder / finding.output)
+            result.slices += _count_slices(finding, folder)
         except (LDCTDenoiseError, OSError) as error:
             result.objections.append(Objection(finding.output, str(error)))
         heapq.heappush(chosen, (-name_hash(finding.output.as_posix()), result.series, finding))
@@ -90,25 +90,31 @@ def audit(done: Iterable[Finding], folder: Path, sample: int = SAMPLE) -> Audit:
     return result
 
 
-def _count_slices(source: Source, place: Path) -> int:
+def _count_slices(finding: Finding, folder: Path) -> int:
     """Slices of an output.
 
     Raises:
         InputError: there are more or fewer than in the input.
     """
-    sizes = [volume_size(one) if isinstance(one, Path) and volume_suffix(one) else _images(one) for one in (source, place)]
+    source, place = _source_of(finding), folder / finding.output
+    assert source is not None
+    read = volume_size(source) if isinstance(source, Path) and volume_suffix(source) else _images(source, _options_of(finding))
+    written = volume_size(place) if volume_suffix(place) else (sum(one.images for one in find_series(place).series),)
     # DICOM that became a volume file: slices are one of its axes.
-    same = sizes[0] == sizes[1] or (len(sizes[0]) == 1 and sizes[0][0] in sizes[1])
+    same = read == written or (len(read) == 1 and read[0] in written)
     if not same:
-        raise InputError(f"The input has {_told(sizes[0])}, the output {_told(sizes[1])}.")
-    return sizes[0][0] if len(sizes[0]) == 1 else sizes[1][-1]
+        raise InputError(f"The input has {_told(read)}, the output {_told(written)}.")
+    return read[0] if len(read) == 1 else written[-1]
 
 
-def _images(source: Source) -> tuple[int]:
-    if isinstance(source, Path):
-        series = find_series(source).series
-        return (sum(one.images for one in series),)
-    return (source.images,)
+def _images(source: Source, options: FileOptions) -> tuple[int]:
+    """Slices of DICOM that the batch reads: by the headers, unless those whose pixels are damaged are left out, too."""
+    force, allow_missing = options.force, options.allow_missing
+    if allow_missing:
+        return (len(read_ct_series(source, options.series, force=force, allow_missing=True).slices),)
+    series = choose_series(source, options.series, force=force) if isinstance(source, Path) else source
+    acquisitions = arrange(without_copies(read_slices(series, force=force)))
+    return (sum(len(one.slices) for one in acquisitions),)
 
 
 def _told(size: tuple[int, ...]) -> str:
@@ -120,6 +126,26 @@ def _source_of(finding: Finding) -> Source | None:
     assert finding.item is not None
     source = finding.item.source
     return source if isinstance(source, (Path, SeriesFiles)) and finding.item.server is None else None
+
+
+def _options_of(finding: Finding) -> FileOptions:
+    """How the batch read the input."""
+    assert finding.record is not None
+    told = finding.record.options
+    return FileOptions(told["axis"], told["series"], None, told["force"], told["allow_missing"])
+
+
+def _read_output(place: Path, options: FileOptions) -> Input:
+    """An output; where acquisitions became series of their own, all in their order, as the input is read.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    series = [] if volume_suffix(place) else find_series(place).series
+    if len(series) < 2:
+        return read_input(place, place, replace(options, series=None, force=True))
+    parts = [read_ct_series(one, force=True) for one in series]
+    return CTSeries([one for part in parts for one in part.acquisitions], np.concatenate([part.hu for part in parts]), None)
 
 
 def _compare(finding: Finding, folder: Path, copying: Denoiser) -> None:
@@ -135,19 +161,18 @@ def _compare(finding: Finding, folder: Path, copying: Denoiser) -> None:
         raise InputError("The input has changed since it was denoised.")
     if hash_of_output(place) != record.output:
         raise InputError("The output has changed since it was made.")
-    told = record.options
-    options = FileOptions(told["axis"], told["series"], None, told["force"], told["allow_missing"])
+    options = _options_of(finding)
     given = read_input(source, place, options)
-    made = read_input(place, place, replace(options, series=None, force=True))
+    made = _read_output(place, options)
     if not _same_grid(given, made):
         raise InputError("The output has another grid than the input.")
     with tempfile.TemporaryDirectory(prefix="ldctdenoise-audit-") as private:
         copy = Path(private, place.name)
         denoise_file(source, copy, copying, replace(options, overwrite=True))
-        again = read_input(copy, copy, replace(options, series=None, force=True))
+        again = _read_output(copy, options)
         if not np.array_equal(again.hu, given.hu):
             raise InputError("The input, denoised with blend 0, does not give back its HU.")
-    if told["blend"] == 0 and not np.array_equal(made.hu, given.hu):
+    if record.options["blend"] == 0 and not np.array_equal(made.hu, given.hu):
         raise InputError("It was denoised with blend 0, and its HU are not the input's.")
 
 

@@ -10,7 +10,7 @@ EXAMPLES = {
     "data": "ldctdenoise data index FOLDER",
     "data download": "ldctdenoise data download --anatomy chest --out FOLDER",
     "data index": "ldctdenoise data index FOLDER --split ldctbench",
-    "train": "ldctdenoise train --config default --data FOLDER --out RUN",
+    "train": "ldctdenoise train --config default --start-from default --data FOLDER --out RUN",
     "adapt": "ldctdenoise adapt FOLDER_OF_CTS --out mine.safetensors",
     "evaluate": "ldctdenoise evaluate denoised.nrrd normal_dose.nrrd",
     "export": "ldctdenoise export default default.onnx",

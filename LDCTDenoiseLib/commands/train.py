@@ -56,7 +56,16 @@ def run(options: argparse.Namespace) -> None:
     if options.dry_run:
         from ..training.plan import plan
 
-        print(plan(config, options.data, vgg_weights=options.vgg_weights, device=options.device, devices=options.devices))
+        print(
+            plan(
+                config,
+                options.data,
+                start_from=options.start_from,
+                vgg_weights=options.vgg_weights,
+                device=options.device,
+                devices=options.devices,
+            )
+        )
         return
     model = train(
         config,

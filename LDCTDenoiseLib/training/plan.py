@@ -22,7 +22,7 @@ from .patches.cases import find_training_data, patients_by_split
 from .patches.samples import Images
 from .precision import usable_precision
 from .processes import find_processes
-from .train import check_training, check_validation, level_module, new_cascade
+from .train import begin, check_training, check_validation, cleaner_of, level_module
 
 _TIMED_STEPS = 3
 _SLICE = 512
@@ -33,6 +33,7 @@ def plan(
     config: TrainingConfig,
     data: Path,
     *,
+    start_from: str | os.PathLike[str] | None = None,
     vgg_weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     devices: int = 1,
@@ -52,7 +53,8 @@ def plan(
     splits = patients_by_split(pairs)
     check_validation(config, validated=bool(splits["validate"]))
     kinds = Counter("pairs" if pair.low else "normal-dose volumes with noise to insert" for pair in pairs)
-    cascade = channels_last(new_cascade(config)).to(where)
+    cleaner_of(config, start_from, where, Path())  # for its complaint alone: nothing is cleaned
+    cascade = channels_last(begin(config, start_from)[0]).to(where)
     lines = [
         f"{config.name}: {config.purpose}",
         "Data: "

@@ -218,15 +218,15 @@ def train(
     where = choose_device(device)
     processes = find_processes(devices)
     check_training(config, processes)
-    if processes.first:
-        _open_run(files, config, resume)
     patients = patients_by_split(find_training_data(data, config.data))
     check_validation(config, validated=bool(patients["validate"]))
+    cache = cache or out / "cache"
+    datamodule = TrainingData(data, config, cache, processes, cleaner_of(config, start_from, where, cache))
+    seed_everything(config.seed, workers=True)
+    cascade, start = begin(config, start_from)
+    if processes.first:
+        _open_run(files, config, resume)
     with part_at_the_end():
-        cache = cache or out / "cache"
-        datamodule = TrainingData(data, config, cache, processes, cleaner_of(config, start_from, where, cache))
-        seed_everything(config.seed, workers=True)
-        cascade, start = begin(config, start_from)
         results = []
         for index in range(len(config.levels)):
             module = level_module(cascade, index, config, vgg_weights) if config.levels[index].steps else None

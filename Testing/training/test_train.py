@@ -292,11 +292,13 @@ def test_targets_are_freed_of_the_noise_that_the_model_to_start_from_finds(
 ) -> None:
     level = {"network": "drl", "predicts": "image", "steps": 2}
     config = CONFIG | {"levels": [level], "data": CONFIG["data"] | {"clean": 0.5}}  # type: ignore[operator]
-    assert main(arguments(data, tmp_path / "run", config)) == 1
-    assert "give the model to start from" in capsys.readouterr().err
     start = finished / "small.safetensors"
     cache = tmp_path / "cache"
-    command = [*arguments(data, tmp_path / "run", config), "--quiet", "--resume", "--cache", str(cache)]
+    command = [*arguments(data, tmp_path / "run", config), "--quiet", "--cache", str(cache)]
+    for more in ([], ["--dry-run"]):
+        assert main([*command, *more]) == 1
+        assert "give the model to start from" in capsys.readouterr().err
+    # What was refused left no run behind.
     assert main([*command, "--start-from", str(start)]) == 0
     hu = read_volume(data / "anna.nrrd").hu
     found = [np.load(path) for path in cache.rglob("own_noise.npy")]  # of the training patient alone
@@ -322,8 +324,10 @@ def test_a_model_that_does_not_fit_is_no_start(
     complaint: str,
 ) -> None:
     command = arguments(data, tmp_path / "run", CONFIG | {"levels": levels})
-    assert main([*command, *(["--start-from", str(finished / "small.safetensors")] if start else [])]) == 1
-    assert complaint in capsys.readouterr().err
+    for more in ([], ["--dry-run"]):
+        assert main([*command, *(["--start-from", str(finished / "small.safetensors")] if start else []), *more]) == 1
+        assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def averaged(steps: int, decay: float) -> dict[str, object]:

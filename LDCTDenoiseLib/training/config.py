@@ -18,6 +18,8 @@ from .patches.noise_cache import Variety
 from .shipped_configs import find_config
 
 SCHEDULES = ("constant", "cosine", "step")
+PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+"""By Lightning's names."""
 WINDOWS_BY_NAME = {window.name: window for window in WINDOWS}
 
 
@@ -78,7 +80,7 @@ class LevelConfig:
         end_to_end: the levels before learn too, by this level's rates and loss, which then counts their results as well; their
             batch norm keeps its statistics.
         average: decay of the exponential moving average of the weights that the level ends with; 0 averages none.
-        precision: of Lightning's trainer, for example "32" or "bf16-mixed". A difference level wants "32": what is left to
+        precision: one of ``PRECISIONS``. A difference level wants "32": what is left to
             predict is no larger than bfloat16's rounding. A CPU without bfloat16 takes float32.
         loss: the level's loss.
     """
@@ -229,6 +231,7 @@ class TrainingConfig:
                     f"level {number}: steps ({level.steps}) must be a multiple of steps_per_epoch ({self.steps_per_epoch})",
                 ),
                 (level.schedule in SCHEDULES, f"level {number}: schedule must be one of {', '.join(SCHEDULES)}"),
+                (level.precision in PRECISIONS, f"level {number}: precision must be one of {', '.join(PRECISIONS)}"),
                 ((level.schedule == "step") == bool(level.drop_at), f"level {number}: schedule step and drop_at go together"),
                 (
                     level.hold_norm_from_step is None

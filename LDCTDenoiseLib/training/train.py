@@ -374,10 +374,11 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
-    """What must agree for a run to be the same one; steps, rates, losses and how patches are made may be changed to go on."""
+    """What must agree for a run to be the same one; steps, rates, weights of losses and how patches are made may be changed."""
     return {
         "levels": [{key: level[key] for key in ("network", "predicts", "sees")} for level in record["levels"]],
         "muon": [level["muon_rate"] > 0 for level in record["levels"]],  # one optimiser's memory is nothing to another
+        "adversarial": [level["loss"]["adversarial"] > 0 for level in record["levels"]],  # the critic has an optimiser of its own
         "end_to_end": [level["end_to_end"] for level in record["levels"]],
         "split": [record["data"][part] for part in ("validate", "test")],
         "seed": record["seed"],

@@ -109,6 +109,7 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
             "schedule must be one of constant, cosine, step",
         ),
         ({"levels": [{"network": "drl", "predicts": "image", "steps": 5, "loss": {"mse": 0}}]}, "the loss has no term"),
+        ({"levels": [MINIMAL_LEVEL | {"precision": "fp8"}]}, "precision must be one of 32, bf16-mixed, 16-mixed"),
         ({"levels": [MINIMAL_LEVEL | {"schedule": "step"}]}, "schedule step and drop_at go together"),
         ({"levels": [MINIMAL_LEVEL | {"hold_norm_from_step": 3}]}, "hold_norm_from_step must be a multiple of steps_per_epoch"),
         (

@@ -361,6 +361,14 @@ def test_a_level_ends_with_the_average_of_its_weights_also_when_it_is_resumed(da
     torch.testing.assert_close(weights("resumed", 0.9, 0.9), mean, atol=1e-6, rtol=0)
 
 
+def test_a_run_without_averages_goes_on_with_them(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert main([*arguments(data, out, averaged(2, 0.0)), "--quiet"]) == 0
+    before = load_file(out / "small.safetensors")
+    assert main([*arguments(data, out, averaged(4, 0.9)), "--quiet", "--resume"]) == 0
+    assert not torch.equal(load_file(out / "small.safetensors")["networks.0.c1.weight"], before["networks.0.c1.weight"])
+
+
 def test_end_to_end_training_changes_every_level_and_can_be_resumed(finished: Path, data: Path, tmp_path: Path) -> None:
     first, second = CONFIG["levels"]  # type: ignore[misc]
 
@@ -454,9 +462,10 @@ def test_a_run_is_not_overwritten_or_mixed_with_another(
     assert "pass --resume" in capsys.readouterr().err
     assert main([*arguments(data, finished, CONFIG | {"seed": 4}), "--resume"]) == 1
     assert "holds a run of other networks, optimisers, patients or seed" in capsys.readouterr().err
-    by_adam = CONFIG | {"levels": [CONFIG["levels"][0], CONFIG["levels"][1] | {"muon_rate": 0.0}]}  # type: ignore[index, operator]
-    assert main([*arguments(data, finished, by_adam), "--resume"]) == 1
-    assert "optimisers" in capsys.readouterr().err
+    for change in ({"muon_rate": 0.0}, {"loss": {"adversarial": 0.1}}):
+        other = CONFIG | {"levels": [CONFIG["levels"][0], CONFIG["levels"][1] | change]}  # type: ignore[index, operator]
+        assert main([*arguments(data, finished, other), "--resume"]) == 1
+        assert "optimisers" in capsys.readouterr().err
     assert load_model(finished / "small.safetensors")[1].model_hash == hash_before
 
 

@@ -30,8 +30,9 @@ class AverageWeights(EMAWeightAveraging):
         pl_module.load_state_dict(self._untouched, strict=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        for kept in ("state_dict", "current_model_state"):
-            checkpoint[kept] = pl_module.state_dict() | checkpoint[kept]
+        for kept in ("state_dict", "current_model_state"):  # the second is not there if no average was asked for before
+            if kept in checkpoint:
+                checkpoint[kept] = pl_module.state_dict() | checkpoint[kept]
         if checkpoint["global_step"] >= trainer.max_steps:
             # Lightning calls no on_train_end for a level that was finished before.
             checkpoint["current_model_state"] = checkpoint["state_dict"]

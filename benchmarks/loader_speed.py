@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric.utilities import move_data_to_device
 
 from LDCTDenoiseLib.models.networks.layers import channels_last
 from LDCTDenoiseLib.system.devices import choose_device
@@ -61,11 +62,9 @@ def seconds(work: Callable[[], object], device: torch.device) -> list[float]:
 
 
 def step(module: LevelTraining, optimizer: torch.optim.Optimizer, batch: Batch, precision: str) -> None:
-    full, low = batch.images()
-    halo = module.halo
-    inside = (..., slice(halo, full.shape[-2] - halo), slice(halo, full.shape[-1] - halo))
-    with torch.autocast(full.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-        loss = module.loss(module.denoise(low, halo), full[inside], low[inside])
+    images = batch.images()
+    with torch.autocast(images.full.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+        loss = module.step_loss(images)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -79,8 +78,9 @@ def measure(config: TrainingConfig, device: torch.device, cases: list[NoiseInser
     for index, level in enumerate(config.levels):
         module = level_module(cascade, index, config, None).to(device).train()
         optimizer = module.network_optimizer()
-        batches = PatchBatches(cases, config.data, halo=module.halo, batches=10**9, seed=[1])
-        batch = Batch(*(move(part, device) for part in batches[0]))
+        lesions = level.loss.lesions > 0
+        batches = PatchBatches(cases, config.data, halo=module.halo, batches=10**9, seed=[1], lesions=lesions)
+        batch = move_data_to_device(batches[0], device)
         works: dict[str, Callable[[], object]] = {
             "loader": lambda batches=batches: batches[next(numbers)],
             "device": batch.images,
@@ -95,12 +95,6 @@ def measure(config: TrainingConfig, device: torch.device, cases: list[NoiseInser
             row[f"{name}_min"], row[f"{name}_max"] = (config.data.batch_size / limit for limit in (max(times), min(times)))
         rows.append(row)
     return rows
-
-
-def move(part: object, device: torch.device) -> object:
-    if isinstance(part, torch.Tensor):
-        return part.to(device)
-    return None if part is None else tuple(one.to(device) for one in part)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from ..errors import Code, as_sentence, code_of
 _REMEDIES = {
     Code.EXISTS: "pass --overwrite to replace it, or choose another name.",
     Code.NOT_OURS: "pass --overwrite to replace it.",
-    Code.NOT_HU: "Convert them to HU, or pass --force if they are.",
+    Code.NOT_HU: "Convert them to HU, or, if they are, pass --force to a command that has it.",
     Code.NOT_CT: "pass --force to take it for CT in HU.",
     Code.UNREADABLE: "Or pass --allow-missing to go on without it.",
     Code.DERIVED: "Or pass --force to denoise it again.",

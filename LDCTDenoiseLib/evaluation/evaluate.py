@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..ct.hu_check import check_hu
 from ..data.pairs_csv import Pair, Source, read_pairs
 from ..data.read_pair import read_pair
 from ..errors import InputError, counted
@@ -141,7 +140,6 @@ def load_pair(pair: Pair, options: EvaluationOptions, *, only: int | None = None
                 f"{pair.patient} has {counted(len(volumes.full), 'slice')}, counted from 0; there is no slice {only}."
             )
     full = volumes.full[chosen]
-    check_hu(full)
     if volumes.low is None:
         low = simulate_low_dose(full, volumes.spacing, options.dose, kernel=options.kernel, seed=2)
     else:

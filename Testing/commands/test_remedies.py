@@ -21,7 +21,7 @@ LIBRARY = REPOSITORY / "LDCTDenoiseLib"
         (OutputError("a exists.", Code.EXISTS), "a exists; pass --overwrite to replace it, or choose another name."),
         (
             NotHUError("The lowest voxel is 0."),
-            "The lowest voxel is 0. Convert them to HU, or pass --force if they are.",
+            "The lowest voxel is 0. Convert them to HU, or, if they are, pass --force to a command that has it.",
         ),
         (InputError("There is no axis 4."), "There is no axis 4."),
         (MemoryError(), "Not enough memory for this volume; denoise fewer slices at a time (--slices A:B)."),

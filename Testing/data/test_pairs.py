@@ -195,7 +195,7 @@ def test_other_files_are_left_out_with_the_reason(tmp_path: Path) -> None:
 
 def write_volume_file(path: Path, first: int, count: int, dose: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    voxels = np.stack([stored_values(number) for number in range(first, first + count)]).astype(np.int16) + np.int16(dose)
+    voxels = np.stack([stored_values(number) for number in range(first, first + count)]).astype(np.int16) + np.int16(dose - 1024)
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing((0.8, 0.7, 2.5))
     image.SetOrigin((-12.5, 30.25, 2.5 * first))
@@ -210,7 +210,7 @@ def test_volume_files_are_paired_by_name_and_position(tmp_path: Path, low: str, 
     assert (pair.patient, pair.slices) == ("anna", 2)
     volumes = read_pair(Pair("anna", pair.low, pair.full, "train"))
     assert volumes.low is not None
-    np.testing.assert_array_equal(volumes.full[0], stored_values(2))
+    np.testing.assert_array_equal(volumes.full[0], stored_values(2).astype(int) - 1024)
     np.testing.assert_array_equal(volumes.low - volumes.full, LOW_DOSE)
     assert volumes.left_out == (2, 2)
 
@@ -234,7 +234,7 @@ def test_a_space_makes_no_other_patient(tmp_path: Path) -> None:
 
 
 def test_a_csv_may_mix_dicom_and_volume_files(tmp_path: Path) -> None:
-    write_series(tmp_path / "dicom", [3, 0, 1, 2], 1024, uid=1)
+    write_series(tmp_path / "dicom", [3, 0, 1, 2], FULL_DOSE, uid=1)
     write_volume_file(tmp_path / "low.nrrd", 1, 5, LOW_DOSE)
     (tmp_path / "pairs.csv").write_text("patient,low,full,split\nanna,low.nrrd,dicom,train\n", encoding="utf-8")
     (pair,) = read_pairs(tmp_path / "pairs.csv")
@@ -242,6 +242,14 @@ def test_a_csv_may_mix_dicom_and_volume_files(tmp_path: Path) -> None:
     assert volumes.low is not None
     assert len(volumes.full) == 3
     np.testing.assert_array_equal(volumes.low - volumes.full, LOW_DOSE)
+
+
+@pytest.mark.parametrize("stored", ["low", "full"])
+def test_both_doses_must_be_in_hu(tmp_path: Path, stored: str) -> None:
+    for name, dose in (("low", LOW_DOSE), ("full", FULL_DOSE)):
+        write_volume_file(tmp_path / f"{name}.nrrd", 0, 4, dose + 1024 * (name == stored))
+    with pytest.raises(InputError, match="do not look like HU"):
+        read_pair(Pair("anna", Source(tmp_path / "low.nrrd"), Source(tmp_path / "full.nrrd"), "train"))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from LDCTDenoiseLib.training.patches.cases import Case, Degradation, NoiseInsert
 from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, Variety, prepare
 from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
 from LDCTDenoiseLib.training.patches.samples import collate
-from LDCTDenoiseLib.volumes.volume_file import read_volume
+from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
 
 SIZE = 96
 
@@ -365,6 +365,13 @@ def test_patients_are_drawn_with_equal_chance_whatever_their_slices() -> None:
     config = DataConfig(patch_size=8, batch_size=1000)
     full, _ = images(PatchBatches([uniform(10, 1), uniform(20, 50)], config, halo=0, batches=1, seed=[0]))
     assert (full[:, 0, 0, 0] == 10).float().mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_volumes_that_are_not_in_hu_are_refused(data: Path, cache: Path, tmp_path: Path) -> None:
+    scan = read_volume(data / "anna.nrrd")
+    write_volume(scan.with_hu(scan.hu + np.int16(1100)), tmp_path / "anna.nrrd")
+    with pytest.raises(InputError, match="do not look like HU"):
+        load_cases(tmp_path, DataConfig(), ("train",), cache=cache, seed=5)
 
 
 def test_volumes_smaller_than_a_patch_are_named() -> None:

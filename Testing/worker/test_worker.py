@@ -35,6 +35,7 @@ from LDCTDenoiseLib.worker.messages import (
     Started,
 )
 from LDCTDenoiseLib.worker.protocol import (
+    MAX_LINE_BYTES,
     REQUESTS,
     LineDecoder,
     ProtocolError,
@@ -316,7 +317,7 @@ def test_a_hanging_worker_is_noticed_and_killed(folder: ExchangeFolder, tiny_mod
     ("code", "words"),
     [
         ("print('Segmentation started')", "not part of its protocol.*Segmentation started"),
-        ("import os; os.write(1, b'x' * 3_000_000)", "a line longer than"),
+        (f"import os; os.write(1, b'x' * {2 * MAX_LINE_BYTES})", "a line longer than"),
         ("import sys; sys.exit('no such thing: blurb')", "exit code 1.*\n.*\nno such thing: blurb"),
         ('print(\'{"event":"hello","protocol":99,"pid":1}\')', "speaks protocol 99"),
     ],

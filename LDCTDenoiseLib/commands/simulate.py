@@ -34,6 +34,6 @@ def run(options: argparse.Namespace) -> None:
     check_geometry(scan, options.output)
     with slice_progress("Simulating", quiet=options.quiet) as progress:
         low = simulate_low_dose(scan.hu, scan.spacing, options.dose, kernel=options.kernel, seed=options.seed, progress=progress)
-    write_volume(scan.with_hu(low), options.output)
+    write_volume(scan.with_hu(low), options.output, overwrite=options.overwrite)
     slices = counted(len(low), "slice")
     log.info("Wrote %s: %s at dose %g in %.1f s.", options.output, slices, options.dose, time.perf_counter() - start)

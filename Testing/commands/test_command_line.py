@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -320,6 +321,23 @@ def test_a_real_volume_keeps_its_place_through_simulate_and_denoise(
 def test_full_dose_is_the_input(run: Run, tmp_path: Path, source: Path) -> None:
     assert run("simulate", source, tmp_path / "out.nrrd", "--dose", 1).code == 0
     np.testing.assert_array_equal(voxels_of(tmp_path / "out.nrrd"), voxels_of(source))
+
+
+def test_a_volume_that_came_while_noise_was_inserted_is_kept(
+    run: Run, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.nrrd"
+
+    def let_it_come(*what: Any, **how: Any) -> np.ndarray:
+        target.write_text("mine")
+        return simulate_low_dose(*what, **how)
+
+    monkeypatch.setattr("LDCTDenoiseLib.simulation.simulate_low_dose", let_it_come)
+    outcome = run("simulate", source, target, "--dose", 0.25)
+    assert outcome.code == 1
+    assert "was made meanwhile; pass --overwrite" in outcome.err
+    assert target.read_text() == "mine"
+    assert run("simulate", source, target, "--dose", 0.25, "--overwrite").code == 0
 
 
 # The other commands

@@ -26,8 +26,8 @@ _ITEM = (
     '<property name="viewcolor" action="default">{color}</property>'
     "</view></item>"
 )
-_LAYOUTS = {LAYOUT_ID: len(_VIEWS), LAYOUT_ID + 1: len(_VIEWS) - 1}
-"""How many views each has."""
+_LAYOUTS = {len(_VIEWS): LAYOUT_ID, len(_VIEWS) - 1: LAYOUT_ID + 1}
+"""Layouts by how many views they have."""
 _PATIENCE_S = 1.0
 
 
@@ -37,7 +37,7 @@ def registerLayouts() -> None:
     if manager is None:
         return
     layoutNode = manager.layoutLogic().GetLayoutNode()
-    for layoutID, count in _LAYOUTS.items():
+    for count, layoutID in _LAYOUTS.items():
         if not layoutNode.IsLayoutDescription(layoutID):
             items = "".join(_ITEM.format(tag=tag, label=label, color=color) for tag, label, color in _VIEWS[:count])
             layoutNode.AddLayoutDescription(layoutID, f'<layout type="horizontal" split="true">{items}</layout>')
@@ -54,7 +54,7 @@ class CompareViews:
     def shown(self) -> bool:
         """Whether the comparison is on the screen; the user may have chosen another layout meanwhile."""
         manager = slicer.app.layoutManager()
-        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() in _LAYOUTS
+        return manager is not None and manager.layoutLogic().GetLayoutNode().GetViewArrangement() in _LAYOUTS.values()
 
     def show(
         self,
@@ -98,7 +98,7 @@ class CompareViews:
         if not self.shown:
             self._layoutBefore = layoutNode.GetViewArrangement()
         registerLayouts()
-        layoutNode.SetViewArrangement(next(layoutID for layoutID, views in _LAYOUTS.items() if views == count))
+        layoutNode.SetViewArrangement(_LAYOUTS[count])
 
     def hide(self) -> None:
         """Give the window its earlier layout back; where a scene was opened with the comparison, Slicer's own."""

@@ -175,8 +175,7 @@ class DenoiseRun(VTKObservationMixin):
             outcomes.append((yield from self._compute(frame, progress)))
         inputNode = self._target(self._inputID)
         first = outcomes[0].answer
-        told = record(sourceOf(sequenceOf(inputNode)), first.made)
-        output = showSequence(inputNode, outcomes, denoisedName(inputNode.GetName()), told)
+        output = showSequence(inputNode, outcomes)
         seconds = sum(outcome.answer.seconds for outcome in outcomes)
         nodes = {"input": inputNode, "output": output, "noiseMap": None}
         return {**figuresOf(first), **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}

@@ -13,8 +13,6 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.models.provenance import Provenance
 
-from .volumeArrays import ijkToRAS
-
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"
 _NOISE_SDS = 3
@@ -58,8 +56,7 @@ def fillOutput(
         record: what :func:`record` gives.
     """
     modifying = node.StartModify()
-    node.SetIJKToRASMatrix(place)
-    node.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
+    putAt(place, inputNode, node)
     node.SetAndObserveImageData(image)
     node.RemoveAttribute(INSTANCE_UIDS)
     node.SetVoxelValueQuantity(inputNode.GetVoxelValueQuantity())
@@ -115,9 +112,15 @@ def provenanceOf(node: slicer.vtkMRMLScalarVolumeNode) -> Provenance | None:
     return Provenance(read["Model"], read["ModelHash"], options, (int(first), int(stop)))
 
 
-def copyGeometry(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Spacing, origin, directions and parent transform (the acquisition transform of a tilted series among them)."""
-    target.SetIJKToRASMatrix(ijkToRAS(source))
+def putAt(place: vtk.vtkMatrix4x4, source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Give a volume its spacing, origin, directions and parent transform.
+
+    Args:
+        place: IJK to RAS of the source as its voxels were read; a user may have cropped it since.
+        source: has the parent transform (the acquisition transform of a tilted series among them).
+        target: the volume.
+    """
+    target.SetIJKToRASMatrix(place)
     target.SetAndObserveTransformNodeID(source.GetTransformNodeID())
 
 

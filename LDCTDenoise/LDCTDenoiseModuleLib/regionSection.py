@@ -60,7 +60,6 @@ class RegionSection(PanelSection):
     def _info(self, node: Any) -> str:
         """Which slices Apply would denoise, or why it would not."""
         try:
-            checkInput(node.inputVolume)
             first, stop = self.slices(node) or (0, sliceCount(node.inputVolume))
         except InputError as error:
             return messageOf(error)
@@ -85,8 +84,9 @@ class RegionSection(PanelSection):
         """Zero-based half-open range of the slices to denoise; None is all.
 
         Raises:
-            InputError: the range or the ROI does not fit the volume.
+            InputError: the volume holds no CT, or the range or the ROI does not fit it.
         """
+        checkInput(node.inputVolume)
         if node.region == sliceRange.RANGE:
             return sliceRange.slicesOfRange(node.firstSlice, node.lastSlice, node.inputVolume)
         if node.region == sliceRange.ROI:

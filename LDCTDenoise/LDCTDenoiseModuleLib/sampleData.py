@@ -17,8 +17,8 @@ from LDCTDenoiseLib.worker.messages import Phantom, Simulate
 
 from .eventLoopTask import Steps
 from .messages import messageOf
-from .outputNodes import copyDisplay, copyGeometry, placeBeside, showInSliceViews
-from .volumeArrays import newImage, pixelSpacing, sliceAxis, slicesOf
+from .outputNodes import copyDisplay, placeBeside, putAt, showInSliceViews
+from .volumeArrays import ijkToRAS, newImage, pixelSpacing, sliceAxis, slicesOf
 
 if TYPE_CHECKING:
     from .denoisingLogic import DenoisingLogic
@@ -122,7 +122,7 @@ def phantomSteps(worker: Worker, shape: tuple[int, int, int] | None = None, prog
 
 def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: float = DOSE, progress: Tell = _nobody) -> Steps:
     """Steps that insert the noise of a dose fraction into a volume; they return the new volume node."""
-    axis = sliceAxis(source)
+    axis, place = sliceAxis(source), ijkToRAS(source)
     hu = slicesOf(source.GetImageData(), axis)
     image = newImage(source.GetImageData(), hu.dtype)
     folder = ExchangeFolder(slicer.app.temporaryPath)
@@ -138,7 +138,7 @@ def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: 
         folder.remove()
     name = slicer.mrmlScene.GenerateUniqueName(_("{name} quarter dose").format(name=source.GetName()))
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    copyGeometry(source, node)
+    putAt(place, source, node)
     node.SetAndObserveImageData(image)
     copyDisplay(source, node)
     placeBeside(source, node)

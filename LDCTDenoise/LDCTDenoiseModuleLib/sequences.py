@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import slicer
 
-from .outputNodes import SOURCE_REFERENCE, copyDisplay, denoisedName, placeBeside, tell
+from .outputNodes import SOURCE_REFERENCE, copyDisplay, denoisedName, placeBeside, record, sourceOf, tell
 from .runOutcome import RunOutcome
 
 
@@ -36,16 +36,12 @@ def framesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLS
     return [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
 
 
-def showSequence(
-    inputNode: slicer.vtkMRMLScalarVolumeNode, outcomes: Sequence[RunOutcome], name: str, record: Mapping[str, Any]
-) -> slicer.vtkMRMLScalarVolumeNode:
+def showSequence(inputNode: slicer.vtkMRMLScalarVolumeNode, outcomes: Sequence[RunOutcome]) -> slicer.vtkMRMLScalarVolumeNode:
     """Add a sequence of results beside the input's, played by the same browser.
 
     Args:
         inputNode: shows a frame of the input's sequence.
         outcomes: of its frames, in order.
-        name: of the sequence.
-        record: what is told about the sequence.
 
     Returns:
         The volume node that shows its current frame.
@@ -53,7 +49,8 @@ def showSequence(
     scene = slicer.mrmlScene
     browser: Any = browserOf(inputNode)
     source: Any = sequenceOf(inputNode)
-    name = scene.GenerateUniqueName(name)  # one name for the sequence and the volume that shows it, as Slicer gives them
+    # One name for the sequence and the volume that shows it, as Slicer gives them.
+    name = scene.GenerateUniqueName(denoisedName(inputNode.GetName()))
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     sequence.SetIndexName(source.GetIndexName())
     sequence.SetIndexUnit(source.GetIndexUnit())
@@ -71,7 +68,7 @@ def showSequence(
     shown.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
     proxy = browser.AddProxyNode(shown, sequence, False)
     proxy.CopyContent(sequence.GetNthDataNode(max(0, browser.GetSelectedItemNumber())), False)  # the voxels are shared
-    tell(sequence, record)
+    tell(sequence, record(sourceOf(source), outcomes[0].answer.made))
     copyDisplay(inputNode, proxy)
     placeBeside(inputNode, proxy)
     return proxy

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from LDCTDenoiseLib.errors import InputError
 
-from .volumeArrays import checkInput, sliceAxis, sliceCount
+from .volumeArrays import sliceAxis, sliceCount
 
 WHOLE, RANGE, ROI = "whole", "range", "roi"
 
@@ -21,9 +21,8 @@ def slicesOfRange(first: int, last: int, volumeNode: slicer.vtkMRMLScalarVolumeN
     """Zero-based half-open range of the slices first to last (both included), as the panel shows them.
 
     Raises:
-        InputError: they do not lie within the volume, or are the wrong way round; or it holds no CT.
+        InputError: they do not lie within the volume, or are the wrong way round.
     """
-    checkInput(volumeNode)
     count = sliceCount(volumeNode)
     if first > last:
         raise InputError(
@@ -42,9 +41,8 @@ def slicesOfROI(roiNode: slicer.vtkMRMLMarkupsROINode, volumeNode: slicer.vtkMRM
     """Zero-based half-open range of the slices whose centres an ROI contains, whatever way the ROI is turned.
 
     Raises:
-        InputError: no ROI, or it covers no slice of the volume; or that holds no CT.
+        InputError: no ROI, or it covers no slice of the volume.
     """
-    checkInput(volumeNode)
     if roiNode is None:
         raise InputError(_("Choose an ROI, or another region."))
     toWorld = vtk.vtkMatrix4x4()

@@ -84,6 +84,18 @@ def test_the_chest_gets_the_noise_of_a_quarter_of_its_dose(panel: Panel, monkeyp
     assert after.mean() == pytest.approx(before.mean(), abs=3)
 
 
+def test_the_simulated_chest_lies_where_its_voxels_were_read(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    chest = add_ct(noisy_slices(2, 128), "CTChest")
+    place = chest.GetOrigin()
+    monkeypatch.setattr(sys.modules["SampleData"].SampleDataLogic, "downloadCTChest", lambda self: chest, raising=False)
+    progress = sys.modules["LDCTDenoiseModuleLib.sampleProgress"].SampleProgress
+    monkeypatch.setattr(progress, "tell", lambda self, done, total: chest.SetOrigin(1, 2, 3))
+    source = sources()["CTChest (simulated quarter dose)"]
+    volume = source.customDownloader(source)
+    assert chest.GetOrigin() == (1, 2, 3)
+    assert volume.GetOrigin() == place
+
+
 def test_the_samples_need_no_pytorch(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

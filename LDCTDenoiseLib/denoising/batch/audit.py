@@ -70,11 +70,12 @@ def audit(done: Iterable[Finding], folder: Path, sample: int = SAMPLE) -> Audit:
     result = Audit(0, 0, 0, [])
     chosen: list[tuple[int, int, Finding]] = []
     for finding in done:
-        if _source_of(finding) is None:
+        source = _source_of(finding)
+        if source is None:
             continue
         result.series += 1
         try:
-            result.slices += _count_slices(finding, folder)
+            result.slices += _count_slices(source, folder / finding.output, _options_of(finding))
         except (LDCTDenoiseError, OSError) as error:
             result.objections.append(Objection(finding.output, str(error)))
         heapq.heappush(chosen, (-name_hash(finding.output.as_posix()), result.series, finding))
@@ -90,15 +91,13 @@ def audit(done: Iterable[Finding], folder: Path, sample: int = SAMPLE) -> Audit:
     return result
 
 
-def _count_slices(finding: Finding, folder: Path) -> int:
+def _count_slices(source: Source, place: Path, options: FileOptions) -> int:
     """Slices of an output.
 
     Raises:
         InputError: there are more or fewer than in the input.
     """
-    source, place = _source_of(finding), folder / finding.output
-    assert source is not None
-    read = volume_size(source) if isinstance(source, Path) and volume_suffix(source) else _images(source, _options_of(finding))
+    read = volume_size(source) if isinstance(source, Path) and volume_suffix(source) else _images(source, options)
     written = volume_size(place) if volume_suffix(place) else (sum(one.images for one in find_series(place).series),)
     # DICOM that became a volume file: slices are one of its axes.
     same = read == written or (len(read) == 1 and read[0] in written)

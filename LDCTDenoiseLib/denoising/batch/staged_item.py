@@ -7,7 +7,7 @@ a crash leaves in between is removed by the next try, which does the item again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,6 +113,11 @@ class _Staged:
                 "would be lost; choose another output."
             )
 
+    @property
+    def _files_before(self) -> dict[str, str]:
+        """The files of the output that is replaced, as its record lists them."""
+        return self._before.files if self._before else {}
+
     def _standing(self, wanted: Record) -> Standing:
         if self._destination is None:
             assert isinstance(self._folder, Path)
@@ -131,8 +136,9 @@ class _Staged:
         target = Target(private, self._item.output)
         done = self._denoise_in_private(source, target)
         # Should this be cut off, the next try may remove both: the files that are replaced, and those of this one.
-        begun = replace(done.record, output="", files=(self._before.files if self._before else {}) | done.record.files)
-        published = self._destination.publish(target.place, self._before, lambda: self._book.write(self._item.output, begun))
+        old = self._files_before
+        begun = replace(done.record, output="", files=old | done.record.files)
+        published = self._destination.publish(target.place, old, lambda: self._book.write(self._item.output, begun))
         record = replace(done.record, published=published)
         self._book.write(self._item.output, record)
         return Done(Status.DENOISED, record)
@@ -147,7 +153,7 @@ class _Staged:
         except LDCTDenoiseError:
             after = records.read(target.output)
             if after is not None and after.crashes:
-                self._book.write(target.output, replace(after, files=self._before.files if self._before else {}))
+                self._book.write(target.output, replace(after, files=self._files_before))
             raise
 
 
@@ -165,8 +171,8 @@ class _Destination(Protocol):
     def there(self, before: Record | None) -> dict[str, str]:
         """What lies where the output goes, as the store tells it."""
 
-    def publish(self, place: Path, before: Record | None, begin: Callable[[], object]) -> dict[str, str]:
-        """Put a file or folder there; ``begin`` is called before anything there is touched. Gives what lies there then."""
+    def publish(self, place: Path, old: Collection[str], begin: Callable[[], object]) -> dict[str, str]:
+        """Put a file or folder in place of old files; ``begin`` is called before they are touched. Gives what lies there then."""
 
 
 def _destination(item: Item, folder: Path | Address) -> _Destination | None:
@@ -184,9 +190,9 @@ class _InStore:
     def there(self, before: Record | None) -> dict[str, str]:
         return self.folder.states(self.output)
 
-    def publish(self, place: Path, before: Record | None, begin: Callable[[], object]) -> dict[str, str]:
+    def publish(self, place: Path, old: Collection[str], begin: Callable[[], object]) -> dict[str, str]:
         files = {"": place} if place.is_file() else {path.relative_to(place).as_posix(): path for path in place.iterdir()}
-        return self.folder.publish(files, self.output, _INCOMING, begin, before.files if before else ())
+        return self.folder.publish(files, self.output, _INCOMING, begin, old)
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,7 @@ class _OnServer:
     def there(self, before: Record | None) -> dict[str, str]:
         return {} if before is None else self.server.whole(before.published)
 
-    def publish(self, place: Path, before: Record | None, begin: Callable[[], object]) -> dict[str, str]:
+    def publish(self, place: Path, old: Collection[str], begin: Callable[[], object]) -> dict[str, str]:
         return self.server.publish(sorted(place.iterdir()), begin)
 
 

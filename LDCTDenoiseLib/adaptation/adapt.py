@@ -143,7 +143,7 @@ def adapt(
             tuple(scan.name for scan in split),
         )
         if done.model:
-            _keep(adapted, done.model, done)
+            _keep(adapted, done.model, done, overwrite=overwrite)
     return done
 
 
@@ -188,7 +188,7 @@ def _config(name: str, model: ModelInfo, seed: int) -> TrainingConfig:
     return TrainingConfig(name, purpose, (level, *kept), DATA, seed, FEWEST_STEPS, batch_norm_batches=20)
 
 
-def _keep(adapted: Path, target: Path, done: Adaptation) -> None:
+def _keep(adapted: Path, target: Path, done: Adaptation, *, overwrite: bool) -> None:
     cascade, info = load_model(adapted)
     columns = ["", "gain at C50/W400, dB", "noise left, 90th percentile", "signal kept, 20 HU, 4 mm"]
     rows = [
@@ -198,4 +198,5 @@ def _keep(adapted: Path, target: Path, done: Adaptation) -> None:
     note = f"slices of {', '.join(done.scans)} that were held back, dose {DOSE_FRACTION:g}."
     metrics = {"command": "ldctdenoise adapt", "note": note, "columns": columns, "rows": rows}
     training = info.training | {"patients": {"train": len(done.scans), "validate": 0}}
-    write_card(save_model(cascade, replace(info, training=training, metrics=metrics), target), target.with_suffix(".md"))
+    info = save_model(cascade, replace(info, training=training, metrics=metrics), target, overwrite=overwrite)
+    write_card(info, target.with_suffix(".md"), overwrite=overwrite)

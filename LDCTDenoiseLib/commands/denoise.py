@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         done = denoise_file(options.input, options.output, ToLoad(lambda: load_denoiser(options)), how, progress=progress)
     made = done.made
     if beside:
-        _write_json(made.as_fields(), beside)
+        _write_json(made.as_fields(), beside, overwrite=options.overwrite)
     slices = counted(done.slices, "slice")
     log.info("Wrote %s: %s denoised in %.1f s (%s, %s).", options.output, slices, done.seconds, made.device, made.backend)
     if options.json:
@@ -99,8 +99,8 @@ def _provenance_file(output: Path) -> Path:
     return output.with_name(output.name[: -len(suffix)] + ".json")
 
 
-def _write_json(record: dict[str, str], path: Path) -> None:
+def _write_json(record: dict[str, str], path: Path, *, overwrite: bool) -> None:
     from ..system.files import replace_when_complete
 
-    with replace_when_complete(path, ".json") as temporary:
+    with replace_when_complete(path, ".json", overwrite=overwrite) as temporary:
         temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> None:
         from ..inference.onnx import export_onnx
 
     with said_when_written(options.output):
-        difference = export_onnx(options.model, options.output)
+        difference = export_onnx(options.model, options.output, overwrite=options.overwrite)
     log.info("It is within %.1e HU of the engine (onnxruntime, CPU).", difference)

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
         "answers": answers,
     }
     if maps:
-        told["map"] = _write_maps(maps, scan, where[0], lesions[0], denoiser, quiet=options.quiet)
+        told["map"] = _write_maps(maps, scan, where[0], lesions[0], denoiser, overwrite=options.overwrite, quiet=options.quiet)
     if options.json:
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return
@@ -173,7 +173,7 @@ def _map_files(options: argparse.Namespace) -> tuple[Path, ...]:
 
 
 def _write_maps(
-    files: tuple[Path, ...], scan: Scan, index: int, lesion: Lesion, denoiser: Denoiser, *, quiet: bool
+    files: tuple[Path, ...], scan: Scan, index: int, lesion: Lesion, denoiser: Denoiser, *, overwrite: bool, quiet: bool
 ) -> dict[str, Any]:
     """Signal kept and noise left as volumes of one slice, at the slice's place; the figures for JSON."""
     import numpy as np
@@ -186,7 +186,7 @@ def _write_maps(
     left = np.full(len(found.places), np.nan) if found.noise_left is None else found.noise_left
     for path, values in zip(files, (found.signal_kept, left), strict=True):
         image = np.nan_to_num(found.image(values), nan=NOT_TESTED)
-        write_volume(scan.part(index, index + 1).with_hu(image[None]), path)
+        write_volume(scan.part(index, index + 1).with_hu(image[None]), path, overwrite=overwrite)
     return {
         "diameter": 2 * lesion.radius_mm,
         "places": len(found.places),

@@ -39,7 +39,7 @@ class HUCascade(nn.Module):
         return finish_hu(hu, self.scale.to_hu_difference(self.cascade(unit) - unit))
 
 
-def export_onnx(model: str | os.PathLike[str], target: Path) -> float:
+def export_onnx(model: str | os.PathLike[str], target: Path, *, overwrite: bool = True) -> float:
     """Write a model as ONNX (opset 18; batch, rows and columns of any size), whole or not at all.
 
     The file is run with onnxruntime on two sizes before it gets its name.
@@ -47,6 +47,7 @@ def export_onnx(model: str | os.PathLike[str], target: Path) -> float:
     Args:
         model: a shipped model's name, or a model file.
         target: the ONNX file; one input ``hu`` and one output ``denoised_hu``, both (batch, 1, rows, columns) float32.
+        overwrite: replace a file that is there by then.
 
     Returns:
         The largest difference from the engine that was found, HU.
@@ -54,7 +55,7 @@ def export_onnx(model: str | os.PathLike[str], target: Path) -> float:
     Raises:
         ModelError: the model is missing or damaged, or the ONNX file does not give what the engine gives.
         MissingExtraError: the ``onnx`` extra is not installed.
-        InputError: the file cannot be written.
+        OutputError: the file cannot be written, or one is there by then and ``overwrite`` is false.
     """
     with require_extra("onnx"):
         import onnx
@@ -78,7 +79,7 @@ def export_onnx(model: str | os.PathLike[str], target: Path) -> float:
     assert program is not None  # it is None only without dynamo
     proto = program.model_proto
     proto.doc_string = f"LDCTDenoise model {info.name}, sha256 {info.model_hash}. For research, not for diagnosis."
-    with replace_when_complete(target, ".onnx") as temporary:
+    with replace_when_complete(target, ".onnx", overwrite=overwrite) as temporary:
         onnx.save_model(proto, temporary)
         onnx.checker.check_model(str(temporary))
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])

@@ -15,9 +15,13 @@ _LIMITS = """\
 """
 
 
-def write_card(info: ModelInfo, path: Path) -> None:
-    """Write the card (Markdown) of a model, whole or not at all."""
-    with replace_when_complete(path, ".md") as temporary:
+def write_card(info: ModelInfo, path: Path, *, overwrite: bool = True) -> None:
+    """Write the card (Markdown) of a model, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written, or is there and ``overwrite`` is false.
+    """
+    with replace_when_complete(path, ".md", overwrite=overwrite) as temporary:
         temporary.write_text(card_text(info), encoding="utf-8")
 
 

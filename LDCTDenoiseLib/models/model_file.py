@@ -59,11 +59,14 @@ def tensor_hash(tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str]) -> ModelInfo:
+def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str], *, overwrite: bool = True) -> ModelInfo:
     """Write a cascade as a model file, whole or not at all.
 
     Returns:
         The info as written, with its hashes.
+
+    Raises:
+        OutputError: it cannot be written, or is there and ``overwrite`` is false.
     """
     target = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in cascade.state_dict().items()}
@@ -79,7 +82,7 @@ def save_model(cascade: Cascade, info: ModelInfo, path: str | os.PathLike[str]) 
         "tensor_hash": written.tensor_hash,
         "model_hash": written.model_hash,
     }
-    with replace_when_complete(target, SUFFIX) as temporary:
+    with replace_when_complete(target, SUFFIX, overwrite=overwrite) as temporary:
         save_file(tensors, temporary, {METADATA_KEY: json.dumps(record)})
     return read_info(target)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from LDCTDenoiseLib import Denoiser, InputError
+from LDCTDenoiseLib import Denoiser, InputError, OutputError
 from LDCTDenoiseLib.adaptation import adapt as adapt_module
 from LDCTDenoiseLib.adaptation import scans as scans_module
 from LDCTDenoiseLib.adaptation.adapt import adapt
@@ -141,6 +142,22 @@ def test_a_model_that_is_worse_or_wipes_out_lesions_is_not_written(
     assert "nothing was written" in captured.err
     assert "before: gain 3.00 dB" in captured.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_came_meanwhile_is_not_replaced_unasked(
+    data: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, WORSE, BETTER)
+    out, train = tmp_path / "mine.safetensors", adapt_module.train
+
+    def let_it_come(*arguments: Any, **settings: Any) -> Path:
+        out.write_text("mine")
+        return train(*arguments, **settings)
+
+    monkeypatch.setattr(adapt_module, "train", let_it_come)
+    with pytest.raises(OutputError, match=r"mine\.safetensors was made meanwhile"):
+        adapt(data, out, minutes=1, device="cpu")
+    assert out.read_text() == "mine"
 
 
 def test_too_short_a_time_is_refused_with_the_time_that_it_takes(data: Path, tmp_path: Path, quick: None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,23 @@ def test_a_second_map_that_is_there_is_not_replaced_unasked(run: Run, tiny_model
     assert_refused(outcome, "map_noise_left.nrrd exists")
     assert other.read_bytes() == before
     assert not (tmp_path / "map.nrrd").exists()
+
+
+def test_a_map_that_came_meanwhile_is_not_replaced_unasked(
+    run: Run, tiny_model: Path, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Denoiser.__call__
+
+    def let_it_come(self: Denoiser, hu: np.ndarray, **how: Any) -> np.ndarray:
+        (tmp_path / "map.nrrd").write_text("mine")
+        return compute(self, hu, **how)
+
+    monkeypatch.setattr(Denoiser, "__call__", let_it_come)
+    map_of = ("lesion-test", source, "--at", "52,47,1", "--model", tiny_model, "--quiet", "--map", tmp_path / "map.nrrd")
+    assert_refused(run(*map_of), "map.nrrd was made meanwhile")
+    assert (tmp_path / "map.nrrd").read_text() == "mine"
+    run(*map_of, "--overwrite")
+    assert voxels_of(tmp_path / "map.nrrd").shape == (1, 96, 100)
 
 
 def test_what_is_no_ct_is_refused_unless_forced(run: Run, tiny_model: Path, tmp_path: Path) -> None:

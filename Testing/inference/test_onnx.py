@@ -11,7 +11,7 @@ import pytest
 
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.commands.command_line import main
-from LDCTDenoiseLib.errors import ModelError
+from LDCTDenoiseLib.errors import ModelError, OutputError
 from LDCTDenoiseLib.inference import onnx as export_onnx
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 from Testing.conftest import REPOSITORY
@@ -68,6 +68,14 @@ def test_the_file_says_its_opset_and_model_and_holds_its_weights(exported: Path)
     assert dimensions[0]
     assert dimensions[2]
     assert dimensions[3]
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "model.onnx"
+    monkeypatch.setattr(export_onnx, "_difference_from_engine", lambda *args: 0.0 if target.write_text("mine") else 1.0)
+    with pytest.raises(OutputError, match=r"model\.onnx was made meanwhile"):
+        export_onnx.export_onnx("default", target, overwrite=False)
+    assert target.read_text() == "mine"
 
 
 def test_a_file_that_differs_from_the_engine_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from ..errors import InputError, OutputError
 from ..inference.engine import Denoiser
 from ..measures.image_quality import psnr_of_arrays
 from ..measures.noise_left import noise_left
+from ..measures.tissue_bias import tissue_masks
 from ..models.model_info import SUFFIX
 from ..system.files import replace_when_complete
 from .dose_pair import DosePair
@@ -166,7 +167,7 @@ def draw(figure: PaperFigure, pair: DosePair, results: Mapping[str, np.ndarray],
     """
     low, full = pair.low[0].astype(np.float32), pair.full[0].astype(np.float32)
     window = organ_window(full, pair.spacing)
-    part = detail(full, window)
+    part = detail(full, window, tissue_masks(full[None])["soft"][0])
     canvas = new_figure(4 * _INCHES, len(figure.rows) * (_INCHES + 0.55) + 0.3)
     axes = canvas.subplots(len(figure.rows), 4, squeeze=False)
     for row, claim in zip(axes, figure.rows, strict=True):

@@ -24,6 +24,7 @@ BLENDS = (0.0, 0.3, 0.5, 0.7, 1.0)
 _SOLID_HU = -500.0
 _LUNG_SHARE = 0.2
 _INSIDE_SHARE = 0.95
+_TISSUE_SHARE = 0.9
 _INCHES = 2.6
 _BONE_HU = 300.0
 _SKULL_SHARE = 0.12
@@ -78,14 +79,23 @@ def organ_window(reference: np.ndarray, spacing: tuple[float, float]) -> Window:
     return BRAIN if area_cm2 < _HEAD_CM2 and bone > _SKULL_SHARE * max(1, body.sum()) else LIVER
 
 
-def detail(reference: np.ndarray, window: Window) -> tuple[slice, slice]:
-    """Rows and columns of the quarter of a slice with the most structure in the window: worth enlarging."""
+def detail(reference: np.ndarray, window: Window, tissue: np.ndarray | None = None) -> tuple[slice, slice]:
+    """Rows and columns of the quarter of a slice with the most structure in the window: worth enlarging.
+
+    Args:
+        reference: (rows, columns), HU.
+        window: that it is shown in.
+        tissue: mask of a tissue; of the quarters that hold the most of it one is taken.
+    """
     side = [max(1, length // 4) for length in reference.shape]
     shown = uniform_filter(np.clip(reference.astype(float), window.low, window.high), 3)
     spread = uniform_filter(shown**2, side) - uniform_filter(shown, side) ** 2
     # The body's border has the largest spread and says the least.
     inside = uniform_filter(body_mask(reference).astype(float), side)
     spread[inside < min(_INSIDE_SHARE, inside.max())] = 0
+    if tissue is not None:
+        share = uniform_filter(tissue.astype(float), side)
+        spread[share < _TISSUE_SHARE * share[spread > 0].max(initial=0)] = 0
     corners = [(0, 0), (0, 0)]
     middle = np.unravel_index(np.argmax(spread), spread.shape) if spread.any() else [n // 2 for n in reference.shape]
     for axis, (centre, length, size) in enumerate(zip(middle, reference.shape, side, strict=True)):

@@ -322,6 +322,9 @@ def test_the_enlarged_part_lies_within_the_slice_and_shows_structure() -> None:
     assert rows.start >= 0 <= columns.start
     assert rows.stop <= SIZE >= columns.stop
     assert np.clip(truth[rows, columns], ABDOMEN.low, ABDOMEN.high).std() > 10
+    soft = tissue_masks(truth[None])["soft"][0]
+    of_tissue = detail(truth, ABDOMEN, soft)
+    assert soft[of_tissue].mean() > soft[rows, columns].mean()
     empty = detail(np.full((40, 60), -1000.0), ABDOMEN)
     assert (empty[0].stop <= 40, empty[1].stop <= 60) == (True, True)
 

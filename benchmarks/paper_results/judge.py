@@ -27,7 +27,7 @@ from LDCTDenoiseLib.evaluation.slice_table import RMSE, measure_name
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, CHEST, psnr_of_arrays, rmse, ssim
 from LDCTDenoiseLib.measures.noise_left import measure_noise_left
 from LDCTDenoiseLib.measures.noise_level import noise_sd, uniform_windows
-from LDCTDenoiseLib.measures.nps import tissue_noise_power, tissue_windows
+from LDCTDenoiseLib.measures.nps import NoisePower, tissue_noise_power, tissue_windows
 from LDCTDenoiseLib.measures.signal_kept import LESIONS, SMALL_FAINT, places_for, signal_kept
 from LDCTDenoiseLib.measures.tissue_bias import tissue_bias, tissue_masks
 from LDCTDenoiseLib.models.model_file import read_model
@@ -38,17 +38,29 @@ from LDCTDenoiseLib.volumes.volume_file import read_volume
 from .patients import DOSES
 
 FOLDER = Path(__file__).parent / "judged"
+VERSION = 2
+"""Of the figures: to raise when one is added or means something else."""
 SLICES = 3
 """Of each scan, spread evenly."""
 GAIN, GAIN_CHEST = (f"gain, dB, {window.label}" for window in (ABDOMEN, CHEST))
 SSIM = measure_name("SSIM", ABDOMEN)
 BIASES = tuple(bias_name(tissue) for tissue in ("fat", "soft", "enhanced"))
 KEPT = {lesion: signal_kept_name(lesion) for lesion in LESIONS}
+BLEND = 0.7
+"""Of results in the paper: 0.3 of the low dose are mixed into what the networks give."""
+GAIN_BLENDED = f"gain at blend {BLEND:g}, dB, {ABDOMEN.label}"
+SSIM_BLENDED = f"SSIM at blend {BLEND:g}, {ABDOMEN.label}"
+EQUAL_NOISE = 0.6
+NPS_EQUAL = f"NPS mean frequency at {EQUAL_NOISE:g} of the noise, per cm"
+"""Of the blend with the low dose that has this share of its noise: a network that only does less has no finer noise by it."""
 COST = "signal lost for noise removed"
 """(1 - signal kept of the small faint disc) / (1 - noise left in soft tissue): blending with the input does not change it."""
+LEAST_REMOVED = 0.05
 TTF_NOISE_HU = (10, 20)
 TTF_CONTRASTS_HU = (200, 400)
 _SIDE = 512
+_STRONGEST = 1.5
+"""Blend: further beyond what a network gives nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +77,43 @@ class JudgedOn:
     pair: DosePair
 
 
-def scans_to_judge(csv: Path, pairs: Path | None) -> Iterator[JudgedOn]:
+@dataclass(frozen=True)
+class _Listed:
+    """A scan to judge on, before it is read."""
+
+    group: str
+    patient: str
+    dose: float
+    low: Path
+    full: Path
+
+    def read(self) -> JudgedOn:
+        normal, noisy = read_volume(self.full), read_volume(self.low)
+        chosen = evenly_spread(len(normal.hu), SLICES)
+        slices = tuple(int(z) for z in chosen)
+        pair = DosePair(self.patient, self.full.stem, noisy.hu[chosen], normal.hu[chosen], normal.spacing, slices)
+        return JudgedOn(self.group, self.dose, pair)
+
+
+def scans_to_judge(csv: Path, pairs: Path | None) -> list[JudgedOn]:
     """The test patients of the CSV, and the pairs ``NAME_full.nrrd``, ``NAME_dDD.nrrd`` of a folder.
 
     Raises:
         InputError: the folder holds no such pair.
     """
+    return [listed.read() for listed in _listed(csv, pairs)]
+
+
+def how_judged(csv: Path, pairs: Path | None) -> dict[str, Any]:
+    """What figures of two systems must have in common to be compared: the scans, and the measures' version."""
+    return {"version": VERSION, "scans": [f"{one.group} {one.patient} {one.dose:g}" for one in _listed(csv, pairs)]}
+
+
+def _listed(csv: Path, pairs: Path | None) -> Iterator[_Listed]:
     for listed in read_pairs(csv):
         if listed.split == "test" and listed.low is not None:
             percent = int(listed.low.path.stem.rpartition("_d")[2])
-            yield _few(listed.patient, "test", percent / 100, listed.low.path, listed.full.path)
+            yield _Listed("test", listed.patient, percent / 100, listed.low.path, listed.full.path)
     if pairs is None:
         return
     paths = sorted(pairs.glob("*_full.nrrd"))
@@ -83,14 +122,7 @@ def scans_to_judge(csv: Path, pairs: Path | None) -> Iterator[JudgedOn]:
     for full in paths:
         name = full.stem.removesuffix("_full")
         for dose in DOSES:
-            yield _few(name, "pairs", dose, pairs / f"{name}_d{round(100 * dose):02d}.nrrd", full)
-
-
-def _few(patient: str, group: str, dose: float, low: Path, full: Path) -> JudgedOn:
-    normal, noisy = read_volume(full), read_volume(low)
-    chosen = evenly_spread(len(normal.hu), SLICES)
-    pair = DosePair(patient, full.stem, noisy.hu[chosen], normal.hu[chosen], normal.spacing, tuple(int(z) for z in chosen))
-    return JudgedOn(group, dose, pair)
+            yield _Listed("pairs", name, dose, pairs / f"{name}_d{round(100 * dose):02d}.nrrd", full)
 
 
 def judge(method: Method, scans: Sequence[JudgedOn], *, phantom_scans: int = REALISATIONS) -> dict[str, Any]:
@@ -121,15 +153,20 @@ def _slice_values(
     left = measure_noise_left(result, full, low, own)
     windows = tissue_windows(full, pair.spacing)
     bias = tissue_bias(result, full, own)
+    blended = low + BLEND * (result - low)
+    psnr_before = psnr_of_arrays(low, full, ABDOMEN)
     values = {
-        GAIN: psnr_of_arrays(result, full, ABDOMEN) - psnr_of_arrays(low, full, ABDOMEN),
+        GAIN: psnr_of_arrays(result, full, ABDOMEN) - psnr_before,
+        GAIN_BLENDED: psnr_of_arrays(blended, full, ABDOMEN) - psnr_before,
         GAIN_CHEST: psnr_of_arrays(result, full, CHEST) - psnr_of_arrays(low, full, CHEST),
         SSIM: ssim(result, full, ABDOMEN),
+        SSIM_BLENDED: ssim(blended, full, ABDOMEN),
         RMSE: rmse(result, full),
         **{bias_name(tissue): bias[tissue] for tissue in ("fat", "soft", "enhanced")},
         NOISE_LEFT_MEDIAN: left.median,
         NOISE_LEFT_P90: left.p90,
         NPS_MEAN: math.nan if windows is None else tissue_noise_power(result, windows, pair.spacing).mean_frequency,
+        NPS_EQUAL: math.nan if windows is None else _nps_at_equal_noise(low, result, windows, pair.spacing),
     }
     middle = number == len(pair.slices) // 2
     for lesion, name in KEPT.items():
@@ -141,20 +178,35 @@ def _slice_values(
             )
             values[name] = float(kept.mean())
     removed = 1 - left.by_tissue["soft"]
-    values[COST] = (1 - values[KEPT[SMALL_FAINT]]) / removed if removed > 0.05 else math.nan
+    values[COST] = (1 - values[KEPT[SMALL_FAINT]]) / removed if removed > LEAST_REMOVED else math.nan
     return values
 
 
-def _edges(method: Method, scans: int) -> dict[str, dict[str, float]]:
+def _nps_at_equal_noise(low: np.ndarray, result: np.ndarray, windows: np.ndarray, spacing: tuple[float, float]) -> float:
+    """Mean NPS frequency of the first blend whose noise SD is ``EQUAL_NOISE`` of the low dose's; nan where none is."""
+
+    def power(share: float) -> NoisePower:
+        return tissue_noise_power(low + share * (result - low), windows, spacing)
+
+    # Noise is linear in the blend, so that its variance is a parabola.
+    none, half, whole = (power(share).variance for share in (0.0, 0.5, 1.0))
+    bend = 2 * (none + whole - 2 * half)
+    shares = np.roots([bend, whole - none - bend, none * (1 - EQUAL_NOISE**2)])
+    reached = [share.real for share in shares if abs(share.imag) < 1e-9 and 0 < share.real <= _STRONGEST]
+    return power(min(reached)).mean_frequency if reached else math.nan
+
+
+def _edges(method: Method, scans: int) -> dict[str, dict[str, float | None]]:
     """TTF50 by noise and contrast, as shares of the input's."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | None]] = {}
     doses = phantom_doses()
     edges: dict[tuple[str, float], dict[float, float]] = {}
     for result in study_phantom([INPUT, method], list(doses.values()), realisations=scans):
         edges[result.method, result.dose] = {contrast: one.falls_to(0.5) for contrast, one in result.transfer.items()}
     for noise, dose in doses.items():
         before, after = edges[INPUT.name, dose], edges[method.name, dose]
-        found[f"{noise:g}"] = {f"{contrast:g}": round(after[contrast] / before[contrast], 4) for contrast in TTF_CONTRASTS_HU}
+        shares = {contrast: after[contrast] / before[contrast] for contrast in TTF_CONTRASTS_HU}
+        found[f"{noise:g}"] = {f"{one:g}": None if math.isnan(share) else round(share, 4) for one, share in shares.items()}
     return found
 
 
@@ -191,7 +243,7 @@ def write_judged(record: Mapping[str, Any], path: Path) -> None:
 
 
 def read_judged(path: Path, source: object) -> dict[str, Any] | None:
-    """What was found of a system, or None where it was not judged yet, or was judged with other weights."""
+    """What was found of a system, or None where it was not judged yet, or with other weights or on other scans."""
     if not path.exists():
         return None
     try:

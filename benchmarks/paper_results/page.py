@@ -16,16 +16,32 @@ from LDCTDenoiseLib.evaluation.paper_figures import FIGURES
 from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 from LDCTDenoiseLib.evaluation.slice_table import RMSE
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN
+from LDCTDenoiseLib.measures.signal_kept import SMALL_FAINT
 
 from .bootstrap import REPEATS, SHARE, Interval, paired_bootstrap
-from .judge import BIASES, COST, GAIN, GAIN_CHEST, KEPT, SSIM, TTF_CONTRASTS_HU, TTF_NOISE_HU
+from .judge import (
+    BIASES,
+    BLEND,
+    COST,
+    EQUAL_NOISE,
+    GAIN,
+    GAIN_BLENDED,
+    GAIN_CHEST,
+    KEPT,
+    LEAST_REMOVED,
+    NPS_EQUAL,
+    SSIM,
+    SSIM_BLENDED,
+    TTF_CONTRASTS_HU,
+    TTF_NOISE_HU,
+)
 from .parts import PARTS
 from .patients import DOSES, KERNEL
 from .plan import DOSE_RANGE, EPOCH_STEPS, EPOCHS, SECONDS, Granted, hours
 from .systems import (
-    BLEND,
     BY_NAME,
     CLAIMS,
+    DRL,
     FILTER,
     INPUT_ROW,
     NEGLIGIBLE_DB,
@@ -40,6 +56,7 @@ from .systems import (
 MISSING, UNJUDGED = "not trained yet", "not judged yet"
 QUALITY = {
     GAIN: "{:+.2f}",
+    GAIN_BLENDED: "{:+.2f}",
     GAIN_CHEST: "{:+.2f}",
     SSIM: "{:.4f}",
     RMSE: "{:.2f}",
@@ -51,8 +68,9 @@ STRUCTURE = {
     **dict.fromkeys(KEPT.values(), "{:.2f}"),
     COST: "{:.3f}",
     NPS_MEAN: "{:.2f}",
+    NPS_EQUAL: "{:.2f}",
 }
-_FORMS = {**QUALITY, **STRUCTURE}
+_FORMS = {**QUALITY, **STRUCTURE, SSIM_BLENDED: "{:.4f}"}
 
 
 class Verdict(Enum):
@@ -103,11 +121,7 @@ def page(results: Results) -> str:
         "\n".join(f"{number}. {line}" for number, line in enumerate(ten_lines(results), 1)),
         *(f"**Stopped:** {name}: {message}" for name, message in results.failed.items()),
         "## The claims",
-        f"First system minus second, mean over patients, with the {SHARE:.0%} interval of a paired bootstrap over slices "
-        f"grouped by patient ({REPEATS:,} draws, both doses). The paper prints no PSNR, SSIM or VIF, only pictures, so that its "
-        f"words must be read as a measure. A claim holds, or does not, when the whole interval says so; little is less than "
-        f"{NEGLIGIBLE_DB:g} dB. *{COST[0].upper() + COST[1:]}* is (1 - signal kept of the 20 HU, 4 mm disc) / (1 - noise left "
-        "in soft tissue): a network that only does less has the same.",
+        *_claims_in_words(results),
         "\n".join(
             table(
                 ["claim", "systems", "measure", f"difference [{SHARE:.0%} interval]", "verdict"],
@@ -119,7 +133,7 @@ def page(results: Results) -> str:
     for dose in DOSES:
         parts += [
             f"## Dose {dose:g}",
-            "Blend 1; mean ± SD over the patients." if dose == DOSES[0] else "",
+            "Mean ± SD over the patients; blend 1, where no other is named." if dose == DOSES[0] else "",
             _measures(results, dose, QUALITY),
             _measures(results, dose, STRUCTURE),
         ]
@@ -143,40 +157,51 @@ def page(results: Results) -> str:
 
 def ten_lines(results: Results) -> list[str]:
     """What a reader takes away."""
-    there = [system.name for system in SYSTEMS if system.name in results.judged]
+    return [
+        _budget(results),
+        *(f"{words}: {_told_together(results, words)}." for words in PUBLISHED),
+        _best(results),
+        f"The shipped model uses of it: {results.shipped}.",
+    ]
+
+
+def _budget(results: Results) -> str:
+    minutes = [60 * hours(system.all_parts, results.granted) for system in SYSTEMS]
     left = [name for name in PARTS if name not in results.records]
     state = "all are trained" if not left else f"{hours(left, results.granted):.1f} of them are still to be trained"
-    lines = [
-        f"Budget: {SECONDS / 60:.0f} processor minutes for each of {len(SYSTEMS)} systems, "
-        f"{hours(list(PARTS), results.granted):.1f} hours in all; {state}. Judged: {', '.join(there) or 'none yet'}."
-    ]
-    lines += [f"{words}: {_told_together(results, words)}." for words in PUBLISHED]
-    lines += [_best(results), _use(results)]
-    return lines
+    there = [system.name for system in SYSTEMS if system.name in results.judged]
+    judged = "all of them" if len(there) == len(SYSTEMS) else ", ".join(there) or "none yet"
+    return (
+        f"Budget: {SECONDS / 60:.0f} minutes of one core for each of {len(SYSTEMS)} systems ({min(minutes):.0f} to "
+        f"{max(minutes):.0f} in whole steps), {hours(list(PARTS), results.granted):.1f} hours in all; {state}. Two cores for as "
+        f"long were planned: it is half of that. Judged: {judged}."
+    )
 
 
 def _told_together(results: Results, words: str) -> str:
-    told = [(claim, _interval(results, claim)) for claim in CLAIMS if claim.published == words]
-    if all(interval is None for _, interval in told):
-        names = dict.fromkeys(name for claim, _ in told for name in (claim.system, claim.other))
-        return "open; " + ", ".join(f"{name} {results.missing(name)}" for name in names if name not in results.judged)
-    parts = []
-    for claim, interval in told:
+    parts: dict[str, list[str]] = {}
+    for claim in CLAIMS:
+        if claim.published != words or not claim.in_short:
+            continue
+        interval = _interval(results, claim)
         if interval is None:
-            told_so = f"{claim.system} against {claim.other} is open ({_absent(results, claim)})"
+            told = f"open ({_absent(results, claim)})"
         else:
-            told_so = (
-                f"**{verdict(claim, interval).value}** for {claim.system} against {claim.other} "
-                f"({_short(claim.measure)} {_interval_text(claim, interval)})"
-            )
-        if told_so not in parts:
-            parts.append(told_so)
-    return "; ".join(parts)
+            told = f"**{verdict(claim, interval).value}** ({_short(claim.measure)} {_interval_text(claim, interval)})"
+        so_far = parts.setdefault(f"{claim.system} against {claim.other}", [])
+        if told not in so_far:
+            so_far.append(told)
+    sizes = [results.judged[name].get("size", {}).get("parameters") for name in ("A", "CNN10") if name in results.judged]
+    beside = f"; {sizes[0]:,} parameters against {sizes[1]:,}" if words == DRL and len(sizes) == 2 else ""
+    return "; ".join(f"{systems} {', '.join(told)}" for systems, told in parts.items()) + beside
 
 
 def _absent(results: Results, claim: Claim) -> str:
     names = dict.fromkeys((claim.system, claim.other))
-    return ", ".join(f"{name} {results.missing(name)}" for name in names if name not in results.judged)
+    return (
+        ", ".join(f"{name} {results.missing(name)}" for name in names if name not in results.judged)
+        or "too few slices in which both have it"
+    )
 
 
 def _short(measure: str) -> str:
@@ -188,11 +213,31 @@ def _best(results: Results) -> str:
     ranked = sorted(((value, name) for name, value in means.items() if name in BY_NAME), reverse=True)
     told = ", ".join(f"{name} {value:+.2f} dB" for value, name in ranked[:3]) or f"no system yet ({MISSING})"
     beside = ", ".join(f"{name} {means[name]:+.2f} dB" for name in (FILTER, SHIPPED) if name in means)
-    return f"Highest gain at {ABDOMEN.name}, both doses: {told}; beside them {beside or 'nothing yet'}."
+    return f"Highest gain at {ABDOMEN.name}, both doses, blend 1: {told}; beside them {beside or 'nothing yet'}."
 
 
-def _use(results: Results) -> str:
-    return f"The shipped model uses of it: {results.shipped}."
+def _claims_in_words(results: Results) -> list[str]:
+    groups: dict[str, dict[str, None]] = {}
+    for record in results.judged.values():
+        for row in record["slices"]:
+            groups.setdefault(row["group"], {})[row["patient"]] = None
+    named = " and ".join(f"{len(patients)} of `{group}` ({', '.join(patients)})" for group, patients in groups.items())
+    return [
+        f"First system minus second, mean over the patients, {named or 'none yet'}, with the {SHARE:.0%} interval of a paired "
+        f"bootstrap over slices grouped by patient ({REPEATS:,} draws, percentiles expanded for few patients, both doses); the "
+        f"{len(CLAIMS)} comparisons are not corrected for their number. A claim holds, or does not, when the whole interval says "
+        f"so; little is less than {NEGLIGIBLE_DB:g} dB.",
+        "The paper prints no PSNR, SSIM or VIF, only pictures, so that its words must be read as a measure:\n\n"
+        f"- Its pictures are blended, {BLEND:g} of the network's result and {1 - BLEND:g} of the low dose. The blend hides part "
+        "of what a network does wrong: a claim about images is held against the blend, and against the networks' own results.\n"
+        f"- *{COST[0].upper() + COST[1:]}*: (1 - signal kept of the {SMALL_FAINT.contrast_hu:g} HU, "
+        f"{2 * SMALL_FAINT.radius_mm:g} mm disc) / (1 - noise left in soft tissue), the same for every blend, so that a network "
+        f"that only does less has the same. It is not told below {LEAST_REMOVED:.0%} of the noise removed.\n"
+        f"- *NPS mean frequency at {EQUAL_NOISE:g} of the noise*: of the blend that has {EQUAL_NOISE:g} of the low dose's noise, "
+        "for the same reason.\n"
+        "- B predicts the image and A the difference, as in the paper, and a step with L_P takes longer, so that B has fewer: "
+        "systems at one budget are compared, not the losses alone.",
+    ]
 
 
 def mean_and_sd(judged: Mapping[str, Any], measure: str, dose: float | None = None) -> tuple[float, float]:
@@ -227,7 +272,7 @@ def _interval(results: Results, claim: Claim) -> Interval | None:
     if claim.system not in results.judged or claim.other not in results.judged:
         return None
     found = differences(results.judged[claim.system], results.judged[claim.other], claim.measure)
-    return paired_bootstrap(found) if found else None
+    return paired_bootstrap(found) if len(found) > 1 else None
 
 
 def verdict(claim: Claim, interval: Interval) -> Verdict:
@@ -284,8 +329,8 @@ def _edges_and_size(results: Results) -> str:
         told = (
             ["", "", ""] if size is None else [f"{size['parameters']:,}", f"{size['gflop']:g}", f"{size['seconds_a_slice']:.2f}"]
         )
-        found = judged["ttf50"]
-        return [*(f"{found[noise][contrast]:.2f}" if found else "n/a" for noise, contrast in edges), *told]
+        found = [judged["ttf50"].get(noise, {}).get(contrast) for noise, contrast in edges]
+        return [*("n/a" if share is None else f"{share:.2f}" for share in found), *told]
 
     return _rows(results, [*head, "parameters", "GFLOP a slice", "s a slice"], cells)
 
@@ -307,8 +352,10 @@ def _how(results: Results) -> list[str]:
         "- Networks that see the raw noise, but WGAN-VGG's, are trained in bfloat16 where the processor computes it, the rest in "
         "float32.",
         f"- Judged: three slices of each scan, the {KERNEL} kernel and other noise than the training's for the test patients; "
-        "the pairs of another simulator as they are. The reference has noise of its own: in flat tissue a perfect image would "
-        "gain " + " and ".join(f"{10 * math.log10(1 / dose - 1):.1f} dB at dose {dose:g}" for dose in DOSES) + ".",
+        "the pairs of another simulator as they are. The reference has noise of its own: in flat tissue of the test patients a "
+        "perfect image would gain "
+        + " and ".join(f"{10 * math.log10(1 / dose - 1):.1f} dB at dose {dose:g}" for dose in DOSES)
+        + ", on the pairs less, for their low doses lie closer to the reference's own noise.",
         "- Weight of L_P: the paper's 0.1 is for an input scale that it does not give; in this project's units it outweighs the "
         "MSE by far. The scaled rows use the weight at which both losses pull at the image equally hard where A's first part "
         "ended.",
@@ -320,9 +367,8 @@ def _how(results: Results) -> list[str]:
 def _trainings(results: Results) -> str:
     rows = []
     for system in SYSTEMS:
-        names = list(dict.fromkeys(name for part in system.parts for name in (*PARTS[part].needs, part)))
         told = []
-        for name in names:
+        for name in system.all_parts:
             record = results.records.get(name)
             done = MISSING if record is None else f"best at {record['kept_step']:,}, {record['precision']}"
             told.append(f"{name}: {results.granted[name].steps:,} ({done})")
@@ -343,5 +389,8 @@ def _pictures(results: Results) -> list[str]:
     ]
     if not told:
         return []
-    words = f"After the paper's figures 2, 5 and 6, one row a claim, a region of low contrast of a test patient, blend {BLEND:g}."
+    words = (
+        f"After the paper's figures 2, 5 and 6, one row a claim: a region of low contrast of the first test patient, dose "
+        f"{DOSES[0]:g}, blend {BLEND:g}. The figures below the pictures are of this one slice in the window of its organ."
+    )
     return ["## Pictures", words, *told]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,12 @@ def prepare_patients(data: Path, split: DataConfig, folder: Path) -> Path:
         The CSV: training patients without a low dose, which the trainer inserts; the others at every dose.
     """
     csv = folder / "pairs.csv"
-    if csv.exists() and all(pair.full.path.exists() for pair in read_pairs(csv)):
+    there = find_training_data(data, split)
+    if csv.exists() and _is_of(read_pairs(csv), there):
         return csv
     folder.mkdir(parents=True, exist_ok=True)
     pairs: list[Pair] = []
-    for pair in find_training_data(data, split):
+    for pair in there:
         scan = read_volume(pair.full.path)
         if pair.split == "train":
             if min(scan.hu.shape[1:]) >= NARROWEST:
@@ -53,6 +55,20 @@ def prepare_patients(data: Path, split: DataConfig, folder: Path) -> Path:
         pairs += _low_doses(scan, pair, folder)
     write_pairs(pairs, csv)
     return csv
+
+
+def _is_of(listed: Sequence[Pair], there: Sequence[Pair]) -> bool:
+    """Whether what was prepared is these patients, in this split, with all files."""
+    files = [source.path for pair in listed for source in (pair.low, pair.full) if source is not None]
+    train = {pair.full.path.resolve() for pair in there if pair.split == "train"}
+    return (
+        all(path.is_file() for path in files)
+        and train.issuperset(pair.full.path.resolve() for pair in listed if pair.split == "train")
+        and all(
+            {pair.patient for pair in listed if pair.split == split} == {pair.patient for pair in there if pair.split == split}
+            for split in SLICES
+        )
+    )
 
 
 def _low_doses(scan: Scan, pair: Pair, folder: Path) -> list[Pair]:

@@ -24,13 +24,13 @@ from LDCTDenoiseLib.system.files import replace_when_complete
 
 from . import judge
 from .page import Results, page
+from .patients import DOSES
 from .plan import Granted
-from .systems import BLEND, FILTER, INPUT_ROW, SHIPPED, SYSTEMS, System
+from .systems import FILTER, INPUT_ROW, SHIPPED, SHIPPED_LOSSES, SYSTEMS, System
 from .train_parts import finished
 from .weights import assemble, read_record, weights_file
 
 PAGE = "README.md"
-_SHOWN_DOSE = 0.25
 log = logging.getLogger(__name__)
 
 
@@ -60,7 +60,7 @@ class Show:
     @cached_property
     def scans(self) -> list[judge.JudgedOn]:
         """Read once, and only if there is something to judge."""
-        return list(judge.scans_to_judge(self.csv, self.pairs))
+        return judge.scans_to_judge(self.csv, self.pairs)
 
     @property
     def trained(self) -> list[System]:
@@ -108,11 +108,12 @@ def show_results(show: Show, failed: Mapping[str, str] | None = None) -> Results
 
 def _rows(show: Show) -> list[_Row]:
     """What there is to judge."""
+    how = judge.how_judged(show.csv, show.pairs)
     rows = [
         _Row(
             system.name,
             system.key,
-            {name: hashlib.sha256(weights_file(show.weights, name).read_bytes()).hexdigest() for name in system.parts},
+            how | {name: hashlib.sha256(weights_file(show.weights, name).read_bytes()).hexdigest() for name in system.parts},
             partial(_model, show, system),
         )
         for system in show.trained
@@ -120,9 +121,9 @@ def _rows(show: Show) -> list[_Row]:
     shipped = find_model(SHIPPED)
     return [
         *rows,
-        _Row(INPUT_ROW, INPUT_ROW, {INPUT_ROW: 1}, lambda: INPUT),
-        _Row(SHIPPED, SHIPPED, {SHIPPED: read_info(shipped).model_hash}, lambda: shipped),
-        _Row(FILTER, "nlm", {FILTER: 1}, lambda: _filter(show.csv)),
+        _Row(INPUT_ROW, INPUT_ROW, how, lambda: INPUT),
+        _Row(SHIPPED, SHIPPED, how | {SHIPPED: read_info(shipped).model_hash}, lambda: shipped),
+        _Row(FILTER, "nlm", how, lambda: _filter(show.csv)),
     ]
 
 
@@ -162,20 +163,18 @@ def _draw(show: Show) -> list[str]:
     listed = next(
         pair
         for pair in read_pairs(show.csv)
-        if pair.split == "test" and pair.low and f"_d{_SHOWN_DOSE * 100:.0f}" in pair.low.path.stem
+        if pair.split == "test" and pair.low and f"_d{DOSES[0] * 100:.0f}" in pair.low.path.stem
     )
     pair = load_pair(listed, EvaluationOptions(), only=-1)
     images = {
-        system.name: Denoiser(_model(show, system), "cpu", blend=BLEND)(pair.low.astype(np.float32))[0] for system in systems
+        system.name: Denoiser(_model(show, system), "cpu", blend=judge.BLEND)(pair.low.astype(np.float32))[0]
+        for system in systems
     }
-    return [path.name for path in write_paper_figures(pair, images, show.out, BLEND)]
+    return [path.name for path in write_paper_figures(pair, images, show.out, judge.BLEND)]
 
 
 def _shipped_in_words(path: Path) -> str:
-    """Its levels, and whether L_P had a part in its training."""
+    """Its levels, and the losses of its runs."""
     info = read_info(path)
-    levels = info.training.get("config", {}).get("levels", [])
-    weights = [level["loss"].get("perceptual", 0) for level in levels]
-    loss = "no perceptual loss" if not any(weights) else f"L_P at {', '.join(f'{weight:g}' for weight in weights)}"
     nets = " then ".join(f"{level.network} ({level.predicts.value})" for level in info.levels)
-    return f"C's networks ({nets}), {loss}, a loss for small lesions in its place (card of `{info.name}`)"
+    return f"C's networks ({nets}), {SHIPPED_LOSSES} (card of `{info.name}`)"

@@ -19,11 +19,10 @@ from pathlib import Path
 from ..dicom.arrange import arrange
 from ..dicom.ct_series import read_slices, without_copies
 from ..dicom.find_series import SeriesFiles, sort_into_series
-from ..dicom.source_files import Listing
+from ..dicom.source_files import Listing, list_folders
 from ..errors import InputError, counted
-from ..system.work_folder import is_work_folder
 from ..volumes.volume_file import read_volume, volume_suffix
-from .dose_roles import Dose, dose_told_by, first_dose_told_by, without_dose
+from .dose_roles import Dose, alike, dose_told_by, first_dose_told_by, without_dose
 from .pairs_csv import Source
 from .slice_places import SlicePlaces, match_slices, places_of_scan, places_of_slices
 
@@ -89,8 +88,8 @@ def find_pairs(folder: Path) -> FoundPairs:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the one that holds the data.")
-    volumes, others = _files(folder)
     found = FoundPairs()
+    volumes, others = _files(folder, found)
     candidates = _volume_candidates(folder, volumes, found) + _series_candidates(folder, others, found)
     by_patient: dict[str, list[_Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -105,18 +104,20 @@ def find_pairs(folder: Path) -> FoundPairs:
     return found
 
 
-def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+def _files(folder: Path, found: FoundPairs) -> tuple[list[Path], list[Path]]:
     volumes: list[Path] = []
     others: list[Path] = []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or any(map(is_work_folder, path.parents)):
-            continue
-        (volumes if volume_suffix(path) else others).append(path)
+    listing = list_folders([folder])
+    found.left_out += [f"{path.relative_to(folder)}: {sentence}" for path, sentence in listing.closed.items()]
+    for path in listing.files:
+        if path.is_file():
+            (volumes if volume_suffix(path) else others).append(path)
     return volumes, others
 
 
 def _volume_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> list[_Candidate]:
     candidates = []
+    spelled: dict[str, str] = {}
     for path in paths:
         relative = path.relative_to(folder)
         stem = path.name[: -len(volume_suffix(path) or "")]
@@ -131,7 +132,8 @@ def _volume_candidates(folder: Path, paths: list[Path], found: FoundPairs) -> li
         except InputError as error:
             found.left_out.append(f"{relative}: {error}")
             continue
-        candidates.append(_Candidate(patient, dose, (scan, ""), Source(path), places, str(relative)))
+        patient = spelled.setdefault(alike(patient), patient)
+        candidates.append(_Candidate(patient, dose, (alike(scan), ""), Source(path), places, str(relative)))
     return candidates
 
 
@@ -200,7 +202,10 @@ def _series_candidate(folder: Path, series: SeriesFiles, name: str, alone: bool)
 
 
 def _thickness(value: object) -> str:
-    return "" if value in (None, "") else f"{float(str(value)):g} mm"
+    try:
+        return f"{float(str(value)):g} mm"
+    except ValueError:  # there is none, or it is no number
+        return ""
 
 
 def _pair(patient: str, candidates: list[_Candidate], found: FoundPairs) -> None:

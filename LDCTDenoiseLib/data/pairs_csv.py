@@ -62,10 +62,12 @@ def read_pairs(path: Path) -> list[Pair]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames is None or set(reader.fieldnames) != set(CSV_COLUMNS):
-                raise InputError(f"{path.name} must have the columns {','.join(CSV_COLUMNS)}, not {reader.fieldnames}.")
-            pairs = [_pair(path, line, record) for line, record in enumerate(reader, 2)]
+            reader = csv.DictReader(file, restval="")
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            if set(columns) != set(CSV_COLUMNS):
+                raise InputError(f"{path.name} must have the columns {','.join(CSV_COLUMNS)}, not {','.join(columns)}.")
+            reader.fieldnames = columns
+            pairs = [_pair(path, reader.line_num, record) for record in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"The CSV of pairs {path} cannot be read ({error}); give one with {','.join(CSV_COLUMNS)}.") from error
     if not pairs:
@@ -75,16 +77,22 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def _pair(path: Path, line: int, record: dict[str, str]) -> Pair:
-    patient = record["patient"].strip()
-    if record["split"] not in SPLITS or not record["full"] or not patient:
+    patient, low, full, split = (record[name].strip() for name in CSV_COLUMNS)
+    if split not in SPLITS or not full or not patient:
         raise InputError(f"{path.name}, line {line}: patient and full must be given and split be one of {', '.join(SPLITS)}.")
-    low = _source(path.parent, record["low"]) if record["low"] else None
-    return Pair(patient, low, _source(path.parent, record["full"]), record["split"])
+    return Pair(patient, _source(path.parent, low) if low else None, _source(path.parent, full), split)
 
 
 def _source(folder: Path, text: str) -> Source:
     series = _SERIES.search(text)
     return Source(folder / text[: series.start()], series[1]) if series else Source(folder / text)
+
+
+def path_in_csv(source: Source, csv: Path) -> str:
+    """A source as the CSV that it was read from names it."""
+    folder = csv.parent
+    path = source.path.relative_to(folder) if source.path.is_relative_to(folder) else source.path
+    return str(Source(path, source.series))
 
 
 def check_splits(pairs: Sequence[Pair]) -> None:
@@ -103,7 +111,7 @@ def check_splits(pairs: Sequence[Pair]) -> None:
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
     """Write a CSV of pairs, whole or not at all, with paths relative to it."""
-    folder = path.absolute().parent
+    folder = path.parent.absolute()
     with replace_when_complete(path, ".csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
@@ -115,4 +123,7 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
 def _relative(source: Source | None, folder: Path) -> str:
     if source is None:
         return ""
-    return Source(Path(Path(os.path.relpath(source.path.absolute(), folder)).as_posix()), source.series).__str__()
+    path = source.path.absolute()
+    # Out of a linked folder ".." leads to the real one's parent.
+    relative = path.relative_to(folder) if path.is_relative_to(folder) else Path(os.path.relpath(path, folder.resolve()))
+    return str(Source(Path(relative.as_posix()), source.series))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ct.hu_check import check_hu
+from ..ct.hu_check import check_finite, check_hu
 from ..dicom.ct_series import read_ct_series
 from ..errors import InputError
 from ..volumes.volume_file import holds_dicom, read_volume
@@ -40,7 +40,7 @@ def read_pair(pair: Pair) -> PairVolumes:
     Missing slices and gaps are no fault: each slice stands for itself.
 
     Raises:
-        InputError: a volume cannot be read or is not in HU, or the two have no slice in common.
+        InputError: a volume cannot be read, holds NaN or is not in HU, or the two have no slice in common.
     """
     full, full_places = _read(pair.full)
     if pair.low is None:
@@ -61,10 +61,12 @@ def _read(source: Source) -> tuple[np.ndarray, SlicePlaces]:
         raise InputError(f"{source.path} does not exist; correct the CSV of pairs, or get the data.")
     if not holds_dicom(source.path):
         scan = read_volume(source.path)
+        check_finite(scan.hu)
         check_hu(scan.hu, scan.padding)
         return scan.hu, places_of_scan(scan)
     series = read_ct_series(source.path, source.series)
     if len(series.acquisitions) > 1:
         raise InputError(f"{source} holds {len(series.acquisitions)} acquisitions in one series; give one alone.")
+    check_finite(series.hu)
     check_hu(series.hu, series.padding)
     return series.hu, places_of_slices(series.slices)

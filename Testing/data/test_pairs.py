@@ -227,6 +227,40 @@ def test_scans_in_a_patients_folder_are_of_one_patient(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("layout", ["{dose}/{name}.nrrd", "{name}_{dose}.nrrd", "{dose}/{name}/1.nrrd"])
+def test_patients_are_named_as_the_user_named_them(tmp_path: Path, layout: str) -> None:
+    names = ["J\u00e4rg", "J\u00f6rg", "L004", "P-01"]
+    for name in names:
+        write_volume_file(tmp_path / layout.format(dose="low", name=name), 0, 4, LOW_DOSE)
+        write_volume_file(tmp_path / layout.format(dose="Full", name=name), 0, 4, FULL_DOSE)
+    found = find_pairs(tmp_path)
+    assert [pair.patient for pair in found.pairs] == sorted(names)
+    assert found.left_out == []
+
+
+def test_capitals_and_separators_make_no_other_patient(tmp_path: Path) -> None:
+    write_volume_file(tmp_path / "Low Dose" / "p 1.nrrd", 0, 4, LOW_DOSE)
+    write_volume_file(tmp_path / "full_dose" / "P-1.nrrd", 0, 4, FULL_DOSE)
+    assert len(find_pairs(tmp_path).pairs) == 1
+
+
+def test_linked_folders_are_looked_into(tmp_path: Path) -> None:
+    write_idc(tmp_path / "elsewhere", "L067", [0, 1], FULL_DOSE, 1)
+    write_idc(tmp_path / "elsewhere", "L067", [0, 1], LOW_DOSE, 2)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere")
+    check_pair_slices(find_pairs(tmp_path / "data"), 0, [0, 1])
+
+
+@pytest.mark.parametrize("text", ["8,0", "3\\3", "8.0 mm"])
+def test_an_odd_slice_thickness_is_as_none(tmp_path: Path, text: str) -> None:
+    for dose, uid in ((FULL_DOSE, 1), (LOW_DOSE, 2)):
+        write_idc(tmp_path, "L067", [0, 1], dose, uid, thickness="123456")
+    for path in tmp_path.rglob("*.dcm"):
+        path.write_bytes(path.read_bytes().replace(b"123456", text.ljust(6).encode()))
+    check_pair_slices(find_pairs(tmp_path), 0, [0, 1])
+
+
 def test_a_space_makes_no_other_patient(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("patient,low,full,split\nP01,,a.nrrd,train\nP01 ,,b.nrrd,test\n", encoding="utf-8")
     with pytest.raises(InputError, match="Patient P01 is in two splits"):
@@ -249,6 +283,17 @@ def test_both_doses_must_be_in_hu(tmp_path: Path, stored: str) -> None:
     for name, dose in (("low", LOW_DOSE), ("full", FULL_DOSE)):
         write_volume_file(tmp_path / f"{name}.nrrd", 0, 4, dose + 1024 * (name == stored))
     with pytest.raises(InputError, match="do not look like HU"):
+        read_pair(Pair("anna", Source(tmp_path / "low.nrrd"), Source(tmp_path / "full.nrrd"), "train"))
+
+
+@pytest.mark.parametrize("damaged", ["low", "full"])
+def test_a_pair_with_nan_is_refused(tmp_path: Path, damaged: str) -> None:
+    for name in ("low", "full"):
+        write_volume_file(tmp_path / f"{name}.nrrd", 0, 4, FULL_DOSE)
+    image = sitk.Cast(sitk.ReadImage(str(tmp_path / f"{damaged}.nrrd")), sitk.sitkFloat32)
+    image[0, 0, 0] = float("nan")
+    sitk.WriteImage(image, str(tmp_path / f"{damaged}.nrrd"))
+    with pytest.raises(InputError, match="NaN or infinity in 1 voxel"):
         read_pair(Pair("anna", Source(tmp_path / "low.nrrd"), Source(tmp_path / "full.nrrd"), "train"))
 
 
@@ -322,3 +367,28 @@ def test_a_csv_of_pairs_survives_writing_and_reading(tmp_path: Path) -> None:
     assert [(pair.patient, pair.low and pair.low.series) for pair in back] == [("a", "1.2.3"), ("b", None)]
     assert [pair.split for pair in back] == ["train", "test"]
     assert [pair.full.path.resolve() for pair in back] == [pair.full.path.resolve() for pair in pairs]
+
+
+def test_spaces_around_cells_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("patient, low, full, split\nP01, , a.nrrd, test\n", encoding="utf-8")
+    assert read_pairs(path) == [Pair("P01", None, Source(tmp_path / "a.nrrd"), "test")]
+
+
+@pytest.mark.parametrize("columns", ["patient,low,full,split", "low,full,split,patient"])
+def test_a_short_row_is_told_by_its_line(tmp_path: Path, columns: str) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"{columns}\n\n\na,b,test\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"pairs\.csv, line 4: patient and full must be given"):
+        read_pairs(path)
+
+
+def test_a_csv_in_a_linked_folder_names_the_volumes(tmp_path: Path) -> None:
+    (tmp_path / "far" / "away" / "out").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "far" / "away" / "out")
+    volumes = [tmp_path / "a.nrrd", tmp_path / "out" / "b.nrrd"]
+    for volume in volumes:
+        volume.touch()
+    write_pairs([Pair(one.stem, None, Source(one), "train") for one in volumes], tmp_path / "out" / "pairs.csv")
+    assert all(pair.full.path.exists() for pair in read_pairs(tmp_path / "out" / "pairs.csv"))
+    assert "b,,b.nrrd,train" in (tmp_path / "out" / "pairs.csv").read_text(encoding="utf-8")

@@ -134,7 +134,7 @@ def _map_lines(told: dict[str, Any]) -> Iterator[str]:
     kept, left = told["signal_kept"], told["noise_left"]
     yield f"signal kept at {told['places']} places: median {_share(kept['median'])}, least {_share(kept['least'])}"
     if left is None:
-        yield "noise left: not measured, for there is no uniform soft tissue near this slice"
+        yield "noise left: not measured, for no uniform soft tissue near this slice shows the scan's own noise"
     else:
         yield f"noise left there: median {_share(left['median'])}, most {_share(left['most'])}"
 

@@ -11,6 +11,8 @@ WINDOW_MM = 10.0
 """Side of the square in which noise is measured: large against the noise grain, small against organs."""
 UNIFORM_SHARE = 0.1
 """Share of the soft-tissue windows, the most uniform ones, that counts."""
+_LEAST_TISSUE = 0.01
+"""Share of the windows beside a filling; fewer are the edge of a disc without noise, not tissue."""
 
 
 def uniform_windows(volume: np.ndarray, spacing: tuple[float, float], side_mm: float = WINDOW_MM) -> np.ndarray:
@@ -32,31 +34,44 @@ def uniform_windows(volume: np.ndarray, spacing: tuple[float, float], side_mm: f
     """
     height, width = window_size(spacing, side_mm)
     half = (height // 2, width // 2)
-    found, spreads = [], []
+    found, spreads, filled = [], [], []
+    fillings: set[float] = set()
     # One candidate every half window (neighbours that overlap more say nothing new), so that quarters are blocks of a grid.
     for z, image in enumerate(volume):
-        blocks = _block_means(image, half)
-        corners = np.stack([blocks[:-1, :-1], blocks[1:, :-1], blocks[:-1, 1:], blocks[1:, 1:]])
-        lowest, highest = corners.min(axis=0, initial=np.inf), corners.max(axis=0, initial=-np.inf)
+        blocks = _blocks(image, half)
+        means = _quarters(blocks.mean(axis=(1, 3), dtype=np.float32))
+        constant = _quarters(blocks.min(axis=(1, 3)) == blocks.max(axis=(1, 3)))
+        lowest, highest = means.min(axis=0, initial=np.inf), means.max(axis=0, initial=-np.inf)
         rows, columns = np.nonzero((lowest > SOFT_TISSUE_HU[0]) & (highest < SOFT_TISSUE_HU[1]))
         found.append(np.stack([np.full_like(rows, z), rows * half[0], columns * half[1]], axis=1))
         spreads.append((highest - lowest)[rows, columns])
-    candidates = np.concatenate(found)
+        filled.append(constant.max(axis=0)[rows, columns])
+        of_one_hu = constant.min(axis=0)[rows, columns] & (spreads[-1] == 0)
+        fillings.update(lowest[rows, columns][of_one_hu].tolist())
+    candidates, spread, is_tissue = np.concatenate(found), np.concatenate(spreads), ~np.concatenate(filled)
     if len(candidates) == 0:
         raise InputError(_NO_TISSUE)
+    # One HU without noise, such as the 0 HU around a masked organ, fills what was not scanned. Several are a phantom's tissues.
+    if len(fillings) == 1 and is_tissue.mean() >= _LEAST_TISSUE:
+        candidates, spread = candidates[is_tissue], spread[is_tissue]
     keep = max(1, int(len(candidates) * UNIFORM_SHARE))
-    return candidates[np.argsort(np.concatenate(spreads), kind="stable")[:keep]]
+    return candidates[np.argsort(spread, kind="stable")[:keep]]
 
 
-def _block_means(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _blocks(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Grid of blocks: (rows of blocks, rows, columns of blocks, columns)."""
     rows, columns = image.shape[0] // size[0], image.shape[1] // size[1]
-    blocks = image[: rows * size[0], : columns * size[1]].reshape(rows, size[0], columns, size[1])
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
+    return image[: rows * size[0], : columns * size[1]].reshape(rows, size[0], columns, size[1])
+
+
+def _quarters(of_blocks: np.ndarray) -> np.ndarray:
+    """What blocks have, by window: (4, rows of windows, columns of windows)."""
+    return np.stack([of_blocks[:-1, :-1], of_blocks[1:, :-1], of_blocks[:-1, 1:], of_blocks[1:, 1:]])
 
 
 _NO_TISSUE = (
     "No uniform soft tissue was found to measure the image's own noise in; "
-    "give the photons per ray (photons=...) instead of calibrating."
+    "take a scan that shows some, or in Python give photons=... instead."
 )
 
 

@@ -32,7 +32,7 @@ def map_slice(
         progress: called with (passes done, passes in all).
 
     Returns:
-        The map; its ``noise_left`` is None where there is no uniform soft tissue to measure the scan's own noise in.
+        The map; its ``noise_left`` is None where no uniform soft tissue shows the scan's own noise.
 
     Raises:
         InputError: there is no tissue that has room for the lesion.

@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import InputError
 from ..measures.noise_level import noise_sd, uniform_windows
 from ..measures.nps import MM_PER_CM, tissue_noise_power, tissue_windows
+from .noise_insertion import LEAST_NOISE_HU
 
 SLICES_AROUND = 4
 """Neighbours on each side that the noise is measured in too: one slice may hold little uniform tissue."""
@@ -33,7 +34,7 @@ def own_noise(
         (rows, columns) float32, HU.
 
     Raises:
-        InputError: there is no uniform soft tissue to measure the noise in.
+        InputError: there is no uniform soft tissue to measure the noise in, or no noise.
     """
     # Frequencies half-way between two rings go where rounding sends them: a spacing that came by another way must do the same.
     spacing = (round(spacing[0], 6), round(spacing[1], 6))
@@ -43,6 +44,8 @@ def own_noise(
         raise InputError("Near this slice there is no uniform soft tissue to measure the noise in; choose another slice.")
     frequency, power = tissue_noise_power(near, windows, spacing).radial
     own_sd = noise_sd(near, uniform_windows(near, spacing), spacing)
+    if own_sd < LEAST_NOISE_HU or not power.any():
+        raise InputError("Near this slice the scan has no noise of its own that can be measured; choose another slice or scan.")
     rows, columns = scan.shape[1:]
     along = np.fft.fftfreq(rows, spacing[0])[:, None] * MM_PER_CM, np.fft.rfftfreq(columns, spacing[1])[None, :] * MM_PER_CM
     # Below the first measured frequency the window's trend was taken away: a reconstruction's noise falls to 0 there.

@@ -88,15 +88,23 @@ def test_the_map_is_two_volumes_of_one_slice_at_its_place(
     assert f"noise left there: median {100 * told['noise_left']['median']:.0f} %" in printed
 
 
-def test_noise_left_that_cannot_be_measured_is_said_and_its_file_is_empty(run: Run, tiny_model: Path, tmp_path: Path) -> None:
-    voxels = np.random.default_rng(0).normal(-700, 20, (1, 96, 96)).astype(np.int16)  # lung alone
+LUNG = np.random.default_rng(0).normal(-700, 20, (1, 96, 96)).astype(np.int16)
+WITHOUT_NOISE = np.pad(np.full((1, 64, 64), 50, np.int16), ((0, 0), (16, 16), (16, 16)))
+
+
+@pytest.mark.parametrize("voxels", [LUNG, WITHOUT_NOISE], ids=["lung", "no noise"])
+def test_noise_left_that_cannot_be_measured_is_said_and_its_file_is_empty(
+    run: Run, tiny_model: Path, tmp_path: Path, voxels: np.ndarray
+) -> None:
     source = save(tmp_path / "in.nrrd", voxels)
     options = ("--model", tiny_model, "--device", "cpu", "--force", "--map", tmp_path / "map.nrrd")
     outcome = run("lesion-test", source, "--at", "48,48,0", *options)
     assert outcome.code == 0, outcome.err
-    assert "noise left: not measured, for there is no uniform soft tissue near this slice" in outcome.out
+    assert "noise left: not measured, for no uniform soft tissue near this slice shows the scan's own noise" in outcome.out
     assert (voxels_of(tmp_path / "map.nrrd") > 0).any()
     assert (voxels_of(tmp_path / "map_noise_left.nrrd") == -1).all()
+    told = json.loads(run("lesion-test", source, "--at", "48,48,0", *options, "--overwrite", "--json").out)
+    assert told["map"]["noise_left"] is None
 
 
 @pytest.mark.parametrize(

@@ -170,3 +170,16 @@ def test_own_noise_has_the_strength_and_the_texture_of_the_scans(seed: int) -> N
 def test_own_noise_needs_soft_tissue() -> None:
     with pytest.raises(InputError, match="uniform soft tissue"):
         own_noise(np.full((1, 128, 128), -800), 0, SPACING)
+
+
+@pytest.mark.parametrize("around", [0, -1000])
+def test_a_scan_without_noise_has_no_noise_of_its_own(around: int) -> None:
+    scan = np.full((1, 256, 256), around, np.int16)
+    scan[:, 40:-40, 40:-40] = 50
+    with pytest.raises(InputError, match="no noise of its own"):
+        own_noise(scan, 0, SPACING)
+
+
+def test_own_noise_is_that_of_the_body_and_not_of_0_hu_around_it(scan: np.ndarray) -> None:
+    in_air = own_noise(scan, 1, SPACING)
+    assert own_noise(np.where(scan < -500, 0, scan), 1, SPACING).std() == pytest.approx(in_air.std(), rel=0.05)

@@ -154,3 +154,17 @@ def test_windows_stay_within_the_image() -> None:
 def test_an_image_without_soft_tissue_is_refused(volume: np.ndarray) -> None:
     with pytest.raises(InputError, match="No uniform soft tissue"):
         uniform_windows(volume, SPACING)
+
+
+def test_what_fills_an_image_is_no_tissue() -> None:
+    row, column = np.mgrid[:240, :240] - 120
+    organ = np.where(np.hypot(row, column) < 60, 50 + noise((2, 240, 240), 20), 0).round().astype(np.int16)
+    assert noise_sd(organ, uniform_windows(organ, SPACING), SPACING) == pytest.approx(20, rel=0.05)
+
+
+def test_a_phantoms_tissues_without_noise_are_tissue() -> None:
+    volume = np.full((1, 240, 240), -1000.0)
+    for number, hu in enumerate((30, 50, 60)):
+        volume[:, 20:220, 20 + 60 * number : 80 + 60 * number] = hu
+    volume[:, 170:220, 20:200] += noise((50, 180), 20)
+    assert noise_sd(volume, uniform_windows(volume, SPACING), SPACING) == pytest.approx(0, abs=1e-9)

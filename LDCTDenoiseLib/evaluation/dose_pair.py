@@ -19,7 +19,7 @@ class DosePair:
 
     Attributes:
         patient: its name in tables.
-        volume: name of the normal dose's file or folder: a patient may have several.
+        volume: which of the patient's, by its normal dose: its name in tables.
         low, full: (slices, rows, columns), HU.
         spacing: (rows, columns) in mm.
         slices: each slice's index in the volume that it was taken from.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..data.pairs_csv import Pair, Source, read_pairs
+from ..data.pairs_csv import Pair, Source, path_in_csv, read_pairs
 from ..data.read_pair import read_pair
 from ..errors import InputError, counted
 from ..inference.engine import Denoiser
@@ -17,7 +17,7 @@ from ..measures.tissue_bias import tissue_masks
 from ..simulation.noise_insertion import simulate_low_dose
 from .baselines import find_baseline, tuned_method
 from .dose_pair import DosePair
-from .local_response import local_response
+from .local_response import local_response, unknown_response
 from .methods import INPUT, Method, model_method
 from .patient_table import PatientRow, one_row_per_patient, volume_rows
 from .phantom_study import DOSES, REALISATIONS, PhantomResult, study_phantom
@@ -68,6 +68,7 @@ class SliceView:
         volume: which of the patient's.
         slice: which, counted from 0.
         why: it is shown.
+        error: RMSE in HU of the method that the others are tested against.
         spacing: (rows, columns) in mm.
         images: (rows, columns) HU by method, the input first, the reference last.
     """
@@ -76,6 +77,7 @@ class SliceView:
     volume: str
     slice: int
     why: str
+    error: float
     spacing: tuple[float, float]
     images: dict[str, np.ndarray]
 
@@ -150,12 +152,15 @@ def load_pair(pair: Pair, options: EvaluationOptions, *, only: int | None = None
 def evaluate_volumes(low: Path, full: Path, model: str | None, options: EvaluationOptions) -> Evaluation:
     """Judge one low dose, and if a model is named also what it makes of it, without the phantom.
 
+    Without a model the low dose may be denoised already: nobody knows then what noise left and signal kept are.
+
     Raises:
         InputError: a volume cannot be read, or they have no slices in common.
     """
     methods = [INPUT] if model is None else [INPUT, *load_models([model], device=options.device, blend=options.blend)]
     evaluation = Evaluation(methods, methods[-1].name, 1.0 if model is None else options.blend)
-    _judge(evaluation, load_pair(Pair(full.name, Source(low), Source(full), "test"), options))
+    pair = load_pair(Pair(full.name, Source(low), Source(full), "test"), options)
+    _judge(evaluation, pair, low_is_input=model is not None)
     return evaluation
 
 
@@ -194,7 +199,7 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
         evaluation.remarks.append(f"One slice in {options.every} was judged.")
     for pair in judged:
         log.info("Judging %s.", pair.patient)
-        _judge(evaluation, load_pair(pair, options))
+        _judge(evaluation, replace(load_pair(pair, options), volume=path_in_csv(pair.full, csv)))
     evaluation.patients = one_row_per_patient(evaluation.patients)
     if options.phantom_scans > 1:
         log.info("Judging the phantom.")
@@ -202,18 +207,21 @@ def evaluate_pairs(csv: Path, options: EvaluationOptions) -> Evaluation:
     return evaluation
 
 
-def _judge(evaluation: Evaluation, pair: DosePair) -> None:
+def _judge(evaluation: Evaluation, pair: DosePair, *, low_is_input: bool = True) -> None:
     images = {method.name: method.apply(pair.low, pair.noise_hu) for method in evaluation.methods}
     rows = [row for name, image in images.items() for row in slice_rows(pair, name, image)]
     masks = tissue_masks(pair.full)
-    responses = {method.name: local_response(method, pair, images[method.name], masks) for method in evaluation.methods}
+    responses = {
+        method.name: local_response(method, pair, images[method.name], masks) if low_is_input else unknown_response()
+        for method in evaluation.methods
+    }
     images[REFERENCE] = pair.full
     evaluation.slices += rows
     evaluation.patients += volume_rows(pair, images, rows, masks, responses)
 
     def view(index: int, why: str) -> SliceView:
         shown = {name: np.array(image[index]) for name, image in images.items()}
-        return SliceView(pair.patient, pair.volume, pair.slices[index], why, pair.spacing, shown)
+        return SliceView(pair.patient, pair.volume, pair.slices[index], why, errors[index], pair.spacing, shown)
 
     errors = [row.values[RMSE] for row in rows if row.method == evaluation.against]
     evaluation.views.append(view(len(pair.low) // 2, "middle slice"))

@@ -56,3 +56,9 @@ def local_response(
         )
         values[signal_kept_name(lesion)] = float(kept)
     return values
+
+
+def unknown_response() -> dict[str, float]:
+    """The measures of :func:`local_response` as nan: of an image whose low dose is not known."""
+    names = [NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, *map(noise_left_name, TISSUES), *map(signal_kept_name, LESIONS)]
+    return dict.fromkeys(names, float("nan"))

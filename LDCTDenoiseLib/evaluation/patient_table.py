@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..measures.noise_level import noise_sd, uniform_windows
+from ..measures.noise_level import WINDOW_MM, noise_sd
 from ..measures.nps import NoisePower, tissue_noise_power, tissue_windows
 from ..measures.tissue_bias import tissue_bias
 from ..system.extras import require_extra
@@ -63,16 +63,17 @@ def volume_rows(
         masks: of ``tissue_masks(pair.full)``.
         responses: noise left and signal kept by method (``local_response.py``).
     """
+    noise_windows = tissue_windows(pair.full, pair.spacing, WINDOW_MM)
     spectrum_windows = tissue_windows(pair.full, pair.spacing)
     rows = []
     for method, image in images.items():
         own = [row.values for row in slices if row.method == method]
-        values = {name: float(np.mean([one[name] for one in own])) for name in (own[0] if own else ())}
+        values = {name: _mean([one[name] for one in own]) for name in (own[0] if own else ())}
         if own:
             values |= {bias_name(tissue): bias for tissue, bias in tissue_bias(image, pair.full, masks).items()}
         values |= responses.get(method, {})
         power = None if spectrum_windows is None else tissue_noise_power(image, spectrum_windows, pair.spacing)
-        values[NOISE] = float("nan") if power is None else noise_sd(image, uniform_windows(pair.full, pair.spacing), pair.spacing)
+        values[NOISE] = float("nan") if noise_windows is None else noise_sd(image, noise_windows, pair.spacing)
         values[NPS_MEAN] = float("nan") if power is None else power.mean_frequency
         values[NPS_PEAK] = float("nan") if power is None else power.peak_frequency
         rows.append(PatientRow(pair.patient, method, values, power))
@@ -93,8 +94,9 @@ def one_row_per_patient(rows: Sequence[PatientRow]) -> list[PatientRow]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    """Of the finite values: a slice of air has no VIF and, left as it was, an infinite PSNR. Without any, what they all are."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else values[0]
 
 
 def write_patient_table(path: Path, rows: Sequence[PatientRow]) -> None:
@@ -107,8 +109,8 @@ class Summary:
     """One measure of one method over the patients.
 
     Attributes:
-        mean, sd: over the patients that have the measure; the SD is nan for fewer than two.
-        patients: how many have it.
+        mean, sd: over the patients that have the measure as a finite number; the SD is nan for fewer than two.
+        patients: how many have it so.
         p_value: of the paired Wilcoxon signed-rank test against the chosen method; nan for that method itself, for fewer
             than two patients, and where nothing differs.
     """
@@ -138,9 +140,9 @@ def summarise(rows: Sequence[PatientRow], against: str) -> dict[str, dict[str, S
         for measure in own[0].values:
             values = np.array([row.values[measure] for row in own])
             others = np.array([chosen.get(row.patient, {}).get(measure, np.nan) for row in own])
-            known = values[~np.isnan(values)]
+            known = values[np.isfinite(values)]
             result[method][measure] = Summary(
-                float(known.mean()) if len(known) else float("nan"),
+                _mean(values.tolist()),
                 float(known.std(ddof=1)) if len(known) > 1 else float("nan"),
                 len(known),
                 wilcoxon_p(values, others),
@@ -155,8 +157,8 @@ def wilcoxon_p(values: np.ndarray, others: np.ndarray) -> float:
     """
     with require_extra("report"):
         from scipy.stats import wilcoxon
-    difference = values - others
-    difference = difference[np.isfinite(difference)]
+    known = np.isfinite(values) & np.isfinite(others)
+    difference = values[known] - others[known]
     if len(difference) < 2 or not difference.any():
         return float("nan")
     return float(wilcoxon(difference).pvalue)

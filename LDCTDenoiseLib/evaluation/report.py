@@ -7,17 +7,18 @@ import datetime
 import json
 import math
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ..errors import Code, OutputError, counted
+from ..errors import OutputError, counted
 from ..measures import noise_left
 from ..measures.image_quality import WINDOWS
 from ..measures.nps import SIDE_MM
 from ..measures.signal_kept import LESIONS
 from ..measures.tissue_bias import TISSUES
 from ..system.extras import require_extra
-from ..system.files import replace_when_complete
+from ..system.files import check_writable, replace_when_complete
 from ..version import __version__
 from .evaluate import REFERENCE, Evaluation, SliceView
 from .local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, noise_left_name, signal_kept_name
@@ -26,7 +27,7 @@ from .patient_table import NOISE, NPS_MEAN, NPS_PEAK, bias_name, summarise, writ
 from .phantom_study import PhantomResult
 from .pictures import blend_strip, compare_slices, edge_transfers, noise_left_maps, noise_spectra, organ_window, window_for
 from .report_tables import patient_table, phantom_tables, quality_tables, summary_table
-from .slice_table import RMSE, write_slice_table
+from .slice_table import write_slice_table
 
 REPORT, SLICES, PATIENTS, SUMMARY = "report.html", "slices.csv", "patients.csv", "summary.json"
 _MOST_MIDDLE_SLICES = 8
@@ -55,14 +56,14 @@ def check_report_folder(folder: Path, *, overwrite: bool) -> None:
     """Make the folder, and make sure before the computation that the report may be written there.
 
     Raises:
-        InputError: it cannot be made, or holds a report and ``overwrite`` is false.
+        OutputError: it cannot be made or written in, or holds a report's file and ``overwrite`` is false.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made ({error.strerror}); choose another folder.") from error
-    if (folder / REPORT).exists() and not overwrite:
-        raise OutputError(f"{folder / REPORT} exists.", Code.EXISTS)
+    for name in (REPORT, SLICES, PATIENTS, SUMMARY):
+        check_writable(folder / name, overwrite=overwrite)
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
@@ -185,22 +186,15 @@ def _spectra(evaluation: Evaluation) -> list[Picture]:
 
 
 def _slice_pictures(evaluation: Evaluation) -> list[Picture]:
-    def error(view: SliceView) -> float:
-        own = [
-            row.values[RMSE]
-            for row in evaluation.slices
-            if (row.patient, row.volume, row.slice, row.method) == (view.patient, view.volume, view.slice, evaluation.against)
-        ]
-        return own[0]
-
     def titled(view: SliceView, why: str) -> list[Picture]:
-        title = f"{why}: {view.patient}, slice {view.slice}, RMSE of {evaluation.against} {error(view):.1f} HU"
+        title = f"{why}: {view.patient}, {view.volume}, slice {view.slice}, RMSE of {evaluation.against} {view.error:.1f} HU"
         reference = view.images[REFERENCE]
         windows = dict.fromkeys((window_for(reference), organ_window(reference, view.spacing)))
         return [
             Picture(f"{title}, {window.name}", compare_slices(view.images, view.spacing, window=window)) for window in windows
         ]
 
+    error = attrgetter("error")
     shown = titled(max((v for v in evaluation.views if v.why == "worst slice"), key=error), "Worst slice of all")
     shown += titled(min((v for v in evaluation.views if v.why == "best slice"), key=error), "Best slice of all")
     middle = [view for view in evaluation.views if view.why == "middle slice"][:_MOST_MIDDLE_SLICES]

@@ -84,10 +84,10 @@ def noise_power(volume: np.ndarray, windows: np.ndarray, size: tuple[int, int], 
     return NoisePower(np.fft.fftshift(spectrum), spacing)
 
 
-def tissue_windows(volume: np.ndarray, spacing: tuple[float, float]) -> np.ndarray | None:
-    """Windows of uniform soft tissue, large enough for a spectrum; None where there are none."""
+def tissue_windows(volume: np.ndarray, spacing: tuple[float, float], side_mm: float = SIDE_MM) -> np.ndarray | None:
+    """Windows of uniform soft tissue, by default large enough for a spectrum; None where there are none."""
     try:
-        return uniform_windows(volume, spacing, SIDE_MM)
+        return uniform_windows(volume, spacing, side_mm)
     except InputError:
         return None
 

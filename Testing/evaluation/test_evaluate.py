@@ -19,23 +19,24 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from LDCTDenoiseLib.commands.command_line import main
-from LDCTDenoiseLib.errors import InputError
+from LDCTDenoiseLib.errors import InputError, OutputError
 from LDCTDenoiseLib.evaluation import report as report_module
 from LDCTDenoiseLib.evaluation.baselines import BASELINES, find_baseline, tuned_method
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.evaluate import Evaluation, EvaluationOptions, evaluate_pairs
 from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, local_response, noise_left_name
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method
-from LDCTDenoiseLib.evaluation.patient_table import PatientRow, one_row_per_patient, summarise, wilcoxon_p
+from LDCTDenoiseLib.evaluation.patient_table import PatientRow, one_row_per_patient, summarise, volume_rows, wilcoxon_p
 from LDCTDenoiseLib.evaluation.phantom_study import PhantomResult, study_phantom
 from LDCTDenoiseLib.evaluation.pictures import detail, organ_window, window_for
-from LDCTDenoiseLib.evaluation.report import page_text, write_report
+from LDCTDenoiseLib.evaluation.report import check_report_folder, page_text, write_report
 from LDCTDenoiseLib.evaluation.report_tables import text_table
-from LDCTDenoiseLib.evaluation.slice_table import quality
+from LDCTDenoiseLib.evaluation.slice_table import quality, slice_rows
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, BRAIN, CHEST, LIVER, WINDOWS
-from LDCTDenoiseLib.measures.signal_kept import places_for
+from LDCTDenoiseLib.measures.signal_kept import LESIONS, places_for
 from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.simulation.phantom import make_phantom
+from Testing.system.unprivileged import as_nobody, closed_folder
 
 SIZE = 128
 
@@ -268,6 +269,54 @@ def test_a_tissue_that_one_volume_lacks_does_not_spoil_the_patients_mean() -> No
     assert one_row_per_patient(rows)[0].values == {"x": 3.0}
 
 
+def test_a_slice_of_air_does_not_spoil_the_patients_mean() -> None:
+    pair = noisy_pair()
+    pair.low[1] = pair.full[1] = -1000
+    rows = slice_rows(pair, "input", pair.low, [ABDOMEN])
+    row = volume_rows(pair, {"input": pair.low}, rows, tissue_masks(pair.full), {})[0]
+    for measure in ("PSNR, dB", "VIF"):
+        name = f"{measure}, {ABDOMEN.label}"
+        assert not math.isfinite(rows[1].values[name])
+        assert row.values[name] == rows[0].values[name]
+    assert row.values["RMSE, HU"] == pytest.approx(rows[0].values["RMSE, HU"] / 2)
+
+
+def test_equal_images_are_infinitely_alike() -> None:
+    rows = [PatientRow(name, "a", {"x": value}, None) for name, value in (("p", math.inf), ("p", math.inf), ("q", 4.0))]
+    patients = one_row_per_patient(rows)
+    assert [row.values["x"] for row in patients] == [math.inf, 4]
+    assert (summarise(patients, "a")["a"]["x"].mean, summarise(patients, "a")["a"]["x"].patients) == (4, 1)
+    assert summarise(patients[:1], "a")["a"]["x"].mean == math.inf
+
+
+def test_noise_is_told_where_no_window_of_a_spectrum_fits() -> None:
+    rng = np.random.default_rng(0)
+    full = np.full((1, 96, 96), -1000.0)
+    full[:, 40:56, 40:56] = 50 + rng.normal(0, 5, (16, 16))  # 16 mm
+    pair = DosePair("A", "a", full + rng.normal(0, 12, full.shape), full, (1.0, 1.0), (0,))
+    values = volume_rows(pair, {"input": pair.low}, [], {}, {})[0].values
+    assert values["noise SD in uniform soft tissue, HU"] == pytest.approx(13, rel=0.25)
+    assert math.isnan(values["NPS mean frequency, per cm"])
+
+
+def test_volumes_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["patient,low,full,split"]
+    for folder, noise in (("1mm", 20), ("3mm", 60)):
+        (tmp_path / folder).mkdir()
+        truth = make_phantom(1, 64).truth
+        write(tmp_path / folder / "full.nrrd", truth)
+        write(tmp_path / folder / "low.nrrd", truth + np.random.default_rng(0).normal(0, noise, truth.shape))
+        lines.append(f"A,{folder}/low.nrrd,{folder}/full.nrrd,test")
+    (tmp_path / "pairs.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = evaluate_pairs(tmp_path / "pairs.csv", EvaluationOptions(models=(), phantom_scans=0))
+    assert [row.volume for row in done.slices] == ["1mm/full.nrrd", "3mm/full.nrrd"]
+    for picture in ("compare_slices", "noise_left_maps"):
+        monkeypatch.setattr(report_module, picture, lambda *images, **how: b"")
+    page = page_text(done)
+    assert re.search(r"Worst slice of all: A, 3mm/full.nrrd, slice 0, RMSE of input (59|6[01])\.. HU", page)
+    assert re.search(r"Best slice of all: A, 1mm/full.nrrd, slice 0, RMSE of input (19|2[01])\.. HU", page)
+
+
 def test_the_window_of_a_picture_is_that_of_its_anatomy() -> None:
     abdomen = make_phantom(1, SIZE).truth[0]
     chest = abdomen.copy()
@@ -341,6 +390,15 @@ def test_one_pair_prints_a_table_and_json(pairs_csv: Path, tiny_model: Path, cap
     assert float(found["patients"]["v_full.nrrd"]["input"]["RMSE, HU"]) == pytest.approx(40, rel=0.05)
 
 
+def test_of_a_volume_that_may_be_denoised_already_no_noise_left_is_told(
+    pairs_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *(str(pairs_csv.parent / f"v_{dose}.nrrd") for dose in ("low", "full")), "--every", "2"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("noise left", "signal kept"))]
+    assert len(told) == 2 + 4 + len(LESIONS)
+    assert all(line.endswith(" -") for line in told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -367,6 +425,19 @@ def test_a_report_is_made_from_the_command_line(
     assert main([*command, "--every", "2", "--phantom-scans", "0", "--device", "cpu", "--quiet"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "report.html")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.html", "slices.csv", "patients.csv", "summary.json"}
+
+
+@pytest.mark.parametrize("name", ["report.html", "slices.csv", "patients.csv", "summary.json"])
+def test_no_file_of_the_user_is_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=f"{name} exists"):
+        check_report_folder(tmp_path, overwrite=False)
+    check_report_folder(tmp_path, overwrite=True)
+
+
+def test_a_folder_that_cannot_be_written_in_is_found_before_the_computation() -> None:
+    with closed_folder() as folder:
+        assert "is not writable" in as_nobody(lambda: check_report_folder(folder, overwrite=False))
 
 
 def test_a_pair_of_different_sizes_is_refused() -> None:

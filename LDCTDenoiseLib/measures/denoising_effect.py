@@ -33,8 +33,8 @@ def compare(
     Returns:
         ``slices`` (how many were measured); ``noise_before`` and ``noise_after`` (SD in HU in the most uniform soft tissue
         of ``before``; None where there is none); ``mean_shift`` (mean of after minus before over all voxels but padding,
-        HU). With a reference also ``window`` (name) and, for ``before`` and ``after``, ``rmse`` (HU), ``psnr`` (dB) and
-        ``ssim`` (None for slices smaller than 11 px).
+        HU). With a reference also ``window`` (name) and, for ``before`` and ``after``, ``rmse`` (HU, over all voxels but
+        padding), ``psnr`` (dB) and ``ssim`` (None for slices smaller than 11 px).
 
     Raises:
         InputError: the reference has another shape.
@@ -63,10 +63,11 @@ def compare(
         }
     if reference is not None:
         truth = np.asarray(reference[chosen])
+        counted = tissue & ~is_padding(truth)
         figures |= {
             "window": ABDOMEN.name,
-            "before": _against(before, truth),
-            "after": _against(after, truth),
+            "before": _against(before, truth, counted),
+            "after": _against(after, truth, counted),
         }
     return figures
 
@@ -75,9 +76,10 @@ def _mean(image: np.ndarray, mask: np.ndarray) -> float:
     return float(image[mask].mean(dtype=np.float64))
 
 
-def _against(image: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
+def _against(image: np.ndarray, reference: np.ndarray, counted: np.ndarray) -> dict[str, float | None]:
     try:
         similarity: float | None = ssim(image, reference, ABDOMEN)
     except InputError:  # a very small image
         similarity = None
-    return {"rmse": rmse(image, reference), "psnr": psnr_of_arrays(image, reference, ABDOMEN), "ssim": similarity}
+    error = rmse(image[counted], reference[counted]) if counted.any() else None
+    return {"rmse": error, "psnr": psnr_of_arrays(image, reference, ABDOMEN), "ssim": similarity}

@@ -1,7 +1,7 @@
 # make demo and make test need Python 3.11 to 3.13 with its venv, and nothing else; what they install goes into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # PyTorch for the tests: cpu takes a build without CUDA where the package index has one (give another index with TORCH_INDEX=URL).
-TORCH ?= $(if $(wildcard /dev/nvidia0),cuda,cpu)
+TORCH ?= $(if $(wildcard /dev/nvidia[0-9]*),cuda,cpu)
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin

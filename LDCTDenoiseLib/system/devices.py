@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DEVICE_FILES = Path("/dev")
 _OTHER_GPUS = ("/dev/kfd", "/dev/nvhost-gpu", "/dev/nvmap")
 """AMD's, and those of NVIDIA's small boards, which have no ``/dev/nvidia0``."""
 
@@ -49,7 +50,8 @@ def has_nvidia_gpu() -> bool:
     """Whether there is an NVIDIA GPU with its driver; asks the system, not PyTorch."""
     if sys.platform == "win32":
         return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll").exists()
-    return Path("/dev/nvidia0").exists() or Path("/usr/lib/wsl/lib/libcuda.so.1").exists()
+    any_number = any(_DEVICE_FILES.glob("nvidia[0-9]*"))  # a container may be given the GPU number 3 only
+    return any_number or Path("/usr/lib/wsl/lib/libcuda.so.1").exists()
 
 
 def _may_have_gpu() -> bool:

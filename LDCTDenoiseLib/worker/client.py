@@ -120,6 +120,7 @@ class WorkerClient:
             raise WorkerError("A computation is running already; wait for it or cancel it.")
         self._jobs += 1
         job.id = self._jobs
+        line = request_line(job.request, job.id)  # before the job counts: a field that cannot be written raises
         self._job = job
         self._heard = self._clock()
         if self._transport is None:
@@ -128,7 +129,7 @@ class WorkerClient:
             self._transport = self._make_transport()
             self._transport.start(self)
         if self._transport is not None:  # a failed start has been reported by now
-            self._transport.write(request_line(job.request, job.id))
+            self._transport.write(line)
 
     def cancel(self) -> None:
         """Ask the worker to stop its job; :meth:`tick` kills it when it does not stop in time."""

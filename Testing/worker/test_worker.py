@@ -10,6 +10,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -483,6 +484,20 @@ def test_every_request_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = requests(tmp_path)
     assert {type(one) for one in written} == set(REQUESTS.values())
     assert [read_request(decode(request_line(one, 1))) for one in written] == written
+
+
+def test_numbers_of_numpy_are_numbers_of_a_message(tmp_path: Path) -> None:
+    options = DenoisingOptions(levels=np.int16(2), blend=np.float32(0.5))  # type: ignore[arg-type]
+    given = replace(requests(tmp_path)[1], options=options, slices=(np.int64(0), np.int64(2)), force=np.bool_(True))
+    read = read_request(decode(request_line(given, 1)))
+    assert read == replace(given, options=DenoisingOptions(levels=2, blend=0.5), slices=(0, 2), force=True)
+
+
+def test_a_request_that_cannot_be_written_leaves_the_client_free(session: WorkerSession, tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        session.run(replace(requests(tmp_path)[1], slices=np.arange(2)))
+    assert not session.client.busy
+    assert session.run(Report()).threads
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ def export_volume(
         hu = hu[::-1]
         first, stop = made.slices
         made = replace(made, slices=(count - stop, count - first))
-    return write_derived_series(series, as_voxels(hu, series.hu.dtype), folder, made, DicomOutput())
+    voxels = as_voxels(hu, series.hu.dtype)
+    if series.padding is not None:  # who holds a volume in memory knows only its HU, which may be those of air
+        voxels[series.padding] = series.hu[series.padding]
+    return write_derived_series(series, voxels, folder, made, DicomOutput())
 
 
 def _check_same_grid(series: CTSeries, hu: np.ndarray, places: np.ndarray, across: np.ndarray, down: np.ndarray) -> bool:

@@ -64,6 +64,19 @@ def test_floating_voxels_are_rounded_to_the_sources_steps(files: list[Path], tmp
     np.testing.assert_array_equal(read_volume(tmp_path / "out").hu, hu)
 
 
+@pytest.mark.parametrize("upwards", [True, False])
+def test_what_the_header_calls_padding_comes_out_as_it_was(tmp_path: Path, upwards: bool) -> None:
+    save_series(tmp_path / "source", list(range(COUNT)), {"PixelPaddingValue": 0})  # -1024 HU, which may be air
+    files = sorted((tmp_path / "source").iterdir())
+    padding = read_volume(tmp_path / "source").padding
+    assert padding is not None
+    hu = denoised(files) + np.int16(5)
+    order = slice(None, None, 1 if upwards else -1)
+    export_volume(files, hu[order], places()[order], ACROSS, DOWN, tmp_path / "out", MADE)
+    np.testing.assert_array_equal(read_volume(tmp_path / "out").padding, padding)
+    np.testing.assert_array_equal(read_volume(tmp_path / "out").hu, np.where(padding, -1024, hu))
+
+
 def test_uneven_slices_that_a_volume_spread_evenly_keep_their_own_places(tmp_path: Path) -> None:
     numbers = [0, 1, 2, 4, 5]
     files = [save(make_slice(number), tmp_path / "source" / f"{number}.dcm") for number in numbers]

@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..ct.scan import Geometry, Scan
+from ..errors import InputError
 
 
 def scan_of(image: sitk.Image) -> Scan:
@@ -19,12 +20,24 @@ def scan_of(image: sitk.Image) -> Scan:
 
 
 def image_of(scan: Scan) -> sitk.Image:
-    """The image of a scan, its axes in the order of the file that it came from."""
+    """The image of a scan, its axes in the order of the file that it came from.
+
+    Raises:
+        InputError: the voxels are neither integers nor floating-point numbers.
+    """
     stored = scan.along(0)
     geometry = stored.geometry
     size = 2 if geometry.planar else 3
-    image = sitk.GetImageFromArray(np.ascontiguousarray(stored.hu[0] if geometry.planar else stored.hu))
+    image = sitk.GetImageFromArray(_storable(stored.hu[0] if geometry.planar else stored.hu))
     image.SetSpacing(geometry.spacing[::-1][:size])
     image.SetOrigin(geometry.origin[:size])
     image.SetDirection(np.array(geometry.directions[::-1]).T[:size, :size].ravel().tolist())
     return image
+
+
+def _storable(hu: np.ndarray) -> np.ndarray:
+    """Voxels as SimpleITK takes them: of the machine's byte order, floating-point numbers of 32 or 64 bits."""
+    if hu.dtype.kind not in "iuf":
+        raise InputError(f"The voxels are of type {hu.dtype}; integers or floating-point numbers in HU are needed.")
+    kind = hu.dtype.newbyteorder("=")
+    return np.ascontiguousarray(hu, np.float32 if kind.kind == "f" and kind not in (np.float32, np.float64) else kind)

@@ -85,6 +85,25 @@ def test_a_round_trip_keeps_voxels_type_and_place(tmp_path: Path, suffix: str, k
     np.testing.assert_array_equal(sitk.GetArrayFromImage(after), sitk.GetArrayFromImage(before))
 
 
+@pytest.mark.parametrize(
+    ("kind", "written"), [(">i2", np.int16), (">f4", np.float32), (np.float16, np.float32), (np.longdouble, np.float32)]
+)
+def test_voxels_that_simpleitk_does_not_take_are_converted(tmp_path: Path, kind: str | type, written: type) -> None:
+    scan = scan_of(make_image())
+    given = scan.hu.astype(kind)
+    write_volume(scan.with_hu(given), tmp_path / "out.nrrd")
+    again = read_volume(tmp_path / "out.nrrd").hu
+    np.testing.assert_array_equal(again, given)
+    assert again.dtype == written
+
+
+@pytest.mark.parametrize("kind", [bool, np.complex64])
+def test_voxels_that_are_no_hu_are_refused_in_a_sentence(tmp_path: Path, kind: type) -> None:
+    scan = scan_of(make_image())
+    with pytest.raises(InputError, match=r"^The voxels are of type \w+; integers or floating-point numbers in HU are needed\.$"):
+        write_volume(scan.with_hu(scan.hu.astype(kind)), tmp_path / "out.nrrd")
+
+
 @st.composite
 def rotations(draw: st.DrawFn) -> tuple[float, ...]:
     """Direction matrices: any rotation, with or without a mirrored axis."""

@@ -103,9 +103,9 @@ def replace_when_complete(target: Path, suffix: str = "", *, overwrite: bool = T
         usual = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         temporary.chmod(usual)  # some writers make a file of their own
-        if place.is_file():
-            _pass_rights(place, temporary)
         sync_file(temporary)
+        if place.is_file():
+            _pass_rights(place, temporary)  # after the sync, which must write; no rename overtakes a change of rights
         _put(temporary, place, overwrite=overwrite)
         sync_folder(place.parent)
 
@@ -139,12 +139,10 @@ def replace_folder_when_complete(target: Path, check_old: Callable[[Path], objec
     with _work_beside(target) as (work, place):
         temporary = work.make_folder()
         yield temporary
-        there = place.exists()
-        if there:
-            check_old(place)
-            _pass_rights_of_tree(place, temporary)
         sync_tree(temporary)
-        if there:
+        if place.exists():
+            check_old(place)
+            _pass_rights_of_tree(place, temporary)  # after the sync, as above
             names = [path.name for one in (place, temporary) for path in one.iterdir()]
             old = work.replace_folder(temporary, place, names)
             try:

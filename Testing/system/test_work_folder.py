@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from LDCTDenoiseLib.system.files import check_writable, replace_folder_when_comp
 from LDCTDenoiseLib.system.owner import Owner
 from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX, WorkFolder, is_work_folder, recover
 from Testing.conftest import REPOSITORY
+from Testing.system.unprivileged import as_nobody
 
 KILLED = """
 import os, signal, sys
@@ -268,6 +270,27 @@ def test_a_folder_that_is_replaced_passes_its_rights_on(tmp_path: Path, mode: in
     assert stat.S_IMODE(target.stat().st_mode) == mode
     assert target.stat().st_gid == group
     assert stat.S_IMODE((target / "1").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_write_protected_can_be_replaced_by_its_owner(kind: str) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own temporary folders are closed to other users
+        Path(name).chmod(0o777)
+
+        def replace_protected() -> str:
+            target = Path(name, "out")
+            old = target / "1" if kind == "folder" else target
+            old.parent.mkdir(exist_ok=True)
+            old.write_text("old")
+            old.chmod(0o444)
+            if kind == "folder":
+                replace_with_new(target)
+            else:
+                with replace_when_complete(target) as temporary:
+                    temporary.write_text("new")
+            return f"{old.read_text()} {stat.S_IMODE(old.stat().st_mode):o}"
+
+        assert as_nobody(replace_protected) == "new 444"
 
 
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:

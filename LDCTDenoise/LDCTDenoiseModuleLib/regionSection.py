@@ -80,6 +80,10 @@ class RegionSection(PanelSection):
                 self.panel.addObserver(roi, event, self.panel.update)
         self._roi = roi
 
+    def allFrames(self, node: Any) -> bool:
+        """Whether to denoise every frame; the tick stays for the next 4D CT and says nothing about another input."""
+        return node.allFrames and sequenceOf(node.inputVolume) is not None
+
     def slices(self, node: Any) -> tuple[int, int] | None:
         """Zero-based half-open range of the slices to denoise; None is all.
 

@@ -57,7 +57,7 @@ class RunSection(PanelSection):
                 slices=self.panel.region.slices(node),
                 noiseMap=(node.noiseMap or NEW) if node.makeNoiseMap else None,
                 reference=node.referenceVolume,
-                allFrames=node.allFrames,
+                allFrames=self.panel.region.allFrames(node),
             )
         except Exception as error:  # whatever it is, the panel must say it
             self.sayError(error)

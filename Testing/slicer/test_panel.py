@@ -421,6 +421,11 @@ def test_all_frames_of_a_4d_ct_are_offered_only_for_one_and_shown_when_done(pane
     panel.want_noise_map()
     panel.apply()
     assert "one frame only" in panel.status
+    panel.ui.noiseMapCheck.checked = False
+    panel.pick("inputSelector", add_ct(name="Ordinary"))
+    assert panel.denoise().GetName() == "Ordinary denoised", "the tick is for the next 4D CT"
+    panel.pick("inputSelector", shown)
+    assert panel.ui.allFramesCheck.checked
 
 
 @pytest.mark.parametrize("chosen", ["by the user", "by itself"])

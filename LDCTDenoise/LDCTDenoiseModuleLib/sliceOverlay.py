@@ -32,6 +32,7 @@ class SliceOverlay:
         self._name = name
         self._view: SliceView | None = None
         self._previous: tuple[str | None, str | None, float] | None = None
+        self._backgroundID: str | None = None
 
     def lay(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, voxels: np.ndarray, index: int, view: SliceView) -> None:
         """Lay a slice over the volume's own.
@@ -77,14 +78,15 @@ class SliceOverlay:
                 composite.GetForegroundVolumeID(),
                 composite.GetForegroundOpacity(),
             )
-        composite.SetBackgroundVolumeID(volumeNode.GetID())  # what the fade goes to, whatever the view showed
+        self._backgroundID = volumeNode.GetID()
+        composite.SetBackgroundVolumeID(self._backgroundID)  # what the fade goes to, whatever the view showed
         composite.SetForegroundVolumeID(self.node.GetID())
         composite.SetForegroundOpacity(self.opacity)
 
     def setOpacity(self, opacity: float) -> None:
         """Fade between the volume (0) and the slice (1)."""
         self.opacity = opacity
-        if self._view is not None and self.node is not None:
+        if self._view is not None and self._isForegroundOf(self._view):
             self._view.compositeNode.SetForegroundOpacity(opacity)
 
     def remove(self) -> None:
@@ -96,12 +98,19 @@ class SliceOverlay:
                     slicer.mrmlScene.RemoveNode(node)
         self.node = None
 
+    def _isForegroundOf(self, view: SliceView) -> bool:
+        return self.node is not None and view.compositeNode.GetForegroundVolumeID() == self.node.GetID()
+
     def _giveViewBack(self) -> None:
         if self._view is not None and self._previous is not None:
             backgroundID, foregroundID, opacity = self._previous
-            self._view.compositeNode.SetBackgroundVolumeID(backgroundID)
-            self._view.compositeNode.SetForegroundVolumeID(foregroundID)
-            self._view.compositeNode.SetForegroundOpacity(opacity)
+            composite = self._view.compositeNode
+            # What a user has chosen meanwhile stays.
+            if composite.GetBackgroundVolumeID() == self._backgroundID:
+                composite.SetBackgroundVolumeID(backgroundID)
+            if self._isForegroundOf(self._view):
+                composite.SetForegroundVolumeID(foregroundID)
+                composite.SetForegroundOpacity(opacity)
         self._view = None
         self._previous = None
 

@@ -93,6 +93,27 @@ def test_pressing_again_leaves_no_clutter_and_the_earlier_overlay(panel: Panel, 
     assert panel.ui.previewInfoLabel.text == ""
 
 
+def test_what_was_chosen_during_a_preview_stays_when_it_ends(panel: Panel, shown: Any) -> None:
+    import slicer
+
+    press(panel)
+    other, fused = add_ct(name="Other"), add_ct(name="PET")
+    slicer.util.setSliceViewerLayers(background=other)
+    panel.ui.previewButton.click()
+    views = [slicer.app.layoutManager().sliceWidget(name).mrmlSliceCompositeNode() for name in ("Red", "Yellow", "Green")]
+    assert [view.GetBackgroundVolumeID() for view in views] == [other.GetID()] * 3
+    assert overlay() is None
+    slicer.util.setSliceViewerLayers(background=shown)
+    press(panel)
+    red().SetForegroundVolumeID(fused.GetID())
+    red().SetForegroundOpacity(0.4)
+    panel.ui.fadeSlider.value = 80
+    panel.ui.previewButton.click()
+    assert overlay() is fused
+    assert red().GetForegroundOpacity() == pytest.approx(0.4)
+    assert red().GetBackgroundVolumeID() == shown.GetID()
+
+
 def test_the_preview_is_not_offered_listed_or_saved(panel: Panel, shown: Any, tmp_path: Path) -> None:
     import slicer
 

@@ -18,6 +18,8 @@ CPU_TILE = 1024
 SMALLEST_TILE = 64
 _CPU_PIXELS_AT_ONCE = 512 * 512
 _LARGEST_CPU_BATCH = 32
+_NO_MEMORY = ("out of memory", "not enough memory", "can't alloc", "failed to allocate", "bad_alloc")
+"""Words of CUDA and MPS, of PyTorch on a CPU under Windows and under Linux, of OpenVINO, and of C++."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,10 @@ class Computer(ABC):
     def reset(self) -> None:
         """Begin to count anew."""
 
-    @abstractmethod
     def is_out_of_memory(self, error: Exception) -> bool:
         """Whether an error says that the device has not enough memory."""
+        text = str(error).lower()
+        return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
 
     @abstractmethod
     def forget(self) -> None:

@@ -53,9 +53,6 @@ class OpenVINOComputer(Computer):
     def reset(self) -> None:
         self._not_finite = 0
 
-    def is_out_of_memory(self, error: Exception) -> bool:
-        return isinstance(error, MemoryError) or "bad_alloc" in str(error)
-
     def forget(self) -> None:
         """Nothing is kept beside what the next batch needs."""
 

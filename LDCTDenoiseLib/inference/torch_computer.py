@@ -124,11 +124,6 @@ class TorchComputer(Computer):
     def reset(self) -> None:
         self._not_finite.zero_()
 
-    def is_out_of_memory(self, error: Exception) -> bool:
-        # CUDA has a class of its own (a RuntimeError); CPU and MPS say it in words.
-        words = str(error).lower()
-        return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in words or "not enough memory" in words
-
     def forget(self) -> None:
         if self._device.type == "cuda":
             self.replayed.forget()

@@ -179,7 +179,7 @@ class Denoiser:
             cancel: asked before every batch; true stops.
             padding_value: HU of padding voxels, or their boolean mask, of the volume's shape. They come out as they went
                 in (below -1024 HU they always do).
-            out: where the result goes, of the volume's shape; None makes a new array.
+            out: where the result goes, of its shape and type; None makes a new array.
 
         Returns:
             Same shape. Integer types keep their type (rounded, saturated); floating types give float32.
@@ -191,15 +191,20 @@ class Denoiser:
         """
         _check_volume(volume)
         start, stop = _check_slices(slices, len(volume))
+        kind = volume.dtype if np.issubdtype(volume.dtype, np.integer) else np.dtype(np.float32)
         if out is None:
-            out = np.empty(volume.shape, volume.dtype if np.issubdtype(volume.dtype, np.integer) else np.float32)
+            out = np.empty(volume.shape, kind)
         check_type(out, np.ndarray, "output", "a numpy array of the volume's shape")
         if out.shape != volume.shape:
             raise InputError(f"The output has shape {out.shape}, and the volume {volume.shape}; they must be the same.")
+        if not np.can_cast(kind, out.dtype, "equiv"):  # the byte order may differ
+            raise InputError(f"The output is of type {out.dtype}, and the result is {kind}; make the output of that type.")
         if padding_value is not None:
             check_type(padding_value, (Real, np.ndarray), "padding value", "a number of HU or a mask")
         if isinstance(padding_value, np.ndarray) and padding_value.shape != volume.shape:
             raise InputError(f"The mask has shape {padding_value.shape}, and the volume {volume.shape}; they must be the same.")
+        if isinstance(padding_value, np.ndarray) and padding_value.dtype != np.bool_:
+            raise InputError(f"The mask is of type {padding_value.dtype}; give a boolean one, such as mask > 0.")
         out[:start] = volume[:start]
         out[stop:] = volume[stop:]
         padding = padding_value[start:stop] if isinstance(padding_value, np.ndarray) else padding_value

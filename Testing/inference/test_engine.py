@@ -66,6 +66,26 @@ def test_a_mask_of_another_shape_is_refused(denoiser: Denoiser, shape: tuple[int
         denoiser(volume, slices=slices, padding_value=np.zeros(shape, bool))
 
 
+def test_a_mask_of_numbers_is_refused_and_not_taken_for_hu(denoiser: Denoiser) -> None:
+    volume = noisy_volume()
+    with pytest.raises(InputError, match=r"^The mask is of type uint8; give a boolean one, such as mask > 0\.$"):
+        denoiser(volume, padding_value=(volume > 40).astype(np.uint8))
+    assert np.array_equal(denoiser(volume, padding_value=np.int16(63)), denoiser(volume, padding_value=63))
+
+
+@pytest.mark.parametrize(
+    ("kind", "out"), [(np.int16, np.int8), (np.int16, np.float32), (np.float32, np.int16), (np.float64, float)]
+)
+def test_an_output_of_another_type_than_the_result_is_refused(denoiser: Denoiser, kind: type, out: type) -> None:
+    volume = noisy_volume(kind=kind)
+    kept = np.full(volume.shape, 7, out)
+    with pytest.raises(InputError, match=r"^The output is of type \w+, and the result is \w+; make the output of that type\.$"):
+        denoiser(volume, out=kept)
+    assert (kept == 7).all()
+    swapped = np.empty(volume.shape, denoiser(volume).dtype.newbyteorder())
+    np.testing.assert_array_equal(denoiser(volume, out=swapped), denoiser(volume))
+
+
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
 def test_integer_types_keep_their_type(denoiser: Denoiser, kind: type) -> None:
     volume = np.clip(noisy_volume(1), 0, 100).astype(kind)

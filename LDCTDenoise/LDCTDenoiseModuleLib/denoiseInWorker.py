@@ -44,11 +44,14 @@ def denoiseSlices(
     *,
     slices: tuple[int, int] | None = None,
     reference: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
     compare: bool = False,
     progress: Callable[[int, int], Any] | None = None,
     started: Callable[[Started], Any] | None = None,
 ) -> Steps:
-    """Steps that denoise (slices, rows, columns) into an array of the same shape; they return the worker's answer, ``Denoised``.
+    """Steps that denoise (slices, rows, columns) into an array of the same shape.
+
+    They return the worker's answer, ``Denoised``, and the SD of what was removed within the body in HU (0 without ``noise``).
 
     Args:
         hu: voxels in HU, a view that stays valid.
@@ -56,6 +59,7 @@ def denoiseSlices(
         spacing: (rows, columns) in mm.
         slices: zero-based half-open range; None is all.
         reference: normal-dose voxels of the same shape, or None.
+        noise: where what was removed goes, or None.
         compare: whether to measure before and after.
     """
     folder = ExchangeFolder(slicer.app.temporaryPath)
@@ -77,13 +81,16 @@ def denoiseSlices(
         )
         answer = yield from worker.do(request, progress or (lambda done, total: None), started or (lambda event: None))
         yield from copy_in_chunks(output.map(), denoised)
+        noiseSD = 0.0
+        if noise is not None:  # from the voxels that were read: those of the scene may have been edited since
+            noiseSD = yield from _subtractInSteps(volume.map(), denoised, noise)
         yield from folder.remove_in_steps()
-        return answer
+        return answer, noiseSD
     finally:
         folder.remove()
 
 
-def subtractInSteps(hu: np.ndarray, denoised: np.ndarray, noise: np.ndarray) -> Steps:
+def _subtractInSteps(hu: np.ndarray, denoised: np.ndarray, noise: np.ndarray) -> Steps:
     """Steps that fill an array with what was removed: input minus output; they return its SD within the body, in HU."""
     count, total, squares = 0, 0.0, 0.0
     for part in chunks(noise.shape, noise.itemsize):

@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from LDCTDenoiseLib.errors import InputError, WorkerError
 
-from .denoiseInWorker import Settings, denoiseSlices, noiseType, subtractInSteps
+from .denoiseInWorker import Settings, denoiseSlices, noiseType
 from .eventLoopTask import EventLoopTask, Steps
 from .outputNodes import (
     addVolume,
@@ -24,6 +24,7 @@ from .outputNodes import (
     setNoiseWindow,
     sourceOf,
 )
+from .parentTransform import ParentTransform
 from .runCallbacks import RunCallbacks
 from .runOutcome import RunOutcome, figuresOf
 from .sequences import browserOf, framesOf, sequenceOf, showSequence
@@ -147,24 +148,24 @@ class DenoiseRun(VTKObservationMixin):
         self._callbacks.failed(self._ended or error)
 
     def _volumeSteps(self) -> Steps:
-        outcome = yield from self._compute(
-            self._target(self._inputID), lambda done, total: self._tell(self._callbacks.progress, done, total)
-        )
+        inputNode = self._target(self._inputID)
+        transform = ParentTransform(inputNode)
+        outcome = yield from self._compute(inputNode, lambda done, total: self._tell(self._callbacks.progress, done, total))
         inputNode = self._target(self._inputID)
         output, noiseMap = self._target(self._outputID), self._target(self._noiseMapID)
         output = addVolume(denoisedName(inputNode.GetName())) if output is NEW else output
-        fillOutput(output, inputNode, outcome.image, outcome.place, outcome.record)
+        fillOutput(output, inputNode, outcome.image, outcome.place, transform, outcome.record)
         copyDisplay(inputNode, output)
         if noiseMap is not None:
             noiseMap = addVolume(noiseMapName(inputNode.GetName())) if noiseMap is NEW else noiseMap
-            fillOutput(noiseMap, inputNode, outcome.noise, outcome.place, outcome.record)
+            fillOutput(noiseMap, inputNode, outcome.noise, outcome.place, transform, outcome.record)
             copyDisplay(inputNode, noiseMap)
             setNoiseWindow(noiseMap, outcome.noiseSD)
         return {**figuresOf(outcome.answer), "input": inputNode, "output": output, "noiseMap": noiseMap, "slices": self._slices}
 
     def _sequenceSteps(self) -> Steps:
         inputNode = self._target(self._inputID)
-        frames = framesOf(inputNode)
+        frames, transform = framesOf(inputNode), ParentTransform(inputNode)
         outcomes = []
         for number, frame in enumerate(frames):
             checkInput(frame)
@@ -175,7 +176,7 @@ class DenoiseRun(VTKObservationMixin):
             outcomes.append((yield from self._compute(frame, progress)))
         inputNode = self._target(self._inputID)
         first = outcomes[0].answer
-        output = showSequence(inputNode, outcomes)
+        output = showSequence(inputNode, outcomes, transform)
         seconds = sum(outcome.answer.seconds for outcome in outcomes)
         nodes = {"input": inputNode, "output": output, "noiseMap": None}
         return {**figuresOf(first), **nodes, "seconds": seconds, "slices": self._slices, "frames": len(frames)}
@@ -189,7 +190,8 @@ class DenoiseRun(VTKObservationMixin):
         denoised = slicesOf(image, axis)
         referenceNode = self._target(self._referenceID)
         reference = slicesOf(referenceNode.GetImageData(), axis) if referenceNode else None
-        answer = yield from denoiseSlices(
+        noise = newImage(source, noiseType(hu.dtype)) if self._noiseMapID else None
+        answer, noiseSD = yield from denoiseSlices(
             self._worker,
             hu,
             denoised,
@@ -197,14 +199,11 @@ class DenoiseRun(VTKObservationMixin):
             self._settings,
             slices=self._slices,
             reference=reference,
+            noise=None if noise is None else slicesOf(noise, axis),
             compare=True,
             progress=progress,
             started=lambda event: self._tell(self._callbacks.started, asdict(event)),
         )
-        noise, noiseSD = None, 0.0
-        if self._noiseMapID:
-            noise = newImage(source, noiseType(hu.dtype))
-            noiseSD = yield from subtractInSteps(hu, denoised, slicesOf(noise, axis))
         return RunOutcome(image, noise, noiseSD, answer, place, record(told, answer.made))
 
     def _target(self, nodeID: str | None) -> Any:

@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.models.provenance import Provenance
 
+from .parentTransform import ParentTransform
+
 ATTRIBUTE = "LDCTDenoise."
 SOURCE_REFERENCE = "LDCTDenoise.Source"
 _NOISE_SDS = 3
@@ -45,6 +47,7 @@ def fillOutput(
     inputNode: slicer.vtkMRMLScalarVolumeNode,
     image: vtk.vtkImageData,
     place: vtk.vtkMatrix4x4,
+    transform: ParentTransform,
     record: Mapping[str, Any],
 ) -> None:
     """Give a volume node its voxels beside the input. The old voxels go in the same moment, and with them whose they were.
@@ -53,10 +56,11 @@ def fillOutput(
         node: the output.
         image: vtkImageData with the result.
         place: IJK to RAS of the voxels that it was made of.
+        transform: which moved them.
         record: what :func:`record` gives.
     """
     modifying = node.StartModify()
-    putAt(place, inputNode, node)
+    putAt(place, transform, node)
     node.SetAndObserveImageData(image)
     node.RemoveAttribute(INSTANCE_UIDS)
     node.SetVoxelValueQuantity(inputNode.GetVoxelValueQuantity())
@@ -112,16 +116,16 @@ def provenanceOf(node: slicer.vtkMRMLScalarVolumeNode) -> Provenance | None:
     return Provenance(read["Model"], read["ModelHash"], options, (int(first), int(stop)))
 
 
-def putAt(place: vtk.vtkMatrix4x4, source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
+def putAt(place: vtk.vtkMatrix4x4, transform: ParentTransform, target: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Give a volume its spacing, origin, directions and parent transform.
 
     Args:
         place: IJK to RAS of the source as its voxels were read; a user may have cropped it since.
-        source: has the parent transform (the acquisition transform of a tilted series among them).
+        transform: of the source at the same time.
         target: the volume.
     """
-    target.SetIJKToRASMatrix(place)
-    target.SetAndObserveTransformNodeID(source.GetTransformNodeID())
+    target.SetIJKToRASMatrix(transform.place(place))
+    target.SetAndObserveTransformNodeID(transform.nodeID)
 
 
 def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:

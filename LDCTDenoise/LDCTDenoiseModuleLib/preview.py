@@ -128,7 +128,7 @@ class Preview(VTKObservationMixin):
         axis = sliceAxis(volumeNode)
         hu = np.array(slicesOf(volumeNode.GetImageData(), axis)[index : index + 1])
         denoised = np.empty_like(hu)
-        answer = yield from denoiseSlices(self._worker, hu, denoised, pixelSpacing(volumeNode), settings)
+        answer, _noiseSD = yield from denoiseSlices(self._worker, hu, denoised, pixelSpacing(volumeNode), settings)
         result = figuresOf(answer)
         if self._wanted is None:
             return result

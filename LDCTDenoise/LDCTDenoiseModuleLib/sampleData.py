@@ -18,6 +18,7 @@ from LDCTDenoiseLib.worker.messages import Phantom, Simulate
 from .eventLoopTask import Steps
 from .messages import messageOf
 from .outputNodes import copyDisplay, placeBeside, putAt, showInSliceViews
+from .parentTransform import ParentTransform
 from .volumeArrays import ijkToRAS, newImage, pixelSpacing, sliceAxis, slicesOf
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def phantomSteps(worker: Worker, shape: tuple[int, int, int] | None = None, prog
 
 def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: float = DOSE, progress: Tell = _nobody) -> Steps:
     """Steps that insert the noise of a dose fraction into a volume; they return the new volume node."""
-    axis, place = sliceAxis(source), ijkToRAS(source)
+    axis, place, transform = sliceAxis(source), ijkToRAS(source), ParentTransform(source)
     hu = slicesOf(source.GetImageData(), axis)
     image = newImage(source.GetImageData(), hu.dtype)
     folder = ExchangeFolder(slicer.app.temporaryPath)
@@ -138,7 +139,7 @@ def simulateSteps(worker: Worker, source: slicer.vtkMRMLScalarVolumeNode, dose: 
         folder.remove()
     name = slicer.mrmlScene.GenerateUniqueName(_("{name} quarter dose").format(name=source.GetName()))
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    putAt(place, source, node)
+    putAt(place, transform, node)
     node.SetAndObserveImageData(image)
     copyDisplay(source, node)
     placeBeside(source, node)

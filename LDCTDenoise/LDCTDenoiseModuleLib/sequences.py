@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 
 from .outputNodes import SOURCE_REFERENCE, copyDisplay, denoisedName, placeBeside, record, sourceOf, tell
+from .parentTransform import ParentTransform
 from .runOutcome import RunOutcome
 
 
@@ -36,12 +37,15 @@ def framesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLS
     return [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
 
 
-def showSequence(inputNode: slicer.vtkMRMLScalarVolumeNode, outcomes: Sequence[RunOutcome]) -> slicer.vtkMRMLScalarVolumeNode:
+def showSequence(
+    inputNode: slicer.vtkMRMLScalarVolumeNode, outcomes: Sequence[RunOutcome], transform: ParentTransform
+) -> slicer.vtkMRMLScalarVolumeNode:
     """Add a sequence of results beside the input's, played by the same browser.
 
     Args:
         inputNode: shows a frame of the input's sequence.
         outcomes: of its frames, in order.
+        transform: which moved the input when the run began.
 
     Returns:
         The volume node that shows its current frame.
@@ -58,13 +62,13 @@ def showSequence(inputNode: slicer.vtkMRMLScalarVolumeNode, outcomes: Sequence[R
     for index, outcome in enumerate(outcomes):
         volume = slicer.vtkMRMLScalarVolumeNode()
         volume.SetName(denoisedName(outcome.record["SourceName"]))
-        volume.SetIJKToRASMatrix(outcome.place)
+        volume.SetIJKToRASMatrix(transform.place(outcome.place))
         tell(volume, outcome.record)  # the shown volume takes over what its frame says
         frame = sequence.SetDataNodeAtValue(volume, source.GetNthIndexValue(index))  # a copy: of no voxels yet
         frame.SetAndObserveImageData(outcome.image)
     browser.AddSynchronizedSequenceNode(sequence)
     shown = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    shown.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
+    shown.SetAndObserveTransformNodeID(transform.nodeID)
     shown.SetNodeReferenceID(SOURCE_REFERENCE, inputNode.GetID())
     proxy = browser.AddProxyNode(shown, sequence, False)
     proxy.CopyContent(sequence.GetNthDataNode(max(0, browser.GetSelectedItemNumber())), False)  # the voxels are shared

@@ -353,6 +353,62 @@ def test_each_frame_of_a_result_names_its_own_files(logic: Any, tiny_model: Path
         assert output.GetAttribute(RECORD + "SourceInstanceUIDs") == f"1.2.{index}"
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_result_lies_where_the_voxels_lay_when_a_transform_is_hardened_meanwhile(
+    logic: Any, tiny_model: Path, slicer_app: Any, frames: bool, deleted: bool
+) -> None:
+    import slicer
+
+    volume = add_sequence(FRAMES, ["0", "50", "90"])[1] if frames else add_ct()
+    outer = transform(about_right(90))
+    moved = transform(about_right(0, (1, 2, 3)))
+    moved.SetAndObserveTransformNodeID(outer.GetID())
+    volume.SetAndObserveTransformNodeID(moved.GetID())
+    before = about_right(90) @ about_right(0, (1, 2, 3)) @ matrix_of(volume)
+
+    def harden(done: int, _total: int) -> None:
+        if done == 1:
+            volume.HardenTransform()
+            if deleted:
+                slicer.mrmlScene.RemoveNode(moved)
+
+    results: list[dict] = []
+    run = logic.startProcess(
+        volume, None, model=str(tiny_model), batchSize=1, onProgress=harden, onFinished=results.append, allFrames=frames,
+        noiseMap=None if frames else "new",
+    )  # fmt: skip
+    slicer_app.wait_until(lambda: not run.running, 60, "the end of the run")
+    assert volume.GetTransformNodeID() is None
+    for node in [results[0]["output"], *([] if frames else [results[0]["noiseMap"]])]:
+        assert node.GetParentTransformNode() is (None if deleted else moved)
+        there = np.eye(4) if deleted else about_right(90) @ about_right(0, (1, 2, 3))
+        np.testing.assert_allclose(there @ matrix_of(node), before, atol=1e-9)
+
+
+def test_a_noise_map_is_of_the_voxels_that_were_read(logic: Any, tiny_model: Path, slicer_app: Any) -> None:
+    import slicer
+
+    volume = add_ct()
+    read = voxels_of(volume)
+
+    def edit(done: int, _total: int) -> None:
+        """In place, as a script or an effect of the Segment Editor does it."""
+        if done == 1:
+            slicer.util.arrayFromVolume(volume)[:] = 500
+
+    results: list[dict] = []
+    run = logic.startProcess(
+        volume, None, model=str(tiny_model), batchSize=1, onProgress=edit, onFinished=results.append, noiseMap="new"
+    )
+    slicer_app.wait_until(lambda: not run.running, 60, "the end of the run")
+    assert (voxels_of(volume) == 500).all()
+    removed = voxels_of(results[0]["noiseMap"])
+    np.testing.assert_array_equal(removed, read - voxels_of(results[0]["output"]))
+    noise = removed[read > -500].astype(float)
+    assert results[0]["noiseMap"].GetDisplayNode().GetWindow() == pytest.approx(6 * noise[noise != 0].std())
+
+
 def test_the_reference_is_never_the_output(logic: Any, tiny_model: Path) -> None:
     from LDCTDenoiseLib.errors import InputError
 

@@ -228,6 +228,10 @@ def _checkOutput(
         raise InputError(_("The {role} is the reference; choose another volume, so that nothing is lost.").format(role=role))
     if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode") or node.IsA("vtkMRMLVectorVolumeNode"):
         raise InputError(_("The {role} must be a scalar volume; choose another.").format(role=role))
+    if browserOf(node) is not None:
+        raise InputError(
+            _("The {role} shows a sequence, whose next frame would overwrite it; choose another volume.").format(role=role)
+        )
 
 
 def _checkSequence(inputNode: slicer.vtkMRMLScalarVolumeNode, noiseMapNode: slicer.vtkMRMLScalarVolumeNode | str | None) -> None:

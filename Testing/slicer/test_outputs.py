@@ -409,6 +409,16 @@ def test_a_noise_map_is_of_the_voxels_that_were_read(logic: Any, tiny_model: Pat
     assert results[0]["noiseMap"].GetDisplayNode().GetWindow() == pytest.approx(6 * noise[noise != 0].std())
 
 
+def test_a_volume_that_shows_a_sequence_takes_no_result(logic: Any, tiny_model: Path) -> None:
+    from LDCTDenoiseLib.errors import InputError
+
+    _browser, shown = add_sequence(FRAMES, ["0", "50", "90"])
+    with pytest.raises(InputError, match="The output shows a sequence"):
+        logic.process(add_ct(), shown, model=str(tiny_model))
+    with pytest.raises(InputError, match="The noise map shows a sequence"):
+        logic.process(add_ct(), None, model=str(tiny_model), noiseMap=shown)
+
+
 def test_the_reference_is_never_the_output(logic: Any, tiny_model: Path) -> None:
     from LDCTDenoiseLib.errors import InputError
 

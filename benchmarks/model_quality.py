@@ -36,7 +36,7 @@ from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import find_model
 from LDCTDenoiseLib.volumes.volume_file import read_volume
 
-from .paper_results.systems import BLEND as PAPER_BLEND
+from .paper_results.judge import BLEND as PAPER_BLEND
 
 DOSES = (0.25, 0.10)
 PHANTOM_DOSES = (0.5, *DOSES)

@@ -71,7 +71,7 @@ def installTorch(askConfirmation: bool) -> bool:
     except Exception as error:  # no network, no room, no wheel: pip has no common class for them
         raise LDCTDenoiseError(
             _(
-                "PyTorch could not be installed ({reason}). Slicer's log says why; the module PyTorch offers other versions."
+                "PyTorch could not be installed ({reason}). Slicer's log says why; the module PyTorch Utils has other versions."
             ).format(reason=error)
         ) from error
     return torch is not None

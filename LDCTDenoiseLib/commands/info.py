@@ -15,6 +15,11 @@ _EXTRAS = {
     "train": "pytorch-lightning",
     "dicom": "pylibjpeg",
     "onnx": "onnxruntime",
+    "stores": "s3fs",
+    "dicomweb": "dicomweb-client",
+    "cluster": "ray",
+    "completion": "argcomplete",
+    "bm3d": "bm3d",
 }
 
 

@@ -11,12 +11,12 @@ _REMEDIES = {
     Code.NOT_CT: "pass --force to take it for CT in HU.",
     Code.UNREADABLE: "Or pass --allow-missing to go on without it.",
     Code.DERIVED: "Or pass --force to denoise it again.",
-    Code.SEVERAL_SERIES: "Give the folder of one alone, or FOLDER#UID in a CSV of pairs.",
+    Code.SEVERAL_SERIES: "Give the folder of one alone.",
     Code.CRASHES: "Pass --overwrite to try it again.",
     Code.RUN_EXISTS: "pass --resume to go on with it, or choose another --out.",
     Code.STOPPED: "Go on with --resume.",
     Code.TORCH: "Install it: pip install 'ldctdenoise[torch]'.",
-    Code.MEMORY: "denoise fewer slices at a time (--slices A:B).",
+    Code.MEMORY: "close other programs, or cut the volume.",
     Code.UNEXPECTED: "run again with --debug.",
 }
 """Small letters go on with the sentence."""

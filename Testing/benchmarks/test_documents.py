@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 
@@ -14,6 +15,12 @@ from Testing.conftest import REPOSITORY
 
 def text_of(name: str) -> str:
     return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (REPOSITORY / "benchmarks").glob("*.py")))
+def test_every_benchmark_begins(name: str) -> None:
+    """Most take hours, and are started long after what they import was changed."""
+    assert callable(importlib.import_module(f"benchmarks.{name}").main)
 
 
 @pytest.mark.parametrize(("name", "tables"), documents.DOCUMENTS.items(), ids=documents.DOCUMENTS)

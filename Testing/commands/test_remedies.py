@@ -24,7 +24,7 @@ LIBRARY = REPOSITORY / "LDCTDenoiseLib"
             "The lowest voxel is 0. Convert them to HU, or, if they are, pass --force to a command that has it.",
         ),
         (InputError("There is no axis 4."), "There is no axis 4."),
-        (MemoryError(), "Not enough memory for this volume; denoise fewer slices at a time (--slices A:B)."),
+        (MemoryError(), "Not enough memory for this volume; close other programs, or cut the volume."),
         (KeyError("a"), "Unexpected failure (KeyError: 'a'); run again with --debug."),
     ],
 )

@@ -11,7 +11,7 @@ _REMEDIES = {
     Code.NOT_CT: "pass --force to take it for CT in HU.",
     Code.UNREADABLE: "Or pass --allow-missing to go on without it.",
     Code.DERIVED: "Or pass --force to denoise it again.",
-    Code.SEVERAL_SERIES: "Give the folder of one alone.",
+    Code.SEVERAL_SERIES: "Give the folder of one alone; a CSV of pairs of doses may name it as FOLDER#UID.",
     Code.CRASHES: "Pass --overwrite to try it again.",
     Code.RUN_EXISTS: "pass --resume to go on with it, or choose another --out.",
     Code.STOPPED: "Go on with --resume.",

@@ -95,7 +95,7 @@ def test_a_claim_is_held_against_the_whole_interval(expected: Expected, low: flo
 
 def made_up(value: float, spread: float = 0.02) -> dict[str, Any]:
     """The record of a system whose every figure is about a value."""
-    rng = np.random.default_rng(int(1000 * value))
+    rng = np.random.default_rng(int(1000 * abs(value)))
     names = (GAIN, GAIN_BLENDED, judging.GAIN_CHEST, judging.SSIM, judging.SSIM_BLENDED, RMSE, *judging.BIASES)
     names = (*names, NOISE_LEFT_MEDIAN, NOISE_LEFT_P90, *KEPT.values(), COST, judging.NPS_MEAN, NPS_EQUAL)
     rows = [
@@ -154,6 +154,12 @@ def test_what_differs_is_found_and_what_does_not_is_undecided() -> None:
     assert "225,601 parameters against 225,601" in line
     text = page(all_judged(A=2.5, CNN10=2.7))
     assert [row[-1] for row in rows(text, "A DRL beats CNN10 with fewer parameters")] == ["does not hold"] * 2
+
+
+def test_a_system_that_learnt_nothing_is_named() -> None:
+    line = ten_lines(all_judged(**{"WGAN-VGG": -19.0}))[8]
+    assert "Learnt too little on this budget for a comparison to say anything: WGAN-VGG -1" in line
+    assert "Learnt too little" not in ten_lines(all_judged())[8]
 
 
 def test_rows_that_are_not_there_are_told_everywhere() -> None:

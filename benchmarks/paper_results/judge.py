@@ -153,7 +153,7 @@ def _slice_values(
     left = measure_noise_left(result, full, low, own)
     windows = tissue_windows(full, pair.spacing)
     bias = tissue_bias(result, full, own)
-    blended = low + BLEND * (result - low)
+    blended = _blend(low, result, BLEND)
     psnr_before = psnr_of_arrays(low, full, ABDOMEN)
     values = {
         GAIN: psnr_of_arrays(result, full, ABDOMEN) - psnr_before,
@@ -182,11 +182,15 @@ def _slice_values(
     return values
 
 
+def _blend(low: np.ndarray, result: np.ndarray, share: float) -> np.ndarray:
+    return low + share * (result - low)
+
+
 def _nps_at_equal_noise(low: np.ndarray, result: np.ndarray, windows: np.ndarray, spacing: tuple[float, float]) -> float:
     """Mean NPS frequency of the first blend whose noise SD is ``EQUAL_NOISE`` of the low dose's; nan where none is."""
 
     def power(share: float) -> NoisePower:
-        return tissue_noise_power(low + share * (result - low), windows, spacing)
+        return tissue_noise_power(_blend(low, result, share), windows, spacing)
 
     # Noise is linear in the blend, so that its variance is a parabola.
     none, half, whole = (power(share).variance for share in (0.0, 0.5, 1.0))

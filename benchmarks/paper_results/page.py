@@ -191,9 +191,11 @@ def _told_together(results: Results, words: str) -> str:
         so_far = parts.setdefault(f"{claim.system} against {claim.other}", [])
         if told not in so_far:
             so_far.append(told)
-    sizes = [results.judged[name].get("size", {}).get("parameters") for name in ("A", "CNN10") if name in results.judged]
-    beside = f"; {sizes[0]:,} parameters against {sizes[1]:,}" if words == DRL and len(sizes) == 2 else ""
-    return "; ".join(f"{systems} {', '.join(told)}" for systems, told in parts.items()) + beside
+    told_of = [f"{systems} {', '.join(told)}" for systems, told in parts.items()]
+    if words == DRL and {"A", "CNN10"} <= results.judged.keys():
+        own, other = (results.judged[name]["size"]["parameters"] for name in ("A", "CNN10"))
+        told_of.append(f"{own:,} parameters against {other:,}")
+    return "; ".join(told_of)
 
 
 def _absent(results: Results, claim: Claim) -> str:
@@ -213,7 +215,9 @@ def _best(results: Results) -> str:
     ranked = sorted(((value, name) for name, value in means.items() if name in BY_NAME), reverse=True)
     told = ", ".join(f"{name} {value:+.2f} dB" for value, name in ranked[:3]) or f"no system yet ({MISSING})"
     beside = ", ".join(f"{name} {means[name]:+.2f} dB" for name in (FILTER, SHIPPED) if name in means)
-    return f"Highest gain at {ABDOMEN.name}, both doses, blend 1: {told}; beside them {beside or 'nothing yet'}."
+    worse = ", ".join(f"{name} {value:+.2f} dB" for value, name in ranked if value < 0)
+    too_little = f" Learnt too little on this budget for a comparison to say anything: {worse}." if worse else ""
+    return f"Highest gain at {ABDOMEN.name}, both doses, blend 1: {told}; beside them {beside or 'nothing yet'}.{too_little}"
 
 
 def _claims_in_words(results: Results) -> list[str]:

@@ -112,7 +112,7 @@ def test_the_committed_steps_cost_every_system_the_same() -> None:
 
 def test_the_plan_tells_what_is_left() -> None:
     granted = {name: Granted(3.6, 1000) for name in PARTS}
-    text = plan_text(granted, ["a-1"])
+    text = plan_text(granted, [name for name in PARTS if name != "a-1"])
     assert f"{len(PARTS)}.0 processor hours in all, {len(PARTS) - 1}.0 left" in text
     assert next(line for line in text.splitlines() if line.startswith("a-1")).endswith("finished")
 
@@ -152,6 +152,7 @@ def test_what_is_finished_is_not_trained_again(work: Path, trained: Path, monkey
     how = training(work, trained)
     assert finished(how.weights) == ["a-1", "a-2", "d-2"]
     assert train_parts(how, ["a-1", "a-2", "d-2"]) == {}
+    assert train_parts(training(work, trained / "nothing left"), []) == {}
 
 
 def test_a_part_whose_beginning_is_missing_is_told(work: Path, tmp_path: Path) -> None:

@@ -29,10 +29,11 @@ from benchmarks.paper_results.judge import (
 from benchmarks.paper_results.page import MISSING, UNJUDGED, Results, Verdict, differences, mean_and_sd, page, ten_lines, verdict
 from benchmarks.paper_results.parts import PARTS
 from benchmarks.paper_results.plan import Granted
-from benchmarks.paper_results.results import Show, show_results
+from benchmarks.paper_results.results import Show, parts_left, show_results
 from benchmarks.paper_results.systems import CLAIMS, OTHERS, PUBLISHED, SYSTEMS, Claim, Expected
 from benchmarks.paper_results.weights import export, weights_file
 from LDCTDenoiseLib.data.pairs_csv import Pair, Source, write_pairs
+from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.evaluation.local_response import NOISE_LEFT_MEDIAN, NOISE_LEFT_P90
 from LDCTDenoiseLib.evaluation.methods import INPUT, Method
@@ -276,7 +277,16 @@ def test_figures_of_other_weights_do_not_count(tmp_path: Path) -> None:
     write_judged({"source": {"a-2": "one"}, **made_up(1.0)}, tmp_path / "a.json")
     assert read_judged(tmp_path / "a.json", {"a-2": "one"}) is not None
     assert read_judged(tmp_path / "a.json", {"a-2": "other"}) is None
+    assert read_judged(tmp_path / "a.json", {"a-2": "one", "a-3": None}) is None
+    assert read_judged(tmp_path / "a.json", {"a-2": None}) is not None  # weights that are not there
     assert read_judged(tmp_path / "b.json", {}) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"source": null}'])
+def test_a_damaged_file_of_figures_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="damaged"):
+        read_judged(tmp_path / "a.json", {})
 
 
 @pytest.fixture(scope="module")
@@ -329,3 +339,18 @@ def test_what_is_finished_is_drawn_anew_without_training_or_judging(
     show_results(replace(shown, out=tmp_path / "again"))
     for name in ("README.md", "figure2.png", "figure5.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_what_was_judged_stays_without_its_weights(shown: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a fresh clone, where RED-CNN's weights, too large for the repository, are not."""
+    monkeypatch.setattr(judging, "judge", lambda *_, **__: pytest.fail("judged again"))
+    without = replace(shown, weights=tmp_path / "none", out=tmp_path / "out")
+    with_them = page(show_results(replace(shown, out=tmp_path / "with")))
+    told = page(show_results(without))
+    assert rows(told, "A") == rows(with_them, "A")
+    assert "a-2: 100 (best at 4, bf16-mixed)" in told
+    assert "a-1" in parts_left(without), "D still needs it"
+    assert "a-2" not in parts_left(without)
+    unjudged = replace(without, judged=tmp_path / "none")
+    assert parts_left(unjudged) == list(PARTS)
+    assert "a-2" not in parts_left(replace(unjudged, weights=shown.weights))

@@ -23,9 +23,9 @@ from LDCTDenoiseLib.training.config import load_config
 from . import judge
 from .patients import prepare_patients
 from .plan import measure_steps, plan_text, read_steps
-from .results import Show, show_results
+from .results import Show, parts_left, show_results
 from .systems import SHIPPED
-from .train_parts import Training, finished, train_parts
+from .train_parts import Training, train_parts
 from .weights import FOLDER
 
 
@@ -54,21 +54,23 @@ def main() -> int:
             measure_steps(split, options.vgg_weights)
             return 0
         granted = read_steps()
-        if options.plan:
-            print(plan_text(granted, finished(FOLDER)))
-            return 0
         csv = prepare_patients(options.data, split, options.cache / "paper_patients")
+        pairs = options.pairs or options.data.parent / "pairs"
+        show = Show(csv, pairs, FOLDER, judge.FOLDER, options.runs / "models", options.out, granted)
+        left = parts_left(show)
+        if options.plan:
+            print(plan_text(granted, left))
+            return 0
         how = Training(csv, split, options.runs, options.cache, FOLDER, granted, options.vgg_weights)
         start = time.monotonic()
         try:
             if options.minutes != 0:
-                failed = train_parts(how, minutes=options.minutes)
+                failed = train_parts(how, left, options.minutes)
         except KeyboardInterrupt:
             if options.minutes is None or time.monotonic() - start < 60 * options.minutes:
                 raise
             print("The minutes are over; the same command goes on from the last checkpoint.", file=sys.stderr)
-        pairs = options.pairs or options.data.parent / "pairs"
-        show_results(Show(csv, pairs, FOLDER, judge.FOLDER, options.runs / "models", options.out, granted), failed)
+        show_results(show, failed)
     except LDCTDenoiseError as error:
         print(as_sentence(error), file=sys.stderr)
         return 1

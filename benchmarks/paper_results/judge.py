@@ -246,12 +246,19 @@ def write_judged(record: Mapping[str, Any], path: Path) -> None:
         temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_judged(path: Path, source: object) -> dict[str, Any] | None:
-    """What was found of a system, or None where it was not judged yet, or with other weights or on other scans."""
+def read_judged(path: Path, source: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was found of a system, or None where it was not judged yet, or with other weights or on other scans.
+
+    Args:
+        path: its file.
+        source: what it must have been judged with; None stands for weights that are not there, and agrees with any.
+    """
     if not path.exists():
         return None
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found if found["source"] == source else None
-    except (KeyError, ValueError) as error:
+        told = found["source"]
+        agrees = told.keys() == source.keys() and all(value in (None, told[name]) for name, value in source.items())
+        return found if agrees else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); remove it to judge the system anew.") from error

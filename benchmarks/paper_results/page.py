@@ -148,7 +148,7 @@ def page(results: Results) -> str:
         "## Files",
         "- `benchmarks/paper_results/judged`: the figures of every slice, one file a row; this page and the "
         "claims are made of them\n"
-        "- `benchmarks/paper_results/weights`: finished parts, float16\n"
+        "- `benchmarks/paper_results/weights`: finished parts, float16; RED-CNN's, 3.7 MB a part, are not kept\n"
         "- `benchmarks/paper_results/steps.json`: processor seconds of a step, and the steps granted\n"
         "- other pages: [frontier of the shipped model](frontier.md), [its second level](levels.md)",
     ]

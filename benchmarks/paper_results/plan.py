@@ -171,16 +171,15 @@ def hours(names: Sequence[str], granted: Mapping[str, Granted]) -> float:
     return sum(granted[name].seconds_a_step * granted[name].steps for name in names) / 3600
 
 
-def plan_text(granted: Mapping[str, Granted], finished: Sequence[str]) -> str:
-    """The plan as a table in text, with the hours that are left."""
+def plan_text(granted: Mapping[str, Granted], left: Sequence[str]) -> str:
+    """The plan as a table in text, with the hours of the parts that are left."""
     lines = [f"{'part':<12} {'share':>6} {'s a step':>9} {'steps':>6} {'hours':>6}"]
     for name, part in PARTS.items():
         one = granted[name]
-        done = "  finished" if name in finished else ""
+        done = "" if name in left else "  finished"
         lines.append(
             f"{name:<12} {part.share:>6.0%} {one.seconds_a_step:>9.2f} {one.steps:>6} {hours([name], granted):>6.2f}{done}"
         )
-    left = [name for name in PARTS if name not in finished]
     lines.append(
         f"{hours(list(PARTS), granted):.1f} processor hours in all, {hours(left, granted):.1f} left ({len(left)} parts)."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from LDCTDenoiseLib.system.files import replace_when_complete
 
 from . import judge
 from .page import Results, page
+from .parts import PARTS
 from .patients import DOSES
 from .plan import Granted
 from .systems import FILTER, INPUT_ROW, SHIPPED, SHIPPED_LOSSES, SYSTEMS, System
@@ -71,26 +72,42 @@ class Show:
 
 @dataclass(frozen=True)
 class _Row:
-    """What is judged: ``make`` gives a model file or a filter, ``source`` tells one from another."""
+    """What is judged.
+
+    Attributes:
+        name, key: of the row, and of its file of figures.
+        source: what its figures come from, as ``judge.read_judged`` takes it.
+        make: gives a model file or a filter; None where the weights are not there.
+        parts: of training that it cost.
+    """
 
     name: str
     key: str
     source: dict[str, Any]
-    make: Callable[[], Path | Method]
+    make: Callable[[], Path | Method] | None
+    parts: Sequence[str] = ()
+
+
+def parts_left(show: Show) -> list[str]:
+    """Parts to train, in their order: those of systems that are not judged, without those that are there.
+
+    A judged system needs its weights no more: RED-CNN's are too large for the repository.
+    """
+    judged = _known(show, _rows(show))
+    needed = {name for system in SYSTEMS if system.name not in judged for name in system.all_parts}
+    return [name for name in PARTS if name in needed.difference(finished(show.weights))]
 
 
 def show_results(show: Show, failed: Mapping[str, str] | None = None) -> Results:
     """Draw, judge what was trained since the last time, and write the page, anew after every row that was judged."""
     show.out.mkdir(parents=True, exist_ok=True)
     rows = _rows(show)
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if (known := judge.read_judged(show.judged / f"{row.key}.json", row.source)) is not None:
-            found[row.name] = known
+    found = _known(show, rows)
     listed = read_pairs(show.csv)
+    told = {name: record for one in found.values() for name, record in one["parts"].items()}
     results = Results(
         found,
-        {name: read_record(weights_file(show.weights, name)) for name in finished(show.weights)},
+        told | _records(show, finished(show.weights)),
         show.granted,
         {split: list(dict.fromkeys(pair.patient for pair in listed if pair.split == split)) for split in SPLITS},
         _shipped_in_words(find_model(SHIPPED)),
@@ -99,24 +116,25 @@ def show_results(show: Show, failed: Mapping[str, str] | None = None) -> Results
     )
     _write(show, results)
     for row in rows:
-        if row.name not in found:
+        if row.name not in found and row.make is not None:
             log.info("Judges %s.", row.name)
-            found[row.name] = _judge(show, row)
+            found[row.name] = _judge(show, row, row.make())
             _write(show, results)
     return results
 
 
 def _rows(show: Show) -> list[_Row]:
     """What there is to judge."""
-    how = judge.how_judged(show.csv, show.pairs)
+    how, trained = judge.how_judged(show.csv, show.pairs), show.trained
     rows = [
         _Row(
             system.name,
             system.key,
-            how | {name: hashlib.sha256(weights_file(show.weights, name).read_bytes()).hexdigest() for name in system.parts},
-            partial(_model, show, system),
+            how | {name: _hash(weights_file(show.weights, name)) for name in system.parts},
+            partial(_model, show, system) if system in trained else None,
+            system.all_parts,
         )
-        for system in show.trained
+        for system in SYSTEMS
     ]
     shipped = find_model(SHIPPED)
     return [
@@ -127,13 +145,29 @@ def _rows(show: Show) -> list[_Row]:
     ]
 
 
-def _judge(show: Show, row: _Row) -> dict[str, Any]:
-    made, size = row.make(), {}
+def _hash(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _known(show: Show, rows: Sequence[_Row]) -> dict[str, dict[str, Any]]:
+    """Figures of the rows that were judged before, by name."""
+    read = {row.name: judge.read_judged(show.judged / f"{row.key}.json", row.source) for row in rows}
+    return {name: record for name, record in read.items() if record is not None}
+
+
+def _records(show: Show, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How parts were trained that are there, by name."""
+    return {name: read_record(path) for name in names if (path := weights_file(show.weights, name)).exists()}
+
+
+def _judge(show: Show, row: _Row, made: Path | Method) -> dict[str, Any]:
+    size = {}
     if isinstance(made, Path):
         denoiser = Denoiser(made, "cpu")
         size = {"size": judge.size_and_speed(made, denoiser)}
         made = model_method(denoiser, row.key)
-    record = {"source": row.source, **judge.judge(made, show.scans, phantom_scans=show.phantom_scans), **size}
+    figures = judge.judge(made, show.scans, phantom_scans=show.phantom_scans)
+    record = {"source": row.source, "parts": _records(show, row.parts), **figures, **size}
     judge.write_judged(record, show.judged / f"{row.key}.json")
     return record
 

@@ -84,7 +84,7 @@ def train_parts(how: Training, names: Sequence[str] | None = None, minutes: floa
     """
     failed: dict[str, str] = {}
     elsewhere: set[str] = set()
-    wanted = list(names or PARTS)
+    wanted = list(PARTS if names is None else names)
     with _ending(minutes):
         while (part := _next_part(how, [name for name in wanted if name not in elsewhere.union(failed)])) is not None:
             with _locked(how.runs / part.name) as locked:

@@ -1,4 +1,7 @@
-"""Weights of finished parts, small enough for the repository: convolutions as float16, batch norm's statistics as float32."""
+"""Weights of finished parts, small: convolutions as float16, batch norm's statistics as float32.
+
+All but RED-CNN's, of 3.7 MB a part, lie in the repository.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ def read_record(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             return dict(json.loads((file.metadata() or {})[_KEY]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is damaged or not a part's weights; get it again, or remove it to train it anew.") from error
+        raise InputError(
+            f"{path} is damaged or not a part's weights; get it again, or remove it and the figures of its systems to train anew."
+        ) from error
 
 
 def assemble(parts: Sequence[Path], model: Path, purpose: str) -> ModelInfo:

@@ -3,10 +3,10 @@
 Who knows a remedy of its own, a flag of the command line or a button of the panel, adds it by the code.
 """
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Code(str, Enum):
+class Code(StrEnum):
     """What went wrong."""
 
     INPUT = "input"

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from .text_bytes import put_bytes_back
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
-class Compression(str, Enum):
+class Compression(StrEnum):
     """Lossless compression of the pixels that are written."""
 
     NONE = "none"

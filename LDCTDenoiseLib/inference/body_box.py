@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _SMALLEST_PART = 0.01
 """Parts smaller than this share of the largest are not the body: tubes, blankets. Arms beside the trunk are larger."""
 
 
-class Region(str, Enum):
+class Region(StrEnum):
     """What to denoise."""
 
     ALL = "all"  # everything but padding

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from ..errors import InputError, counted
 from .architectures import NETWORKS, Architecture, find_architecture
 
 
-class Predicts(str, Enum):
+class Predicts(StrEnum):
     """What a level's network gives."""
 
     IMAGE = "image"  # the normal-dose image: the result is the prediction
     DIFFERENCE = "difference"  # previous result minus normal dose: the result is the previous one minus the prediction
 
 
-class Sees(str, Enum):
+class Sees(StrEnum):
     """What a level's network is shown."""
 
     PREVIOUS = "previous"  # the previous level's result, one channel

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ _ELSEWHERE_SECONDS = 24 * 3600
 """When the owner may live on another machine, a folder that nobody has locked is left alone for so long."""
 
 
-class Stage(str, Enum):
+class Stage(StrEnum):
     """How far an output has come."""
 
     WRITING = "writing"  # all in the folder is new

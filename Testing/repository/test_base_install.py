@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -27,9 +28,6 @@ from Testing.dicom.dicom_files import save_series
 from Testing.worker.worker_process import WorkerSession, denoise_request, output_of
 
 pytestmark = pytest.mark.skipif(not openvino.is_installed(), reason="openvino has no wheel for this machine")
-
-if sys.version_info >= (3, 11):
-    import tomllib
 
 EXTRAS = [
     "torch",
@@ -143,7 +141,6 @@ def test_a_batch_from_a_store_says_what_to_install(base: Path) -> None:
     assert not (base / "out").exists()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_the_base_pulls_no_package_of_stores_and_clusters() -> None:
     """All that the base requires, and what that requires."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]

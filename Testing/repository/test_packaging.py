@@ -8,15 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
 
 from Testing.conftest import REPOSITORY
-
-if sys.version_info >= (3, 11):
-    import tomllib
 
 LIBRARY = REPOSITORY / "LDCTDenoiseLib"
 MODULE = REPOSITORY / "LDCTDenoise"
@@ -65,7 +63,6 @@ def test_cmake_installs_every_file_of_the_module() -> None:
     assert listed(cmake, "MODULE_PYTHON_RESOURCES") == on_disk(MODULE, "*.png", "*.ui", "*.txt") - {"CMakeLists.txt"}
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_the_distribution_holds_every_package() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     packages = {f"LDCTDenoiseLib/{init}".rpartition("/")[0].replace("/", ".") for init in on_disk(LIBRARY, "__init__.py")}

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ TRIES = 2
 """How often an input may end the process that reads it: a crash may be for want of memory, and pass."""
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """How an item ended."""
 
     DENOISED = "denoised"

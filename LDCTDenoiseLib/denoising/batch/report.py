@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 from ...errors import InputError, counted
@@ -16,7 +16,7 @@ from .records import FOLDER, Record, Records
 from .sources import ListSource, noted_sources
 
 
-class State(str, Enum):
+class State(StrEnum):
     """How an output stands."""
 
     DONE = "done"

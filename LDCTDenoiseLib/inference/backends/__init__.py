@@ -6,7 +6,7 @@ All give the same result.
 from __future__ import annotations
 
 import logging
-from enum import Enum
+from enum import StrEnum
 
 from ...errors import InputError, MissingTorchError
 from ...models.architectures.architecture import Precision
@@ -20,7 +20,7 @@ AUTO_PRECISION = "auto"
 """float16 on CUDA, float32 elsewhere."""
 
 
-class Backend(str, Enum):
+class Backend(StrEnum):
     """Which library computes."""
 
     AUTO = "auto"  # OpenVINO on the CPU where it is installed, PyTorch elsewhere

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 
@@ -19,7 +19,7 @@ NORM_EPSILON = 1e-3
 """Keras' constant, which the papers used."""
 
 
-class Precision(str, Enum):
+class Precision(StrEnum):
     """Type that a layer computes in."""
 
     FLOAT32 = "float32"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
+from LDCTDenoiseLib.training.level_training import crop
 from LDCTDenoiseLib.training.losses.lesion_response import lesion_response
+from LDCTDenoiseLib.training.patches import lesions as lesions_module
+from LDCTDenoiseLib.training.patches.inserts import between, coverage
 from LDCTDenoiseLib.training.patches.lesions import DRAWS, DRAWS_PER_PATCH, KINDS, PER_PATCH, paint_lesions
 
 SIDE = 96
@@ -37,6 +41,28 @@ def test_a_lesion_of_the_same_size_takes_fewer_pixels_where_they_are_larger() ->
     draws = draws_of_the_first_disc(0)
     counts = [int((paint_lesions(draws, torch.tensor([mm]), SIDE)[0, 0] > 5).sum()) for mm in (0.5, 1.0)]
     assert counts[0] == pytest.approx(4 * counts[1], rel=0.1)
+
+
+def test_lesions_of_a_patch_with_a_halo_lie_where_the_loss_sees_them() -> None:
+    halo, side = 17, 98
+    draws = torch.rand(20_000, DRAWS_PER_PATCH, generator=torch.Generator().manual_seed(1))
+    for part in draws.split(1000):
+        energy = crop(paint_lesions(part, torch.full((len(part),), 0.7), side, halo), halo).square().sum(dim=(1, 2, 3))
+        assert energy.min() > 1000, "HU squared: a single disc has more"
+
+
+def test_without_a_halo_a_tenth_of_the_patch_along_its_borders_has_no_centre(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = torch.rand(50, DRAWS_PER_PATCH, generator=torch.Generator().manual_seed(1))
+    centres: list[torch.Tensor] = []
+
+    def remember(side: int, centre: tuple[torch.Tensor, torch.Tensor], *shape: Any) -> torch.Tensor:
+        centres.extend(centre)
+        return coverage(side, centre, *shape)
+
+    monkeypatch.setattr(lesions_module, "coverage", remember)
+    paint_lesions(draws, torch.full((50,), 0.7), 64)
+    for centre, share in zip(centres, draws[:, :-1].reshape(50, PER_PATCH, DRAWS).unbind(2)[4:], strict=True):
+        assert torch.equal(centre[..., 0, 0], between(share, (0.1, 0.9))), "bit for bit: trainings are resumed"
 
 
 def test_the_loss_is_the_lost_share_of_the_lesions_square() -> None:

@@ -349,6 +349,13 @@ def test_lesions_come_with_every_fourth_patch_and_go_into_neither_dose() -> None
     assert len(set(with_lesions.patch.tolist())) == 4
 
 
+def test_lesions_of_patches_with_a_wide_halo_lie_within_it() -> None:
+    config = DataConfig(patch_size=16, batch_size=64)
+    lesions = PatchBatches([body_case(120, 120)], config, halo=17, batches=1, seed=[5], lesions=True)[0].images().lesions
+    assert lesions is not None
+    assert (lesions[..., 17:-17, 17:-17].square().sum(dim=(1, 2, 3)) > 1000).all(), "HU squared: a single disc has more"
+
+
 def test_every_flip_and_rotation_occurs() -> None:
     hu = np.full((1, 8, 8), 50, np.int16)
     hu[0, 0, 1] = 90  # one of eight places in the patch tells the orientation

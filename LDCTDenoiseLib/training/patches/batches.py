@@ -57,6 +57,7 @@ class PatchBatches(Dataset[Batch]):
     ) -> None:
         self.cases = cases
         self.config = config
+        self.halo = halo
         self.side = config.patch_size + 2 * halo
         self.batches = batches
         self.seed = list(seed)
@@ -95,7 +96,7 @@ class PatchBatches(Dataset[Batch]):
             if self.lesions and number % LESIONS_EVERY == 0:
                 lesions[place] = rng.random(LESION_DRAWS), spacing[0]
         painted = (np.stack(inserts), self.config.inserts) if self.config.inserts else None
-        return collate(samples, orientations, painted, lesions)
+        return collate(samples, orientations, painted, lesions, self.halo)
 
     def _patch(self, rng: np.random.Generator) -> tuple[Sample, tuple[float, float]]:
         for _ in range(_TRIES):

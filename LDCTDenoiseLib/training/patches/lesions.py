@@ -21,16 +21,17 @@ RADIUS_FACTOR = (0.74, 1.35)
 EDGE_SD_MM = (0.35, 0.7)
 """Of the Gaussian that blurs the borders."""
 _MARGIN = 0.1
-"""Share of the patch along its borders that has no disc's centre."""
+"""Share of the patch, without its halo, along its borders that has no disc's centre."""
 
 
-def paint_lesions(draws: torch.Tensor, spacing: torch.Tensor, side: int) -> torch.Tensor:
+def paint_lesions(draws: torch.Tensor, spacing: torch.Tensor, side: int, halo: int = 0) -> torch.Tensor:
     """Discs of both signs to add to patches.
 
     Args:
         draws: (patches, ``DRAWS_PER_PATCH``) in [0, 1).
         spacing: (patches,) pixel spacing in mm.
-        side: of a patch in pixels.
+        side: of a patch in pixels, with its halo.
+        halo: pixels on every side that the loss does not see, and where no centre is.
 
     Returns:
         (patches, 1, side, side), HU.
@@ -43,7 +44,8 @@ def paint_lesions(draws: torch.Tensor, spacing: torch.Tensor, side: int) -> torc
     chosen = (kind * len(KINDS)).long()
     contrast = contrasts[chosen] * log_between(size, CONTRAST_FACTOR) * torch.where(sign < 0.5, -1.0, 1.0)
     radius = radii[chosen] * log_between(wide, RADIUS_FACTOR) / spacing
-    inner = (_MARGIN, 1 - _MARGIN)
+    margin = _MARGIN + (1 - 2 * _MARGIN) * halo / side
+    inner = (margin, 1 - margin)
     centre = between(in_rows, inner), between(in_columns, inner)
     covered = coverage(side, centre, (radius, radius), torch.zeros_like(radius), edge_sd)
     return (contrast * covered).sum(dim=1, keepdim=True)

@@ -60,11 +60,13 @@ class Lesions(NamedTuple):
         draws: (patches, ``lesions.DRAWS_PER_PATCH``).
         spacing: (patches,), mm.
         patch: (patches,), which of the batch.
+        halo: pixels on every side of a patch that its loss does not see.
     """
 
     draws: torch.Tensor
     spacing: torch.Tensor
     patch: torch.Tensor
+    halo: int
 
 
 class Images(NamedTuple):
@@ -114,7 +116,8 @@ class Batch(NamedTuple):
         full, low = _turn(torch.cat(parts, dim=1), self.orientation)[:, :, None]
         if self.lesions is None:
             return Images(full, low)
-        return Images(full, low, paint_lesions(self.lesions.draws, self.lesions.spacing, full.shape[-1]), self.lesions.patch)
+        draws, spacing, patch, halo = self.lesions
+        return Images(full, low, paint_lesions(draws, spacing, full.shape[-1], halo), patch)
 
     def _with_inserts(self, images: torch.Tensor, start: int) -> torch.Tensor:
         """(..., images, rows, columns) of the batch from index ``start`` on, with their ellipses; padding stays padding."""
@@ -130,6 +133,7 @@ def collate(
     orientations: Sequence[int],
     inserts: tuple[np.ndarray, float] | None = None,
     lesions: Mapping[int, tuple[np.ndarray, float]] | None = None,
+    halo: int = 0,
 ) -> Batch:
     """A batch of samples; with orientations other than 0, inserts or lesions, their regions must be square.
 
@@ -137,6 +141,7 @@ def collate(
         samples, orientations: of the batch.
         inserts: (batch, ``inserts.DRAWS_PER_PATCH``) random numbers, and the chance of each ellipse.
         lesions: for some of the samples, by their place in ``samples``, random numbers of discs and the pixel spacing in mm.
+        halo: pixels on every side of a sample that its loss does not see.
     """
     order = sorted(range(len(samples)), key=lambda index: isinstance(samples[index], MeasuredSample))
     inserted = [samples[index] for index in order if isinstance(samples[index], InsertedSample)]
@@ -151,6 +156,7 @@ def collate(
             torch.from_numpy(np.stack([draws for _, draws, _ in chosen])).float(),
             torch.tensor([spacing for *_, spacing in chosen]),
             torch.tensor([place for place, *_ in chosen]),
+            halo,
         )
         if chosen
         else None,

@@ -10,7 +10,7 @@ import logging
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,7 @@ def train(
     seed_everything(config.seed, workers=True)
     cascade, start = begin(config, start_from)
     if processes.first:
-        _open_run(files, config, resume)
+        _open_run(files, config, patients, resume=resume)
     with part_at_the_end():
         results = []
         for index in range(len(config.levels)):
@@ -351,9 +351,10 @@ def level_module(
     return LevelTraining(cascade, index, level, config.window, perceptual)
 
 
-def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
+def _open_run(files: RunFiles, config: TrainingConfig, patients: Mapping[str, set[str]], *, resume: bool) -> None:
     """Make the run folder, or make sure that the one to resume holds this very run."""
     record = config_record(config)
+    before: dict[str, Any] = {}
     if files.config.exists():
         if not resume:
             raise OutputError(f"{files.folder} holds a run already.", Code.RUN_EXISTS)
@@ -363,6 +364,9 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
                 f"{files.folder} holds a run of other networks, optimisers, patients or seed; choose another folder, "
                 "or the configuration that it was started with."
             )
+        if files.record.exists():
+            before = json.loads(files.record.read_text(encoding="utf-8"))
+    told = {"seed": config.seed, "patients": _patients_so_far(before, patients, files.folder)}
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -370,7 +374,7 @@ def _open_run(files: RunFiles, config: TrainingConfig, resume: bool) -> None:
     with replace_when_complete(files.config) as temporary:
         temporary.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
     with replace_when_complete(files.record) as temporary:
-        temporary.write_text(json.dumps(_code_versions() | {"seed": config.seed}, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(_code_versions() | told, indent=2) + "\n", encoding="utf-8")
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
@@ -383,6 +387,22 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
         "split": [record["data"][part] for part in ("validate", "test")],
         "seed": record["seed"],
     }
+
+
+def _patients_so_far(before: dict[str, Any], patients: Mapping[str, set[str]], folder: Path) -> dict[str, list[str]]:
+    """The patients that each split has, or had before the run was resumed; an older version's record tells none.
+
+    Raises:
+        InputError: one of them trains and judges.
+    """
+    so_far = {split: now.union(before.get("patients", {}).get(split, ())) for split, now in patients.items()}
+    for split in ("validate", "test"):
+        if both := so_far["train"] & so_far[split]:
+            raise InputError(
+                f"Patient {min(both)} would both train and {split} in the run of {folder}; move it back to the split that it was "
+                "in, or choose another folder."
+            )
+    return {split: sorted(names) for split, names in so_far.items()}
 
 
 def _train_level(

@@ -469,6 +469,31 @@ def test_a_run_is_not_overwritten_or_mixed_with_another(
     assert load_model(finished / "small.safetensors")[1].model_hash == hash_before
 
 
+def test_no_patient_trains_and_judges_in_a_resumed_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, pairs = tmp_path / "run", tmp_path / "pairs.csv"
+    level = {"network": "wgan-vgg", "predicts": "image", "steps": 2}
+    config = CONFIG | {"levels": [level], "data": {"patch_size": 16, "batch_size": 2}}
+
+    def run(splits: dict[str, str], *more: str) -> int:
+        lines = [f"{name},,{data / 'anna.nrrd'},{split}\n" for name, split in splits.items()]
+        pairs.write_text("patient,low,full,split\n" + "".join(lines), encoding="utf-8")
+        return main([*arguments(data, out, config), "--quiet", "--data", str(pairs), *more])
+
+    def refused(splits: dict[str, str], sentence: str) -> None:
+        assert run(splits, "--resume") == 1
+        assert sentence in capsys.readouterr().err
+
+    assert run({"a": "train", "b": "train", "c": "test"}) == 0
+    refused({"a": "train", "b": "validate"}, "Patient b would both train and validate")
+    refused({"a": "train", "c": "train"}, "Patient c would both train and test")
+    assert run({"a": "train", "d": "train"}, "--resume") == 0
+    refused({"a": "train", "b": "test"}, "Patient b would both train and test")  # though it was left out in between
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    del record["patients"]  # as an older version wrote it
+    (out / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert run({"a": "train", "b": "test"}, "--resume") == 0
+
+
 def test_training_on_pairs_with_the_perceptual_loss(data: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -381,6 +381,15 @@ def test_volumes_that_are_not_in_hu_are_refused(data: Path, cache: Path, tmp_pat
         load_cases(tmp_path, DataConfig(), ("train",), cache=cache, seed=5)
 
 
+def test_normal_doses_with_nan_are_refused(data: Path, cache: Path, tmp_path: Path) -> None:
+    scan = read_volume(data / "anna.nrrd")
+    hu = scan.hu.astype(np.float32)
+    hu[0, :2, 0] = np.nan
+    write_volume(scan.with_hu(hu), tmp_path / "anna.nrrd")
+    with pytest.raises(InputError, match="NaN or infinity in 2 voxels"):
+        load_cases(tmp_path, DataConfig(), ("train",), cache=cache, seed=5)
+
+
 def test_volumes_smaller_than_a_patch_are_named() -> None:
     with pytest.raises(InputError, match=r"80x80, smaller than a patch, its halo and the margin of its noise \(122"):
         PatchBatches([body_case()], DataConfig(), halo=17, batches=1, seed=[0])

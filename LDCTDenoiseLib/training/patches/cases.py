@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ...ct.hu_check import check_hu
+from ...ct.hu_check import check_finite, check_hu
 from ...data.pairs_csv import SPLITS, Pair, Source, read_pairs
 from ...errors import InputError
 from ...simulation.kernel import KERNELS, ReconstructionKernel, measure_kernel, random_kernel
@@ -171,7 +171,8 @@ def load_cases(
         cleaner: frees the training's targets of their own noise, where noise is inserted.
 
     Raises:
-        InputError: no data, a bad CSV, a patient in two splits, a volume that is not in HU, or a pair that does not fit together.
+        InputError: no data, a bad CSV, a patient in two splits, a volume that holds NaN or is not in HU, or a pair that does not
+            fit together.
     """
     cases: dict[str, list[Case]] = {split: [] for split in splits}
     for pair in find_training_data(data, config):
@@ -180,6 +181,7 @@ def load_cases(
         if pair.low is None:
             log.info("Preparing %s.", pair.patient)
             full = read_volume(pair.full.path, series=pair.full.series)
+            check_finite(full.hu)
             check_hu(full.hu, full.padding)
             variety = config.variety if pair.split == "train" else AS_SCANNED
             blocks = prepare(full, cache, seed=seed, variety=variety)

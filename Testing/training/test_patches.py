@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, Variety,
 from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
 from LDCTDenoiseLib.training.patches.samples import collate
 from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
+from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save
 
 SIZE = 96
 
@@ -163,6 +165,34 @@ def test_a_pair_is_read_once_and_anew_when_its_files_change(tmp_path: Path, monk
         np.testing.assert_array_equal(load().prepared.low, first.prepared.low)
     write_phantom(tmp_path / "low.nrrd", slices=3, seed=2)
     assert not np.array_equal(load().prepared.low, first.prepared.low)
+
+
+def test_files_of_one_name_size_and_time_are_told_apart_by_their_content(tmp_path: Path) -> None:
+    for seed, patient in enumerate(("anna", "bert")):
+        (tmp_path / patient).mkdir()
+        for dose in ("full", "low"):
+            volume = np.random.default_rng(seed).integers(-1000, 500, (2, 16, 16)).astype(np.int16)
+            sitk.WriteImage(sitk.GetImageFromArray(volume), str(tmp_path / patient / f"{dose}.nrrd"))
+            os.utime(tmp_path / patient / f"{dose}.nrrd", (1.7e9, 1.7e9))  # as an archive with whole seconds has it
+    pairs = write_csv(tmp_path, *(f"{one},{one}/low.nrrd,{one}/full.nrrd,train" for one in ("anna", "bert")))
+    anna, bert = load_cases(pairs, DataConfig(), ("train",), cache=tmp_path / "cache", seed=1)["train"]
+    np.testing.assert_array_equal(anna.full[0], read_volume(tmp_path / "anna" / "full.nrrd").hu[0])
+    np.testing.assert_array_equal(bert.full[0], read_volume(tmp_path / "bert" / "full.nrrd").hu[0])
+
+
+def test_a_pair_of_two_series_of_a_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for uid in (SERIES, OTHER_SERIES):
+        for number in range(2):
+            tags = {"SeriesInstanceUID": uid, "SOPInstanceUID": f"{uid}.{number}"}
+            save(make_slice(number, tags), tmp_path / "dicom" / f"{uid}.{number}.dcm")
+    pairs = write_csv(tmp_path, f"anna,dicom#{OTHER_SERIES},dicom#{SERIES},train")
+
+    def load() -> Case:
+        return load_cases(pairs, DataConfig(), ("train",), cache=tmp_path / "cache", seed=1)["train"][0]
+
+    first = load()
+    monkeypatch.setattr(pair_cache, "read_pair", None)
+    np.testing.assert_array_equal(load().full[0], first.full[0])
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "no manifest", "bad manifest", "missing"])

@@ -200,7 +200,8 @@ def train(
         out: run folder: configuration, checkpoints, ``metrics.csv``, TensorBoard logs, model.
         resume: go on from the run folder's checkpoints.
         start_from: name or file of a model whose weights the levels begin with, as far as it has such levels; the optimiser
-            begins anew. A level that its checkpoint holds goes on from there.
+            begins anew. A level that its checkpoint holds goes on from there; a run is resumed with the model that it was
+            started from.
         vgg_weights: safetensors file of VGG-16; None fetches torchvision's when the loss needs it.
         cache: folder for prepared volumes; None is ``out/cache``.
         device: "auto", "cuda", "cuda:N", "mps" or "cpu".
@@ -211,7 +212,8 @@ def train(
         The path of the model file.
 
     Raises:
-        InputError: bad data, a run folder that holds another run, or a model to start from with other levels.
+        InputError: bad data, a run folder that holds another run, or a model to start from that is not the run's or has other
+            levels.
         TrainingError: the training cannot go on; the last good checkpoint is left.
     """
     files = RunFiles(out)
@@ -225,7 +227,7 @@ def train(
     seed_everything(config.seed, workers=True)
     cascade, start = begin(config, start_from)
     if processes.first:
-        _open_run(files, config, patients, resume=resume)
+        _open_run(files, config, patients, start, resume=resume)
     with part_at_the_end():
         results = []
         for index in range(len(config.levels)):
@@ -351,7 +353,9 @@ def level_module(
     return LevelTraining(cascade, index, level, config.window, perceptual)
 
 
-def _open_run(files: RunFiles, config: TrainingConfig, patients: Mapping[str, set[str]], *, resume: bool) -> None:
+def _open_run(
+    files: RunFiles, config: TrainingConfig, patients: Mapping[str, set[str]], start: ModelInfo | None, *, resume: bool
+) -> None:
     """Make the run folder, or make sure that the one to resume holds this very run."""
     record = config_record(config)
     before: dict[str, Any] = {}
@@ -366,7 +370,17 @@ def _open_run(files: RunFiles, config: TrainingConfig, patients: Mapping[str, se
             )
         if files.record.exists():
             before = json.loads(files.record.read_text(encoding="utf-8"))
-    told = {"seed": config.seed, "patients": _patients_so_far(before, patients, files.folder)}
+    start_hash = start.model_hash if start else None
+    if before.get("start_from", start_hash) != start_hash:  # an older version's record tells none
+        raise InputError(
+            f"{files.folder} holds a run that was started from {'another' if before['start_from'] else 'no'} model; start from "
+            f"{'that one' if before['start_from'] else 'none'}, or choose another folder."
+        )
+    told = {
+        "seed": config.seed,
+        "start_from": start_hash,
+        "patients": _patients_so_far(before, patients, files.folder),
+    }
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

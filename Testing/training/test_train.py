@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from LDCTDenoiseLib.ct.hu import DEFAULT_SCALE
 from LDCTDenoiseLib.inference.backends.onednn import has_bfloat16
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN
 from LDCTDenoiseLib.models.cascade import Predicts
+from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
 from LDCTDenoiseLib.training.level_training import LevelTraining
 from LDCTDenoiseLib.training.patches.samples import Images
@@ -285,6 +287,36 @@ def test_a_run_starts_from_a_models_weights_and_can_keep_a_level(finished: Path,
     _, info = load_model(out / "small.safetensors")
     assert info.training["start_from"]["name"] == "small"
     assert "small" in (out / "small.md").read_text(encoding="utf-8")
+
+
+def test_a_run_goes_on_with_the_model_that_it_was_started_from(
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, elsewhere, other = finished / "small.safetensors", tmp_path / "again.safetensors", tmp_path / "other.safetensors"
+    cascade, info = load_model(model)
+    save_model(cascade, replace(info, purpose="the same model, described in other words"), elsewhere)
+    cascade.network(1).c1.bias += 1
+    save_model(cascade, info, other)
+    level = {"network": "drl", "predicts": "image", "steps": 2}
+
+    def run(name: str, start: Path | None, *more: str) -> int:
+        begin = ["--start-from", str(start)] if start else []
+        return main([*arguments(data, tmp_path / name, CONFIG | {"levels": [level]}), "--quiet", *begin, *more])
+
+    assert run("from a model", model) == 0
+    for wrong in (None, other):
+        assert run("from a model", wrong, "--resume") == 1
+        assert "was started from another model; start from that one" in capsys.readouterr().err
+    assert run("from a model", elsewhere, "--resume") == 0
+
+    assert run("from none", None) == 0
+    assert run("from none", model, "--resume") == 1
+    assert "was started from no model; start from none" in capsys.readouterr().err
+    file = tmp_path / "from none" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    del record["start_from"]  # as an older version wrote it
+    file.write_text(json.dumps(record), encoding="utf-8")
+    assert run("from none", model, "--resume") == 0
 
 
 def test_targets_are_freed_of_the_noise_that_the_model_to_start_from_finds(

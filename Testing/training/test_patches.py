@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from LDCTDenoiseLib.training.patches.cases import Case, Degradation, NoiseInsert
 from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, Variety, prepare
 from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
 from LDCTDenoiseLib.training.patches.samples import collate
+from LDCTDenoiseLib.training.patches.stored_array import StoredArray
 from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save
 
@@ -159,7 +162,7 @@ def test_a_pair_is_read_once_and_anew_when_its_files_change(tmp_path: Path, monk
     first = load()
     assert first.full.shape == (2, SIZE, SIZE)
     assert first.full.dtype == first.prepared.low.dtype == np.int16
-    assert isinstance(first.full, np.memmap)
+    assert isinstance(first.full, StoredArray)
     with monkeypatch.context() as patch:
         patch.setattr(pair_cache, "read_pair", None)
         np.testing.assert_array_equal(load().prepared.low, first.prepared.low)
@@ -226,6 +229,58 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, harm: str, caplog: pytest.
     assert "made anew" in caplog.text
     np.testing.assert_array_equal(arrays["one"], np.arange(1000))
     assert [path.name for path in folder.parent.iterdir()] == ["entry"]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux counts its open files there")
+def test_prepared_volumes_keep_no_file_open(tmp_path: Path) -> None:
+    before = open_files()
+    arrays = cached_arrays(tmp_path / "entry", lambda: {f"hu{n}": np.full((2, 3), n) for n in range(50)})
+    parts = [array[0] for array in arrays.values()]
+    assert open_files() - before < 5
+    assert [int(part[0]) for part in parts] == list(range(50))
+
+
+def test_a_cache_that_too_many_open_files_hide_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_more(path: Path) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    cached_arrays(tmp_path / "entry", lambda: {"hu": np.ones(3)})
+    monkeypatch.setattr(array_cache, "_checksum", no_more)
+    with pytest.raises(OutputError, match="too many files are open; raise their limit"):
+        cached_arrays(tmp_path / "entry", lambda: {"hu": np.ones(3)})
+    assert "damaged" not in caplog.text
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_on_disk_gives_the_parts_that_it_has_in_memory(tmp_path: Path, order: str) -> None:
+    array = np.arange(2 * 3 * 4, dtype=np.int16).reshape((2, 3, 4), order=order)  # type: ignore[call-overload]
+    stored = cached_arrays(tmp_path / "entry", lambda: {"hu": array, "sd": np.array(2.5)})
+    assert (stored["hu"].shape, stored["hu"].dtype, len(stored["hu"])) == ((2, 3, 4), np.int16, 2)
+    for where in (0, slice(None), (slice(1), 2, slice(1, 3)), ...):
+        np.testing.assert_array_equal(stored["hu"][where], array[where])
+    np.testing.assert_array_equal(stored["hu"], array)
+    assert float(stored["sd"][...]) == 2.5
+
+
+def test_a_worker_that_is_not_forked_gets_no_copy_of_the_volumes(tmp_path: Path) -> None:
+    shape = (3, 200, 200)
+    arrays = {
+        "hu": np.full(shape, 50, np.int16),
+        "noise": np.ones((2, *shape), np.float16),
+        "own_noise": np.ones(shape, np.int16),
+    }
+    stored = cached_arrays(tmp_path / "entry", lambda: arrays)
+    case = NoiseInsertedCase(PreparedVolume(stored["hu"], stored["noise"], (1.0, 1.0), 10.0), own_noise=stored["own_noise"])
+    patches = PatchBatches([case], DataConfig(patch_size=16, batch_size=4), halo=0, batches=1, seed=[1])
+    sent = pickle.dumps(patches)
+    assert len(sent) < 10_000
+    assert torch.equal(images(pickle.loads(sent))[1], images(patches)[1])
 
 
 def test_shares_of_a_batch_make_up_the_batch_of_one_process() -> None:
@@ -336,7 +391,7 @@ def test_a_varied_volume_comes_in_blocks_of_other_pixels_and_keeps_its_millimetr
     for block in blocks:
         assert block.noise.shape == (2, *block.hu.shape)
         assert block.spacing[0] * block.hu.shape[1] == pytest.approx(scan.spacing[0] * SIZE, rel=0.02)
-        assert block.hu.mean() == pytest.approx(scan.hu.mean(), abs=10)
+        assert block.hu[:].mean() == pytest.approx(scan.hu.mean(), abs=10)
         assert block.own_noise_hu == blocks[0].own_noise_hu
 
 

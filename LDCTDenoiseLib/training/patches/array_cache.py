@@ -1,7 +1,8 @@
-"""Arrays kept on disk and read as memory maps; an entry that is damaged or incomplete is made anew."""
+"""Arrays kept on disk and read part by part; an entry that is damaged or incomplete is made anew."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import OutputError
 from ...system.files import replace_folder_when_complete
+from .stored_array import StoredArray
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +29,15 @@ def entry_name(array: np.ndarray, record: object) -> str:
     return digest.hexdigest()[:16]
 
 
-def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of a cache entry as read-only memory maps, made first where they are missing or damaged.
+def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, StoredArray]:
+    """The arrays of a cache entry as they lie on the disk, made first where they are missing or damaged.
 
     Args:
         folder: of the entry; its name must tell everything that the arrays depend on.
         make: computes the arrays.
 
     Raises:
-        OutputError: the cache cannot be written, on a full disk for instance.
+        OutputError: the cache cannot be written, on a full disk for instance, or too many files are open to read it.
     """
     found = _read(folder)
     if found is None:
@@ -46,14 +49,18 @@ def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray]]) ->
     return found
 
 
-def _read(folder: Path) -> dict[str, np.ndarray] | None:
+def _read(folder: Path) -> dict[str, StoredArray] | None:
     """The arrays of an entry, or None unless every byte is as it was written."""
     try:
         checksums = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if any(_checksum(folder / f"{name}.npy") != checksum for name, checksum in checksums.items()):
             return None
-        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in checksums}
-    except (OSError, ValueError, AttributeError):
+        return {name: StoredArray(folder / f"{name}.npy") for name in checksums}
+    except (OSError, ValueError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise OutputError(
+                f"The cache entry {folder} cannot be read, for too many files are open; raise their limit (ulimit -n)."
+            ) from error
         return None
 
 

@@ -20,6 +20,7 @@ from .cleaning import TargetCleaner
 from .noise_cache import AS_SCANNED, PreparedVolume, prepare
 from .pair_cache import PreparedPair, prepare_pair
 from .samples import InsertedSample, MeasuredSample, Sample
+from .stored_array import AnyArray
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Case(Protocol):
         """Whether the low dose was measured, and not inserted."""
 
     @property
-    def full(self) -> np.ndarray:
+    def full(self) -> AnyArray:
         """Normal dose: (slices, rows, columns) int16 HU."""
 
     @property
@@ -108,12 +109,12 @@ class NoiseInsertedCase:
 
     prepared: PreparedVolume
     share: float = 1.0
-    own_noise: np.ndarray | None = None
+    own_noise: AnyArray | None = None
     kernel: ReconstructionKernel | None = None
     measured = False
 
     @property
-    def full(self) -> np.ndarray:
+    def full(self) -> AnyArray:
         return self.prepared.hu
 
     @property
@@ -139,7 +140,7 @@ class PairedCase:
     measured = True
 
     @property
-    def full(self) -> np.ndarray:
+    def full(self) -> AnyArray:
         return self.prepared.full
 
     @property
@@ -199,7 +200,7 @@ def shared_out(
     quietness = QUIET_HU / min(max(blocks[0].own_noise_hu, QUIET_HU), LOUD_HU)
     slices = sum(len(block.hu) for block in blocks)
     return [
-        NoiseInsertedCase(block, quietness * len(block.hu) / slices, cleaner.own_noise(block.hu) if cleaner else None, kernel)
+        NoiseInsertedCase(block, quietness * len(block.hu) / slices, cleaner.own_noise(block.hu[:]) if cleaner else None, kernel)
         for block in blocks
     ]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...inference.engine import Denoiser
 from .array_cache import cached_arrays, entry_name
+from .stored_array import StoredArray
 
 
 class TargetCleaner:
@@ -24,7 +25,7 @@ class TargetCleaner:
         self.denoiser = denoiser
         self.cache = cache
 
-    def own_noise(self, hu: np.ndarray) -> np.ndarray:
+    def own_noise(self, hu: np.ndarray) -> StoredArray:
         """(slices, rows, columns) int16 HU to the same: what to take from it for a target."""
         name = entry_name(hu, [hu.shape, self.denoiser.info.model_hash, self.denoiser.blend])
         return cached_arrays(self.cache / name, lambda: {"own_noise": hu - self.denoiser(hu)})["own_noise"]

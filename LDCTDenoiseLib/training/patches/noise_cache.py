@@ -24,6 +24,7 @@ from ...simulation.noise_insertion import CALIBRATION_SLICES, LEAST_NOISE_HU, NO
 from ...simulation.parallel_beam import ParallelBeam
 from ...system.extras import require_extra
 from .array_cache import cached_arrays, entry_name
+from .stored_array import AnyArray
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ class PreparedVolume:
         own_noise_hu: SD of the whole volume's own noise in uniform soft tissue.
     """
 
-    hu: np.ndarray
-    noise: np.ndarray
+    hu: AnyArray
+    noise: AnyArray
     spacing: tuple[float, float]
     own_noise_hu: float
 
@@ -87,10 +88,10 @@ def prepare(scan: Scan, cache: Path, *, seed: int, variety: Variety = AS_SCANNED
     hu, spacing = as_int16(scan.hu), scan.spacing
     record = [_FORMAT, hu.shape, spacing, seed, variety.versions, variety.zoom, variety.girth]
     arrays = cached_arrays(cache / entry_name(hu, record), lambda: _make(hu, spacing, seed, variety))
-    own = float(arrays["own_noise_hu"])
+    own = float(arrays["own_noise_hu"][...])
     return [
         PreparedVolume(arrays[f"hu{n}"], arrays[f"noise{n}"], tuple(pixel), own)
-        for n, pixel in enumerate(arrays["spacing"].tolist())
+        for n, pixel in enumerate(arrays["spacing"][:].tolist())
     ]
 
 

@@ -19,6 +19,7 @@ from ...errors import InputError
 from ...volumes.volume_file import holds_dicom
 from .array_cache import cached_arrays
 from .noise_cache import as_int16
+from .stored_array import AnyArray
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class PreparedPair:
         spacing: (rows, columns) in mm.
     """
 
-    full: np.ndarray
-    low: np.ndarray
+    full: AnyArray
+    low: AnyArray
     spacing: tuple[float, float]
 
 
@@ -53,7 +54,7 @@ def prepare_pair(pair: Pair, cache: Path) -> PreparedPair:
     record = [_FORMAT, _content(pair.full), _content(pair.low)]
     name = hashlib.sha256(json.dumps(record).encode()).hexdigest()[:16]
     arrays = cached_arrays(cache / f"pair-{name}", lambda: _read(pair))
-    rows, columns = arrays["spacing"].tolist()
+    rows, columns = arrays["spacing"][:].tolist()
     return PreparedPair(arrays["full"], arrays["low"], (rows, columns))
 
 

@@ -450,7 +450,7 @@ def _train_level(
             monitor=VALIDATION_PSNR,
             mode="max",
             enable_version_counter=False,
-            save_weights_only=True,
+            save_weights_only=not level.average,  # else callbacks are not asked, and the average is theirs
         )
         callbacks.insert(0, best)  # before the last checkpoint is saved, whose memory of the best is resumed
     if level.patience:

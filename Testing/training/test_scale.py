@@ -187,6 +187,18 @@ def test_the_best_epochs_weights_are_kept(data: Path, tmp_path: Path, monkeypatc
     assert (training["steps"], training["kept_steps"]) == ([8], [4])
 
 
+def test_the_best_epochs_average_is_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(monkeypatch, 30.0, 33.0, 31.0)
+    level = LEVEL | {"steps": 6, "weights": "best", "average": 0.9}
+    config = SHARED | {"batch_norm_batches": 0, "levels": [level]}
+    assert main([*arguments(data, tmp_path / "run", config), "--quiet"]) == 0
+    short = config | {"levels": [level | {"steps": 4, "weights": "last"}]}
+    assert main([*arguments(data, tmp_path / "short", short), "--quiet"]) == 0
+    kept, expected = (load_file(tmp_path / name / "small.safetensors") for name in ("run", "short"))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(kept[name], tensor, msg=name)
+
+
 def test_a_level_ends_when_it_gets_no_better_and_stays_ended(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     score(monkeypatch, 30.0, 33.0, 31.0, 32.0, 40.0, 50.0)
     config = SHARED | {"levels": [LEVEL | {"steps": 12, "patience": 2}]}

@@ -18,7 +18,7 @@ from ..errors import Code, DamagedError, InputError, counted
 from ..system.files import unchanged
 from ..system.memory import check_memory
 from .arrange import Acquisition, arrange, name_of, what_is_missing
-from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_series, choose_series
+from .find_series import MULTI_FRAME_CLASSES, SeriesFiles, check_one_series, check_series, choose_series
 from .multi_frame import frame_headers
 from .read_file import damage_in, read_header, read_with_pixels
 from .slices import Slice, read_slice
@@ -111,13 +111,17 @@ def read_slices(series: SeriesFiles, *, force: bool = False) -> list[Slice]:
     """The slices of all files of a series, without pixels, in the order of the files.
 
     Raises:
-        InputError: a file is damaged or lacks what a slice needs.
+        InputError: a file is damaged or lacks what a slice needs, or is of another series by now.
     """
-    slices = []
+    headers = []
     for path in series.paths:
         header = read_header(path)
         if header is None:
             raise InputError(f"{path.name} changed while it was read; wait until the series is complete.")
+        headers.append((path, header))
+    check_one_series(headers, series)
+    slices = []
+    for path, header in headers:
         if header.get("SOPClassUID") in MULTI_FRAME_CLASSES:
             for frame, one in enumerate(_frames(header, path)):
                 slices.append(read_slice(one, path, frame, source_class=str(header.SOPClassUID), force=force))

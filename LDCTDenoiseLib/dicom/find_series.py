@@ -98,6 +98,11 @@ class SeriesFiles:
         """The innermost folder that holds all files."""
         return Path(os.path.commonpath([path.parent for path in self.paths + self.damaged]))
 
+    @property
+    def study(self) -> str:
+        """StudyInstanceUID; "" where the headers tell none."""
+        return self.identity[0]
+
     def __str__(self) -> str:
         kind = "" if self.modality == "CT" else f"{self.modality}, "
         return f"{self.uid or 'no UID'} ({kind}{self.description or 'no description'}, {counted(self.images, 'slice')})"
@@ -225,13 +230,38 @@ def _series_of(header: Dataset, by_uid: dict[tuple[str, ...], list[SeriesFiles]]
     key = (uid,) if uid else (*identity, *_values(header, _TELL_APART_WITHOUT_UID))
     known = by_uid.setdefault(key, [])
     for series in known:
-        # What one image lacks is no contradiction.
-        if all(not (one and other) or one == other for one, other in zip(identity, series.identity, strict=True)):
+        if _agree(identity, series.identity):
             series.identity = tuple(one or other for one, other in zip(series.identity, identity, strict=True))
             return series
     modality = str(header.get("Modality") or "of unknown modality")
     known.append(SeriesFiles(uid, modality, str(header.get("SeriesDescription") or ""), identity=identity))
     return known[-1]
+
+
+def _agree(identity: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two are of one study and patient; what one lacks is no contradiction."""
+    return all(not (a and b) or a == b for a, b in zip(identity, other, strict=True))
+
+
+def check_one_series(headers: Iterable[tuple[Path, Dataset]], series: SeriesFiles) -> None:
+    """Make sure that images are of one series, and still of that which their files were found to be.
+
+    Args:
+        headers: by file, in the order of ``series``.
+        series: as it was found; one without an identity was not searched for.
+
+    Raises:
+        InputError: of another patient, study or series.
+    """
+    by_uid: dict[tuple[str, ...], list[SeriesFiles]] = {}
+    first: SeriesFiles | None = None
+    for path, header in headers:
+        own = _series_of(header, by_uid)
+        first = first or own
+        if series.identity and (own.uid != series.uid or not _agree(own.identity, series.identity)):
+            raise InputError(f"{path.name} changed since the folder was searched; run again.")
+        if own is not first:
+            raise InputError(f"{path.name} is of another patient, study or series than the other files; give those of one alone.")
 
 
 def _values(header: Dataset, tags: tuple[str, ...]) -> tuple[str, ...]:

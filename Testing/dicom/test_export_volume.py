@@ -15,7 +15,7 @@ from LDCTDenoiseLib.errors import InputError, OutputError
 from LDCTDenoiseLib.models.options import DenoisingOptions
 from LDCTDenoiseLib.models.provenance import Provenance
 from LDCTDenoiseLib.volumes.volume_file import read_volume
-from Testing.dicom.dicom_files import COLUMNS, ROWS, STEP_MM, make_slice, save, save_series
+from Testing.dicom.dicom_files import COLUMNS, OTHER_SERIES, ROWS, STEP_MM, make_slice, save, save_series
 
 COUNT = 5
 ACROSS, DOWN = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])
@@ -95,6 +95,8 @@ def test_uneven_slices_that_a_volume_spread_evenly_keep_their_own_places(tmp_pat
         (lambda given: given.update(across=DOWN, down=ACROSS), "turned or moved"),
         (lambda given: given.update(places=places() + np.array([0, 0, 40])), "turned or moved"),
         (lambda given: given["files"][2].unlink(), "not where they were"),
+        (lambda given: save(make_slice(2, {"PatientName": "Other"}), given["files"][2]), "of another patient, study or series"),
+        (lambda given: save(make_slice(2, {"SeriesInstanceUID": OTHER_SERIES}), given["files"][2]), "of another patient"),
         (lambda given: given.update(files=[]), "not where they were"),
     ],
 )

@@ -114,3 +114,19 @@ def test_a_real_series_with_lost_uids_is_read_whole(
     denoise_file(source, tmp_path / "out.nrrd", zero, FileOptions(slices=(0, 1)))
     with pytest.raises(InputError, match="lacks SeriesInstanceUID, without which no DICOM can be derived; write a volume file"):
         denoise_file(source, tmp_path / "out", zero, FileOptions(slices=(0, 1)))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"PatientID": "2"}, {"StudyInstanceUID": f"{STUDY}.7"}, {"SeriesInstanceUID": OTHER_SERIES}],
+    ids=lambda one: next(iter(one)),
+)
+@pytest.mark.parametrize("changed", [[0], [1, 2], [0, 1, 2]], ids=str)
+def test_files_that_are_of_another_by_the_time_they_are_read_are_refused(
+    tmp_path: Path, second: dict[str, object], changed: list[int]
+) -> None:
+    save_series(tmp_path, [0, 1, 2], {"PatientID": "1"})
+    (series,) = find_series(tmp_path).series
+    save_series(tmp_path, changed, {"PatientID": "1", **second})
+    with pytest.raises(InputError, match=f"{changed[0]}.dcm changed since the folder was searched; run again"):
+        read_ct_series(series)

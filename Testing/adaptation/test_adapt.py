@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from LDCTDenoiseLib import Denoiser, InputError, OutputError
 from LDCTDenoiseLib.adaptation import adapt as adapt_module
 from LDCTDenoiseLib.adaptation import scans as scans_module
 from LDCTDenoiseLib.adaptation.adapt import adapt
 from LDCTDenoiseLib.adaptation.comparison import Score
-from LDCTDenoiseLib.adaptation.scans import find_scans
+from LDCTDenoiseLib.adaptation.scans import SplitScan, find_scans
 from LDCTDenoiseLib.commands.command_line import main
+from LDCTDenoiseLib.ct.scan import Scan
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
 from LDCTDenoiseLib.models.model_file import load_model
 from LDCTDenoiseLib.models.model_info import read_info
 from LDCTDenoiseLib.training.patches.cases import Case, NoiseInsertedCase
+from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save
 from Testing.training.test_patches import write_phantom
 
 WORSE, BETTER = Score(3.0, 0.5, 0.9), Score(4.0, 0.4, 0.9)
@@ -74,6 +77,78 @@ def test_a_scan_of_few_slices_is_refused(tmp_path: Path) -> None:
         find_scans(tmp_path)
 
 
+def write_slices(path: Path, count: int, step: float, first: float = 0.0, across: float = 0.0) -> None:
+    """A scan whose voxels do not matter, from a place on, in mm."""
+    image = sitk.GetImageFromArray(np.full((count, 8, 8), -1000, np.int16))
+    image.SetSpacing((0.8, 0.8, step))
+    image.SetOrigin((across, 0.0, first))
+    sitk.WriteImage(image, str(path))
+
+
+def places(*parts: Scan) -> list[float]:
+    """Where slices lie, in mm."""
+    return [round(part.geometry.place_of((n, 0, 0))[2], 3) for part in parts for n in range(len(part.hu))]
+
+
+def nearest(one: SplitScan, other: SplitScan) -> float:
+    """Least distance of a slice that one is trained on from where the other is judged, in mm."""
+    judged = places(other.held_back)
+    return min(max(min(judged) - place, place - max(judged)) for place in places(*one.train))
+
+
+def test_no_reconstruction_is_trained_on_where_another_is_judged(tmp_path: Path) -> None:
+    write_slices(tmp_path / "thick.nrrd", 12, 5.0)
+    write_slices(tmp_path / "thin.nrrd", 60, 1.0)
+    thick, thin = find_scans(tmp_path)
+    assert places(thick.held_back) == [20, 25, 30]
+    assert nearest(thin, thick) == 6, "a step of each"
+    assert nearest(thick, thin) == 10
+    assert places(*thick.train) == [0, 5, 10, 45, 50, 55]
+
+
+def test_reconstructions_at_the_same_places_are_trained_on_as_each_alone(tmp_path: Path) -> None:
+    for name in ("soft", "lung"):
+        write_slices(tmp_path / f"{name}.nrrd", 12, 1.1, first=-337.3)
+    for scan in find_scans(tmp_path):
+        assert [len(part.hu) for part in scan.train] == [3, 4]
+
+
+def test_scans_about_other_axes_are_of_other_bodies(tmp_path: Path) -> None:
+    write_slices(tmp_path / "anna.nrrd", 12, 5.0)
+    write_slices(tmp_path / "bert.nrrd", 60, 1.0, across=3.0)
+    assert [sum(len(part.hu) for part in scan.train) for scan in find_scans(tmp_path)] == [7, 34]
+
+
+def test_a_scan_that_lies_where_another_is_judged_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_slices(tmp_path / "thick.nrrd", 40, 5.0)
+    write_slices(tmp_path / "thin.nrrd", 8, 1.0, first=90.0)
+    assert [scan.name for scan in find_scans(tmp_path)] == ["thick.nrrd"]
+    assert "Left out: thin.nrrd" in caplog.text
+
+
+@pytest.mark.parametrize(("study", "left"), [("1.2.3", [6, 26]), ("1.2.4", [7, 34])])
+def test_series_are_of_one_body_where_they_are_of_one_study(tmp_path: Path, study: str, left: list[int]) -> None:
+    def write(uid: str, count: int, step: float, study: str, across: float) -> None:
+        for n in range(count):
+            tags = {"StudyInstanceUID": study, "SeriesInstanceUID": uid, "SOPInstanceUID": f"{uid}.{n}"}
+            place = {"ImagePositionPatient": [across, 0, n * step], "SliceThickness": step}
+            save(make_slice(0, tags | place), tmp_path / uid / f"{n}.dcm")
+
+    write(SERIES, 12, 5.0, "1.2.3", 0.0)
+    write(OTHER_SERIES, 60, 1.0, study, 10.0)  # a smaller part of the plane
+    assert [sum(len(part.hu) for part in scan.train) for scan in find_scans(tmp_path)] == left
+
+
+def test_slices_that_cross_where_another_is_judged_are_not_trained_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(8):
+        save(make_slice(n, {"SOPInstanceUID": f"{SERIES}.{n}"}), tmp_path / "axial" / f"{n}.dcm")
+        turned = {"ImageOrientationPatient": [1, 0, 0, 0, 0, 1], "ImagePositionPatient": [0, n, 5]}
+        tags = {"SeriesInstanceUID": OTHER_SERIES, "SOPInstanceUID": f"{OTHER_SERIES}.{n}"}
+        save(make_slice(0, tags | turned), tmp_path / "coronal" / f"{n}.dcm")
+    assert [scan.name for scan in find_scans(tmp_path)] == ["axial"]
+    assert "Left out: coronal" in caplog.text
+
+
 def test_a_better_model_is_written_with_its_card_and_says_what_it_started_from(
     data: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +174,7 @@ def test_the_noise_that_a_model_is_judged_by_is_none_that_it_learns_from(
     data: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs: list[DosePair] = []
-    cases: list[NoiseInsertedCase] = []
+    learnt: list[np.ndarray] = []
     load_cases = adapt_module.load_cases
 
     def remember_pairs(denoiser: Denoiser, of_scans: list[DosePair]) -> Score:
@@ -108,7 +183,11 @@ def test_the_noise_that_a_model_is_judged_by_is_none_that_it_learns_from(
 
     def remember_cases(*arguments: object, **settings: object) -> dict[str, list[Case]]:
         found = load_cases(*arguments, **settings)  # type: ignore[arg-type]
-        cases.extend(found["train"])  # type: ignore[arg-type]
+        for case in found["train"]:
+            assert isinstance(case, NoiseInsertedCase)
+            assert case.kernel is not None
+            photons = case.prepared.noise[0].astype(np.float32)
+            learnt.extend(case.kernel.shape(noise, case.spacing) for noise in photons)
         return found
 
     monkeypatch.setattr(adapt_module, "score", remember_pairs)
@@ -116,12 +195,6 @@ def test_the_noise_that_a_model_is_judged_by_is_none_that_it_learns_from(
     with pytest.raises(InputError, match="too short"):
         adapt(data, tmp_path / "mine.safetensors", minutes=0.1, device="cpu")
     judged = [low - full for pair in pairs for low, full in zip(pair.low, pair.full, strict=True)]
-    learnt = [
-        case.kernel.shape(noise.astype(np.float32), case.spacing)
-        for case in cases
-        for noise in case.prepared.noise[0]
-        if case.kernel
-    ]
     assert (len(judged), len(learnt)) == (2, 4)
     correlations = [abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) for one in judged for other in learnt]
     assert max(correlations) < 0.2

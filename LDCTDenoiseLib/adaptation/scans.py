@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..ct.evenly_spread import evenly_spread
-from ..ct.hu_check import check_hu
+from ..ct.hu_check import check_finite, check_hu
 from ..ct.scan import Scan, Vector
 from ..denoising.batch.items import find_items
 from ..dicom.find_series import SeriesFiles
@@ -50,7 +50,7 @@ def find_scans(source: Path) -> list[SplitScan]:
     What one reconstruction of a body is judged by, no other one is trained on.
 
     Raises:
-        InputError: there is none, one is not in HU, or one has too few slices.
+        InputError: there is none, one holds NaN, is not in HU or has too few slices.
     """
     if source.is_file() and source.suffix.lower() != ".csv":
         return [_split(source.name, read_volume(source), MOST_SLICES)]
@@ -69,6 +69,7 @@ def find_scans(source: Path) -> list[SplitScan]:
 
 
 def _split(name: str, scan: Scan, most: int) -> SplitScan:
+    check_finite(scan.hu)
     check_hu(scan.hu, scan.padding)
     count = len(scan.hu)
     if count < FEWEST_SLICES:

@@ -149,6 +149,14 @@ def test_slices_that_cross_where_another_is_judged_are_not_trained_on(tmp_path: 
     assert "Left out: coronal" in caplog.text
 
 
+def test_a_scan_with_nan_is_refused(tmp_path: Path) -> None:
+    hu = np.full((8, 8, 8), -1000, np.float32)
+    hu[3, 0, :2] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(hu), str(tmp_path / "anna.nrrd"))
+    with pytest.raises(InputError, match="NaN or infinity in 2 voxels"):
+        find_scans(tmp_path)
+
+
 def test_a_better_model_is_written_with_its_card_and_says_what_it_started_from(
     data: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,10 @@ log = logging.getLogger(__name__)
 
 POSITION_TOLERANCE_MM = 0.02
 SPACING_TOLERANCE = 0.1
-"""Share of the slice distance by which a step may differ: positions are often rounded, a missing slice is a whole step."""
+"""Share of the slice distance by which a step, or a slice from its place on an even grid, may differ.
+
+Positions are often rounded; a missing slice is a whole step.
+"""
 _ORIENTATION_TOLERANCE = 1e-3
 _Number = TypeVar("_Number", int, float)
 _TELLS_APART = ("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "ImageType")
@@ -30,7 +33,7 @@ class Acquisition:
     Attributes:
         slices: all of one orientation, matrix and pixel spacing.
         step: usual distance of neighbours, mm; the slice thickness for a single slice.
-        gap: the sentence about the first gap or odd step, or "".
+        gap: the sentence about the first gap or odd step, or about steps whose differences add up, or "".
         tilt_degrees: by how much the stack is sheared (gantry tilt); 0 for a straight one.
     """
 
@@ -163,17 +166,23 @@ def _describe(slices: list[Slice]) -> Acquisition:
     steps = np.diff(heights)
     expected = float(np.percentile(steps, 50, method="lower"))  # a step that occurs: the median of 5 and 10 does not
     wrong = np.abs(steps - expected) > SPACING_TOLERANCE * expected
+    # The mean and not the median: rounded positions add up to nothing over the stack.
+    mean = float((heights[-1] - heights[0]) / len(steps))
+    off = np.abs(heights - heights[0] - mean * np.arange(len(slices)))
     gap = ""
     if wrong.any():
         number = int(np.argmax(wrong)) + 1
         step = steps[number - 1]
         what = "a slice is missing" if step > expected else "the spacing is uneven"
         gap = f"Slice positions of {name_of(slices)} jump by {step:g} mm after slice {number} (expected {expected:g} mm): {what}"
+    elif off.max() > SPACING_TOLERANCE * expected + POSITION_TOLERANCE_MM:
+        number = int(np.argmax(off)) + 1
+        gap = (
+            f"Slice {number} of {name_of(slices)} lies {off.max():.3g} mm off an even grid of {mean:g} mm: the spacing is uneven"
+        )
     offsets = np.array([one.position - first.position for one in slices])
     shifts = offsets - np.outer(offsets @ first.normal, first.normal)
     tilt = 0.0
     if np.abs(shifts).max() > max(POSITION_TOLERANCE_MM, 0.1 * min(first.spacing)):
         tilt = float(np.degrees(np.arctan2(np.linalg.norm(shifts[-1]), heights[-1] - heights[0])))
-    # The mean and not the median: rounded positions add up to nothing over the stack.
-    step = expected if gap else float((heights[-1] - heights[0]) / (len(slices) - 1))
-    return Acquisition(slices, step, gap, tilt)
+    return Acquisition(slices, expected if gap else mean, gap, tilt)

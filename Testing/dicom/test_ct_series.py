@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import RLELossless, XRayRadiationDoseSRStorage
 
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.denoising.one_file import denoise_file
 from LDCTDenoiseLib.dicom.as_volume import read_dicom_volume
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.errors import InputError
@@ -260,7 +262,27 @@ def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
     assert image.GetSpacing()[2] == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(("step", "rounding"), [(0.6249, 0.01), (1.2345, 0.1)])
+def test_positions_rounded_over_many_slices_are_no_gap(tmp_path: Path, step: float, rounding: float) -> None:
+    for number in range(300):
+        z = round(round((-431.7 + number * step) / rounding) * rounding, 4)
+        save(make_slice(number, {"ImagePositionPatient": [0, 0, z]}), tmp_path / f"{number}.dcm")
+    assert read_image(tmp_path).GetSpacing()[2] == pytest.approx(step, abs=rounding / 100)
+
+
 # Slices that do not make a volume
+
+
+def test_steps_whose_small_differences_add_up_are_refused_as_a_volume(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, zero: Denoiser
+) -> None:
+    for number in range(40):
+        z = 5 * number + 0.45 * max(0, number - 20)
+        save(make_slice(number, {"ImagePositionPatient": [0, 0, z]}), tmp_path / "in" / f"{number}.dcm")
+    uneven = "lice 21 of series 7 lies 4.38 mm off an even grid of 5.21923 mm: the spacing is uneven"
+    assert uneven in refusal(tmp_path / "in")
+    denoise_file(tmp_path / "in", tmp_path / "out", zero)
+    assert f"{uneven}; every slice is denoised by itself, so this one goes on." in caplog.text
 
 
 @pytest.mark.parametrize(

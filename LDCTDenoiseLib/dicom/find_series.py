@@ -191,8 +191,9 @@ def sort_into_series(listing: Listing, paths: Iterable[Path]) -> FoundSeries:
             found.damaged[path] = str(unreadable(path, reason))
         else:
             found.left_out[_NOT_DICOM] += 1
-    for one in found.series:
-        one.listing = listing.part(path.parent for path in one.paths)
+    parts = listing.parts([path.parent for path in one.paths] for one in found.series)
+    for one, part in zip(found.series, parts, strict=True):
+        one.listing = part
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,10 +34,14 @@ class Listing:
     files: tuple[Path, ...] = ()
     closed: dict[Path, str] = field(default_factory=dict)
 
-    def part(self, folders: Iterable[Path]) -> Listing:
-        """What concerns the files in some of the folders, without those below."""
-        inside = tuple(sorted(set(folders))) if self.folders else ()
-        return Listing(inside, False, tuple(path for path in self.files if path.parent in inside))
+    def parts(self, groups: Iterable[Iterable[Path]]) -> Iterator[Listing]:
+        """For each group of folders what concerns the files in them, without those below."""
+        by_folder: dict[Path, list[Path]] = {}
+        for path in self.files if self.folders else ():
+            by_folder.setdefault(path.parent, []).append(path)
+        for folders in groups:
+            inside = sorted(set(folders)) if self.folders else []
+            yield Listing(tuple(inside), False, tuple(sorted(path for one in inside for path in by_folder.get(one, ()))))
 
     def check_unchanged(self) -> None:
         """Make sure that no file came or went since.

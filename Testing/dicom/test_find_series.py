@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from LDCTDenoiseLib.dicom.arrange import Acquisition
 from LDCTDenoiseLib.dicom.ct_series import CTSeries, read_ct_series
 from LDCTDenoiseLib.dicom.find_series import find_series
 from LDCTDenoiseLib.dicom.slices import Slice
+from LDCTDenoiseLib.dicom.source_files import Listing
 from LDCTDenoiseLib.errors import InputError
 from LDCTDenoiseLib.system.work_folder import TEMPORARY_PREFIX, WorkFolder
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_enhanced, make_slice, save, save_series, stored_values
@@ -244,3 +246,22 @@ def test_a_file_that_changes_between_its_header_and_its_pixels_is_refused(
     monkeypatch.setattr(ct_series, "arrange", meanwhile)
     sentence = "1.dcm changed while it was read" if change == "other rescale" else "1.dcm cannot be read"
     assert sentence in refusal(tmp_path)
+
+
+class _Counted(tuple[Path, ...]):
+    """Files that count how often someone goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Path]:
+        self.passes += 1
+        return super().__iter__()
+
+
+def test_an_archive_is_gone_through_once_for_all_its_series() -> None:
+    folders = [Path(f"/archive/{number:02d}") for number in range(30)]
+    files = _Counted(folder / f"{number}.dcm" for folder in folders for number in range(4))
+    parts = list(Listing((Path("/archive"),), True, files).parts([*([one, one] for one in folders), folders[1::-1]]))
+    assert files.passes == 1
+    assert [part.folders for part in parts] == [*((one,) for one in folders), (folders[0], folders[1])]
+    assert [part.files for part in parts] == [*(files[at : at + 4] for at in range(0, 120, 4)), files[:8]]

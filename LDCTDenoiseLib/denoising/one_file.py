@@ -21,10 +21,18 @@ from ..dicom.output_folder import check_folder_output
 from ..dicom.source_files import list_folders
 from ..dicom.write_series import DicomOutput, check_identity, write_derived_series
 from ..errors import Code, InputError, OutputError
-from ..models.provenance import Provenance
+from ..models.provenance import SOFTWARE_FIELD, Provenance
 from ..system.argument_types import as_path, check_type
 from ..system.files import check_there
-from ..volumes.volume_file import check_geometry, check_volume_output, holds_dicom, read_volume, volume_suffix, write_volume
+from ..volumes.volume_file import (
+    check_geometry,
+    check_volume_output,
+    has_field,
+    holds_dicom,
+    read_volume,
+    volume_suffix,
+    write_volume,
+)
 
 if TYPE_CHECKING:  # it brings torch, and reading need not wait for that
     from ..inference.engine import Denoiser
@@ -56,7 +64,7 @@ class FileOptions:
         axis: "auto", or the array axis ("0", "1", "2", slowest first) that runs through the slices of a volume file.
         series: SeriesInstanceUID, when the input is DICOM with several CT series.
         slices: zero-based half-open range to denoise; the others are copied. None is all.
-        force: go on when the input is not CT or its voxels do not look like HU.
+        force: go on when the input is not CT, does not look like HU or was made by this program.
         allow_missing: leave out DICOM files that may be slices and cannot be read.
         overwrite: replace an output that exists.
         dicom: how to write DICOM.
@@ -212,7 +220,10 @@ def read_input(source: Source, target: Path, options: FileOptions) -> Input:
     """
     force, allow_missing = options.force, options.allow_missing
     if isinstance(source, Path) and not holds_dicom(source):
-        return read_volume(source, axis=options.axis, series=options.series)
+        volume = read_volume(source, axis=options.axis, series=options.series)
+        if not force and has_field(source, SOFTWARE_FIELD):
+            raise InputError(f"{source.name} was denoised by this program already; give its source.", Code.DERIVED)
+        return volume
     files = source
     if isinstance(files, Path):
         files = choose_series(files, options.series, force=force, allow_missing=allow_missing)

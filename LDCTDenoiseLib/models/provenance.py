@@ -8,6 +8,9 @@ from typing import Any
 from ..version import __version__
 from .options import DenoisingOptions, Effect
 
+SOFTWARE_FIELD = "LDCTDenoise.Software"
+"""By which a volume file that this program made is known."""
+
 
 @dataclass(frozen=True)
 class Provenance:

@@ -97,6 +97,16 @@ def volume_size(path: Path) -> tuple[int, ...]:
         return tuple(_open(path).GetSize())
 
 
+def has_field(path: Path, name: str) -> bool:
+    """Whether the header of a volume file that can be read has a text of this name, as ``write_volume`` writes them.
+
+    Raises:
+        InputError: it cannot be read any more.
+    """
+    with told_as_input_error(path):
+        return bool(_open(path).HasMetaDataKey(name))
+
+
 def _read_file(path: Path) -> sitk.Image:
     if volume_suffix(path) is None:
         raise InputError(f"{path.name} is not a volume file that can be read; use {', '.join(VOLUME_SUFFIXES)}.")

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from LDCTDenoiseLib import Denoiser
@@ -15,6 +16,7 @@ from LDCTDenoiseLib.denoising.one_file import FileOptions, denoise_file, read_in
 from LDCTDenoiseLib.dicom.ct_series import read_ct_series
 from LDCTDenoiseLib.dicom.source_files import list_folders
 from LDCTDenoiseLib.errors import Code, InputError
+from LDCTDenoiseLib.volumes.volume_file import read_volume
 from Testing.dicom.dicom_files import make_enhanced, make_slice, refused, save, save_series
 from Testing.system.unprivileged import as_nobody
 
@@ -223,3 +225,15 @@ def test_what_this_program_made_is_not_denoised_again(tmp_path: Path, zero: Deno
     assert not (tmp_path / target).exists()
     denoise_file(tmp_path / "once", tmp_path / target, zero, FileOptions(force=True))
     assert (tmp_path / target).exists()
+
+
+def test_a_volume_that_this_program_made_is_not_denoised_again(tmp_path: Path, zero: Denoiser) -> None:
+    save_series(tmp_path / "in", [0, 1, 2])
+    once, again = tmp_path / "once.nrrd", tmp_path / "again.nrrd"
+    denoise_file(tmp_path / "in", once, zero)
+    with pytest.raises(InputError, match=r"once\.nrrd was denoised by this program already; give its source") as error:
+        denoise_file(once, again, zero)
+    assert error.value.code is Code.DERIVED
+    assert not again.exists()
+    denoise_file(once, again, zero, FileOptions(force=True))
+    np.testing.assert_array_equal(read_volume(again).hu, read_volume(once).hu)

@@ -87,14 +87,14 @@ def read_volume(
 
 
 def volume_size(path: Path) -> tuple[int, ...]:
-    """Voxels along each axis of a volume file, by its header alone; axes as ITK has them, slices last as a rule.
+    """Voxels along the axes of a volume file that are read, by its header alone; as ITK has them, slices last as a rule.
 
     Raises:
         InputError: it cannot be read.
     """
     with told_as_input_error(path):
         find_payload(path, volume_suffix(path) or "")  # what would crash ITK is refused
-        return tuple(_open(path).GetSize())
+        return tuple(_open(path).GetSize()[:3])
 
 
 def has_field(path: Path, name: str) -> bool:

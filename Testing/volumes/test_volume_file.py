@@ -18,6 +18,7 @@ from LDCTDenoiseLib.volumes.volume_file import (
     WRITABLE_SUFFIXES,
     check_volume_output,
     read_volume,
+    volume_size,
     volume_suffix,
     write_volume,
 )
@@ -284,6 +285,7 @@ def test_a_volume_with_a_single_frame_is_a_volume(tmp_path: Path, suffix: str, d
     volume = read_volume(save(sitk.JoinSeries([image]), tmp_path / f"in{suffix}"))
     assert_same_geometry(image_of(volume), image, tolerance=1e-6)
     write_volume(volume, tmp_path / f"out{suffix}")
+    assert volume_size(tmp_path / f"in{suffix}") == volume_size(tmp_path / f"out{suffix}") == image.GetSize()
     written = sitk.ReadImage(str(tmp_path / f"out{suffix}"))
     assert_same_geometry(written, image, tolerance=1e-6)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(image))

@@ -8,6 +8,7 @@ into nothing, and compared with what the header claims: no more, no less, checks
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -149,6 +150,10 @@ def _metaimage_payload(path: Path) -> Payload:
     fields = header.fields
     if fields.get("HeaderSize", "0") != "0":
         raise InputError(f"{path.name} skips a part of its data file, which is not supported; save it as one MetaImage file.")
+    for key, usual in (("ElementToIntensityFunctionSlope", 1), ("ElementToIntensityFunctionOffset", 0)):
+        if _number(fields.get(key, str(usual))) != usual:
+            # ITK reads the voxels as they are and drops the rescale.
+            raise InputError(f"{path.name} has an {key} other than {usual}, which is not applied; save it with its HU as voxels.")
     packed, binary = (fields.get(key, default)[:1] in "Tt1" for key, default in (("CompressedData", "F"), ("BinaryData", "T")))
     packing = "text" if not binary else "zlib" if packed else "raw"
     length = fields.get("CompressedDataSize", "0")
@@ -159,6 +164,13 @@ def _metaimage_payload(path: Path) -> Payload:
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
     return Payload(path if local else _data_file(path, named), header.end or 0 if local else 0, packing, packed_bytes)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _data_file(header: Path, named: str) -> Path:

@@ -156,6 +156,24 @@ def test_a_metaimage_with_a_damaged_line_is_refused(tmp_path: Path, line: bytes)
     assert "its header is damaged" in refusal(write(tmp_path / "in.mha", content))
 
 
+@pytest.mark.parametrize(
+    ("slope", "offset", "named"),
+    [("2", "0", "Slope other than 1"), ("1", "-1024", "Offset other than 0"), ("x", "0", "Slope other than 1")],
+)
+def test_a_metaimage_with_a_rescale_that_itk_drops_is_refused(tmp_path: Path, slope: str, offset: str, named: str) -> None:
+    sentence = refusal(write(tmp_path / "in.mha", _rescaled(slope, offset)))
+    assert f"an ElementToIntensityFunction{named}, which is not applied; save it with its HU as voxels" in sentence
+
+
+def test_a_metaimage_whose_rescale_changes_nothing_is_read(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_volume(write(tmp_path / "in.mha", _rescaled("1.0", "-0"))).hu, VOXELS)
+
+
+def _rescaled(slope: str, offset: str) -> bytes:
+    lines = f"ElementToIntensityFunctionSlope = {slope}\nElementToIntensityFunctionOffset = {offset}\n"
+    return metaimage(SIZE, VOXELS.tobytes(), packed=False).replace(b"DimSize", lines.encode() + b"DimSize")
+
+
 @pytest.mark.parametrize("offset", [0.0, 348.0, 1e-30, -352.0])
 def test_a_nifti_whose_voxels_begin_in_its_header_is_refused(tmp_path: Path, offset: float) -> None:
     content = bytearray(nifti((16, 16, 4), tmp_path))

@@ -20,6 +20,8 @@ _NUMBERS_NEEDED = {
     **dict.fromkeys(("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"), 1),
 }
 OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+_LARGEST_RESCALE = 2**30
+"""With it, HU of stored values of 32 bits still fit 64, in which they are computed."""
 PADDING_TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 
 
@@ -149,6 +151,8 @@ def _rescale(header: Dataset, path: Path, *, force: bool) -> Rescale:
     rescale = Rescale(float(header.RescaleSlope), float(header.RescaleIntercept))
     if rescale.slope == 0 or not (math.isfinite(rescale.slope) and math.isfinite(rescale.intercept)):
         raise InputError(f"{path.name} has a RescaleSlope of 0 or a rescale that is not a number; leave it out.")
+    if max(abs(rescale.slope), abs(rescale.intercept)) > _LARGEST_RESCALE:
+        raise InputError(f"{path.name} has values of more than 32 bits in HU; its rescale is damaged.")
     return rescale
 
 

@@ -255,6 +255,12 @@ def test_two_values_where_one_belongs_are_refused_by_the_files_name(tmp_path: Pa
     assert "0.dcm cannot be read (its header is damaged)" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize(("tag", "value"), [("RescaleSlope", "1E20"), ("RescaleSlope", "-1E300"), ("RescaleIntercept", "1e30")])
+def test_a_rescale_beyond_all_hu_is_refused(tmp_path: Path, tag: str, value: str) -> None:
+    save(make_slice(tags={tag: value}), tmp_path / "0.dcm")
+    assert refusal(tmp_path) == "0.dcm has values of more than 32 bits in HU; its rescale is damaged."
+
+
 def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
     for number, z in enumerate([0, 2.49, 5.01, 7.5]):
         save(make_slice(number, {"ImagePositionPatient": [0, 0, z]}), tmp_path / f"{number}.dcm")

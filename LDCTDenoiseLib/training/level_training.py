@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from pytorch_optimizer import Muon
-from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..ct.hu import DEFAULT_SCALE
 from ..measures.image_quality import Window, psnr, tissue_mask
@@ -88,9 +88,9 @@ class LevelTraining(LightningModule):
         return range(0 if self.config.end_to_end else self.index, self.index + 1)
 
     @property
-    def norms(self) -> list[nn.BatchNorm2d]:
-        """The network's batch norms."""
-        return [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
+    def norms(self) -> list[_BatchNorm]:
+        """The network's batch norms, of one process or joined over several."""
+        return [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
 
     @property
     def halo(self) -> int:

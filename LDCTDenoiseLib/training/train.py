@@ -139,25 +139,29 @@ class TrainingData(LightningDataModule):
                 cleaner=self.cleaner,
             )
 
-    def batches(self, count: int, epoch: int) -> DataLoader[Any]:
+    def batches(self, count: int, epoch: int, share: tuple[int, int] = (0, 1)) -> DataLoader[Any]:
         patches = PatchBatches(
             self.cases["train"],
             self.config.data,
             halo=self.module.halo,
             batches=count,
             seed=[self.config.seed, self.module.index, epoch],
-            share=(self.processes.rank, self.processes.count),
+            share=share,
             lesions=self.module.config.loss.lesions > 0,
         )
         return self._loader(patches)
 
     def batches_for_norm(self) -> DataLoader[Any]:
-        """Patches of an epoch that no training reaches, for the statistics of batch norm."""
+        """Patches of an epoch that no training reaches, for the statistics of batch norm.
+
+        Every process sees whole batches: norms are not joined on the CPU, nor on any device once the training is over.
+        """
         return self.batches(self.config.batch_norm_batches, epoch=2**31)
 
     def train_dataloader(self) -> DataLoader[Any]:
         assert self.trainer is not None
-        return self.batches(self.config.steps_per_epoch * self.module.batches_per_step, self.trainer.current_epoch)
+        count = self.config.steps_per_epoch * self.module.batches_per_step
+        return self.batches(count, self.trainer.current_epoch, share=(self.processes.rank, self.processes.count))
 
     def val_dataloader(self) -> DataLoader[Any]:
         # Every process sees all of them: what depends on the result is then decided alike.

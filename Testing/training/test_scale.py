@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -21,9 +22,11 @@ from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN
 from LDCTDenoiseLib.models.cascade import Predicts
 from LDCTDenoiseLib.training.adversarial import AdversarialTraining, Critic
-from LDCTDenoiseLib.training.config import LevelConfig, LossConfig
+from LDCTDenoiseLib.training.config import LevelConfig, LossConfig, load_config
 from LDCTDenoiseLib.training.level_training import VALIDATION_PSNR, LevelTraining
 from LDCTDenoiseLib.training.losses.perceptual import VGG16Features
+from LDCTDenoiseLib.training.processes import Processes
+from LDCTDenoiseLib.training.train import TrainingData, level_module, new_cascade
 from Testing.conftest import REPOSITORY, random_cascade
 from Testing.training.test_patches import write_phantom
 from Testing.training.test_train import CONFIG, arguments
@@ -33,7 +36,7 @@ DATA = {"patch_size": 16, "batch_size": 4, "validate": ["bert"]}
 SHARED: dict[str, object] = CONFIG | {"data": DATA, "levels": [LEVEL, CONFIG["levels"][1]]}  # type: ignore[index]
 
 WITHOUT_NORM = SHARED | {"levels": [LEVEL | {"network": "wgan-vgg"}]}
-"""Lightning joins the batch norms of several GPUs; on the CPU each process has its own."""
+"""Lightning joins the batch norms of several GPUs; on the CPU each process learns with its own."""
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,33 @@ def test_no_thread_of_a_process_group_outlives_the_training(data: Path, tmp_path
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("threads") == 2
     assert "gloo" not in result.stdout
+
+
+def test_held_batch_norm_is_held_where_lightning_joins_it_over_several_gpus() -> None:
+    config = LevelConfig("drl", Predicts.IMAGE, 10)
+    joined = TorchSyncBatchNorm()
+    module = joined.apply(LevelTraining(random_cascade("B"), 0, config, ABDOMEN))
+    for make in (joined.apply, joined.revert):
+        module = make(module)
+        assert isinstance(module, LevelTraining)
+        module.norm_held = True
+        module.train()
+        before = {name: value.clone() for name, value in module.named_buffers()}
+        module.denoise(torch.randn(2, 1, 24, 24) * 50)
+        assert {name for name, value in module.named_buffers() if not torch.equal(value, before[name])} == set()
+
+
+def test_each_of_several_processes_estimates_batch_norm_over_whole_batches(data: Path, tmp_path: Path) -> None:
+    arguments(data, tmp_path / "run", SHARED)
+    config = load_config(tmp_path / "run.yaml")
+
+    def low_doses(processes: Processes) -> torch.Tensor:
+        given = TrainingData(data, config, data / "cache", processes, None)
+        given.module = level_module(new_cascade(config), 0, config, None)
+        given.setup("fit")
+        return torch.stack([batch.images().low for batch in given.batches_for_norm()])
+
+    torch.testing.assert_close(low_doses(Processes(1, 2, 1, 2)), low_doses(Processes()), rtol=0, atol=0)
 
 
 def test_a_run_of_two_processes_goes_on_in_one(data: Path, tmp_path: Path) -> None:

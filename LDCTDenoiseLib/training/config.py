@@ -207,6 +207,7 @@ class TrainingConfig:
             (0 <= self.data.own_kernel <= 1, f"own_kernel {self.data.own_kernel:g} must be 0 to 1"),
             (0 <= self.data.clean <= 1, f"clean {self.data.clean:g} must be 0 to 1"),
             (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),
+            (0 <= self.seed < 2**32, f"seed {self.seed} must be 0 to {2**32 - 1}"),
             (self.steps_per_epoch > 0, "steps_per_epoch must be above 0"),
             (self.batch_norm_batches >= 0, "batch_norm_batches must not be negative"),
             (self.validation_window in WINDOWS_BY_NAME, f"validation_window must be one of {', '.join(WINDOWS_BY_NAME)}"),
@@ -243,6 +244,7 @@ class TrainingConfig:
                     f"level {number}: hold_norm_from_step needs batch_norm_batches above 0",
                 ),
                 (level.learning_rate > 0, f"level {number}: learning_rate must be above 0"),
+                (all(0 <= beta < 1 for beta in level.betas), f"level {number}: betas must be 0 or more and below 1"),
                 (level.muon_rate >= 0, f"level {number}: muon_rate must not be negative"),
                 (level.gradient_clip >= 0, f"level {number}: gradient_clip must not be negative"),
                 (level.weights in ("last", "best"), f"level {number}: weights must be last or best"),
@@ -253,6 +255,11 @@ class TrainingConfig:
                 (
                     not loss.adversarial or (level.gradient_clip == 0 and level.precision == "32"),
                     f'level {number}: an adversarial loss needs precision "32" and no gradient_clip',
+                ),
+                # The critic halves a patch three times.
+                (
+                    not loss.adversarial or self.data.patch_size % 8 == 0,
+                    f"level {number}: an adversarial loss needs a patch_size ({self.data.patch_size}) that is a multiple of 8",
                 ),
                 (1 <= loss.vgg_blocks <= 4, f"level {number}: vgg_blocks must be 1 to 4"),
                 (loss.vgg_window[0] < loss.vgg_window[1], f"level {number}: vgg_window must be [low, high]"),

@@ -499,6 +499,11 @@ def _train_level(
         raise KeyboardInterrupt
     kept_step = trainer.global_step
     if best is not None:
+        if best.best_model_score is None:  # resumed at its end
+            raise InputError(
+                f"Level {index + 1} was trained without weights: best, and none of its epochs was kept as the best; set weights: "
+                "last, or more steps."
+            )
         state = torch.load(files.best(index), map_location="cpu", weights_only=True)
         module.load_state_dict(state["state_dict"], strict=module.strict_loading)
         kept_step = state["global_step"]

@@ -119,6 +119,13 @@ def test_defaults_fill_what_is_left_out(tmp_path: Path) -> None:
         ({"levels": [MINIMAL_LEVEL | {"weights": "mean"}]}, "weights must be last or best"),
         ({"levels": [MINIMAL_LEVEL | {"gradient_clip": -1}]}, "gradient_clip must not be negative"),
         ({"levels": [MINIMAL_LEVEL | {"precision": "bf16-mixed", "loss": {"adversarial": 1}}]}, 'needs precision "32"'),
+        (
+            {"data": {"patch_size": 36}, "levels": [MINIMAL_LEVEL | {"loss": {"adversarial": 1}}]},
+            r"needs a patch_size \(36\) that is a multiple of 8",
+        ),
+        ({"levels": [MINIMAL_LEVEL | {"betas": [0.9, 1.0]}]}, "betas must be 0 or more and below 1"),
+        ({"seed": -1}, "seed -1 must be 0 to 4294967295"),
+        ({"seed": 2**32}, "seed 4294967296 must be 0 to 4294967295"),
         ({"validation_window": "lung"}, "validation_window must be one of C50/W400"),
         ({"steps_per_epoch": 3}, "multiple of steps_per_epoch"),
         ({"steps_per_epoch": 0}, "steps_per_epoch must be above 0"),

@@ -217,6 +217,19 @@ def test_the_best_epochs_weights_are_kept(data: Path, tmp_path: Path, monkeypatc
     assert (training["steps"], training["kept_steps"]) == ([8], [4])
 
 
+def test_a_finished_level_has_no_best_epoch_if_none_was_kept(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(**changes: object) -> int:
+        config = SHARED | {"levels": [LEVEL | {"network": "wgan-vgg", "steps": 2} | changes]}
+        return main([*arguments(data, tmp_path / "run", config), "--quiet", *(["--resume"] if changes else [])])
+
+    assert run() == 0
+    assert run(weights="best") == 1
+    assert "Level 1 was trained without weights: best" in capsys.readouterr().err
+    assert run(weights="best", steps=4) == 0
+
+
 def test_the_best_epochs_average_is_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     score(monkeypatch, 30.0, 33.0, 31.0)
     level = LEVEL | {"steps": 6, "weights": "best", "average": 0.9}

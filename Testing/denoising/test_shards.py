@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -109,6 +111,25 @@ def test_shards_work_in_one_folder_and_keep_others_out(tmp_path: Path) -> None:
             pass
     with alone(tmp_path), pytest.raises(OutputError, match="Another batch is writing"), alone(tmp_path, Shard(0, 2)):
         pass
+
+
+def test_shards_keep_others_out_where_a_shared_lock_asks_for_a_file_open_for_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Linux does for NFSv4, which has no lock that looks at the file and not at how it was opened."""
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    lock = fcntl.flock
+
+    def flock(handle: int, how: int) -> None:
+        if how & fcntl.LOCK_SH and fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise OSError(errno.EBADF, "not open for reading")
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone(tmp_path, Shard(0, 2)), pytest.raises(OutputError, match="Another batch is writing"), alone(tmp_path):
+        pass
+    with at_work(tmp_path), pytest.raises(OutputError, match="Workers of an earlier batch"):
+        await_workers(tmp_path, seconds=0.3)
 
 
 def test_shards_of_another_number_are_kept_out(tmp_path: Path) -> None:

@@ -89,6 +89,6 @@ def _lock_file(folder: Path, name: str) -> TextIO:
         make_folders(path.parent)
         if path.exists() and not path.is_file():
             raise FileExistsError(errno.EEXIST, f"{path} is no file")
-        return path.open("a")
+        return path.open("a+")  # NFS shares no lock of a file that is not open for reading
     except OSError as error:
         raise OutputError(f"{folder} cannot be written ({error.strerror}); choose another output folder.") from error

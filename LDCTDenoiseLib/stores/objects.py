@@ -15,6 +15,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import InputError, MissingExtraError, OutputError
+from ..system.durable import make_folders, sync_file, sync_folder
 from ..system.extras import require_extra
 from .address import Address
 from .failures import failures_of
@@ -136,7 +137,7 @@ class ObjectFolder:
         with failures_of(self._told(name), OutputError):
             if self.address.scheme in _LOCAL:  # in a store, an object appears when it is whole
                 files.pipe_file(f"{path}.new", content)
-                files.mv(f"{path}.new", path)
+                _move_here(files, f"{path}.new", path)
             else:
                 files.pipe_file(path, content)
 
@@ -208,7 +209,7 @@ class ObjectFolder:
     def _move(self, one: str, other: str) -> None:
         files = self._opened[0]
         if self.address.scheme in _LOCAL:
-            files.mv(one, other)  # one step
+            _move_here(files, one, other)
         else:
             files.cp_file(one, other)
             files.rm_file(one)
@@ -302,6 +303,14 @@ def _state(told: dict[str, Any]) -> str:
     """Size, and the hash or else the time that the store gives."""
     mark = next((str(told[key]) for key in ("ETag", "etag", "md5", "mtime", "created", "LastModified") if told.get(key)), "")
     return f"{told['size']} {mark}"
+
+
+def _move_here(files: Any, one: str, other: str) -> None:
+    """Move a file of this machine in one step; content and name are on the disk then, as a store promises of its objects."""
+    make_folders(Path(other).parent)
+    sync_file(Path(one))
+    files.mv(one, other)
+    sync_folder(Path(other).parent)
 
 
 def _each(function: Callable[..., object], arguments: list[tuple[str, ...]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import fsspec
 import pytest
 
 from LDCTDenoiseLib.errors import InputError, MissingExtraError, OutputError
-from LDCTDenoiseLib.stores.address import place
+from LDCTDenoiseLib.stores.address import Address, place
 from LDCTDenoiseLib.stores.objects import ObjectFolder, StoredFiles
 
 INCOMING = ".records/.incoming"
@@ -66,6 +67,23 @@ def test_an_output_that_is_one_file_is_the_object_itself(store: ObjectFolder, fi
     store.publish({"": files["1.dcm"]}, "deep/out.nrrd", INCOMING, lambda: None)
     assert texts(store) == {"deep/out.nrrd": "new 1.dcm"}
     assert store.states("deep/out.nrrd").keys() == {""}
+
+
+def test_what_is_put_into_a_folder_of_this_machine_is_on_the_disk(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    ObjectFolder(Address((tmp_path / "store").as_uri())).publish(files, "out", INCOMING, lambda: None)
+    ObjectFolder(Address((tmp_path / "store").as_uri())).write("records/out.json", b"done")
+    put = [tmp_path / "store" / name for name in ("out", "out/1.dcm", "out/2.dcm", "out/3.dcm", "records", "records/out.json")]
+    assert {path.stat().st_ino for path in [tmp_path / "store", *put]} <= synced
 
 
 class Killed(BaseException):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from ..errors import Code, InputError, OutputError
@@ -83,6 +84,33 @@ def resolved(target: Path) -> Path:
         raise OutputError(f"{target} is a link that leads nowhere; choose another output.") from error
 
 
+_tell: ContextVar[tuple[Path, Callable[[Path], object]] | None] = ContextVar("_tell", default=None)
+
+
+@contextmanager
+def told_before_placed(target: Path, tell: Callable[[Path], object]) -> Iterator[None]:
+    """Within, ``tell`` is called with what is about to become ``target``: who is killed after that has said what it is.
+
+    Args:
+        target: an output that is written within, through however many calls.
+        tell: called once the output is on the disk, in its temporary path.
+
+    Raises:
+        OutputError: links point to each other.
+    """
+    token = _tell.set((resolved(target), tell))
+    try:
+        yield
+    finally:
+        _tell.reset(token)
+
+
+def _tell_before_placed(new: Path, place: Path) -> None:
+    asked = _tell.get()
+    if asked is not None and asked[0] == place:
+        asked[1](new)
+
+
 @contextmanager
 def replace_when_complete(target: Path, suffix: str = "", *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; on success it becomes ``target``, on any failure it is removed.
@@ -106,6 +134,7 @@ def replace_when_complete(target: Path, suffix: str = "", *, overwrite: bool = T
         sync_file(temporary)
         if place.is_file():
             _pass_rights(place, temporary)  # after the sync, which must write; no rename overtakes a change of rights
+        _tell_before_placed(temporary, place)
         _put(temporary, place, overwrite=overwrite)
         sync_folder(place.parent)
 
@@ -140,6 +169,7 @@ def replace_folder_when_complete(target: Path, check_old: Callable[[Path], objec
         temporary = work.make_folder()
         yield temporary
         sync_tree(temporary)
+        _tell_before_placed(temporary, place)
         if place.exists():
             check_old(place)
             _pass_rights_of_tree(place, temporary)  # after the sync, as above

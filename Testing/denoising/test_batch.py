@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +28,11 @@ from LDCTDenoiseLib.commands.command_line import main
 from LDCTDenoiseLib.denoising.batch import one_item
 from LDCTDenoiseLib.denoising.batch.remains import is_damaged
 from LDCTDenoiseLib.denoising.one_file import FileOptions, Input, Source, denoise_file, read_input
-from LDCTDenoiseLib.errors import OutputError
+from LDCTDenoiseLib.errors import DeviceError, OutputError
 from LDCTDenoiseLib.inference import engine
-from LDCTDenoiseLib.system import memory
+from LDCTDenoiseLib.system import files, memory
+from LDCTDenoiseLib.system.work_folder import WorkFolder
+from Testing.conftest import REPOSITORY
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save, save_series
 from Testing.system.unprivileged import as_nobody, closed_folder
 
@@ -344,6 +348,89 @@ def test_a_failure_makes_no_foreign_output_ours(run: Run, tree: Path, tmp_path: 
         assert "no batch made it" in run().reason("a.nrrd")
     assert foreign.read_bytes() == before
     assert not (tmp_path / "dst" / RECORDS / "a.nrrd.json").exists()
+
+
+def fail_to_denoise(*arguments: object, **options: object) -> None:
+    raise DeviceError("Not enough memory.")
+
+
+def test_what_comes_where_an_output_failed_is_not_ours(
+    run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(one_item, "denoise_file", fail_to_denoise)
+        assert set(run().statuses.values()) == {"failed"}
+    mine = save_volume(tmp_path / "dst" / "a.nrrd", 7)
+    before = mine.read_bytes()
+    assert "no batch made it" in run().reason("a.nrrd")
+    assert mine.read_bytes() == before
+
+
+def test_a_failure_leaves_the_record_of_what_it_would_have_replaced(
+    run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    with monkeypatch.context() as patch:
+        patch.setattr(one_item, "denoise_file", fail_to_denoise)
+        assert set(run("--blend", 0.5).statuses.values()) == {"failed"}
+    assert set(run().statuses.values()) == {"already finished"}
+    with monkeypatch.context() as patch:
+        patch.setattr(one_item, "denoise_file", fail_to_denoise)
+        run("--blend", 0.5)
+    mine = save_volume(tmp_path / "dst" / "a.nrrd", 7)
+    before = mine.read_bytes()
+    assert "was changed since a batch made it" in run("--blend", 0.5).reason("a.nrrd")
+    assert mine.read_bytes() == before
+
+
+def die_at(moment: str) -> None:
+    """Let this process end without any clean-up while it makes a.nrrd or the series one."""
+    put, replace_folder, denoise = files._put, WorkFolder.replace_folder, one_item.denoise_file
+
+    def die_in_denoise(source: Any, target: Path, *rest: Any, **options: Any) -> Any:
+        return os._exit(9) if moment == "computed" else denoise(source, target, *rest, **options)
+
+    def die_around(step: Callable[..., Any], is_output: Callable[..., bool]) -> Callable[..., Any]:
+        def die(*arguments: Any, **options: Any) -> Any:
+            if is_output(*arguments) and moment == "to be placed":
+                os._exit(9)
+            result = step(*arguments, **options)
+            if is_output(*arguments) and moment == "placed":
+                os._exit(9)
+            return result
+
+        return die
+
+    one_item.denoise_file = die_in_denoise
+    files._put = die_around(put, lambda new, place: place.name == "a.nrrd")
+    WorkFolder.replace_folder = die_around(replace_folder, lambda work, new, place, names: True)  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("moment", ["computed", "to be placed", "placed"])
+@pytest.mark.parametrize(("source", "output"), [("a.nrrd", "a.nrrd"), ("study/one", "one")])
+def test_what_comes_where_a_run_was_killed_is_not_ours_and_the_rest_is(
+    run: Run, tree: Path, tmp_path: Path, tiny_model: Path, source: str, output: str, moment: str
+) -> None:
+    rows, place = tmp_path / "rows.csv", tmp_path / "dst" / output
+    rows.write_text(f"input,output\nsrc/{source},{output}\n")
+    assert run(source=rows).code == 0
+    arguments = ["batch", str(rows), str(tmp_path / "dst"), "--model", str(tiny_model), "--device", "cpu", "--blend", "0.5"]
+    code = (
+        f"from {__name__} import die_at; from LDCTDenoiseLib.commands.command_line import main; "
+        f"die_at({moment!r}); main({arguments!r})"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert killed.returncode == 9, f"it was not killed there: {killed.stderr}"
+    left = tmp_path / "left"
+    place.rename(left)
+    (save_volume if output == "a.nrrd" else save_dicom)(place)
+    mine = contents(tmp_path / "dst")
+    assert "no batch made it" in run("--blend", 0.5, source=rows).reason(output)
+    assert contents(tmp_path / "dst") == mine
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    left.rename(place)
+    assert run("--blend", 0.5, source=rows).statuses == {output: "denoised"}
+    assert run("--blend", 0.5, source=rows).statuses == {output: "already finished"}
 
 
 def test_warnings_stand_by_their_series(run: Run, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from LDCTDenoiseLib.denoising.batch import staged_item
+from LDCTDenoiseLib.denoising.batch import one_item, staged_item
 from LDCTDenoiseLib.denoising.batch.items import find_items
 from LDCTDenoiseLib.denoising.batch.records import RecordBook
 from LDCTDenoiseLib.errors import OutputError
@@ -23,7 +23,7 @@ from LDCTDenoiseLib.stores.address import Address
 from LDCTDenoiseLib.stores.objects import ObjectFolder
 from LDCTDenoiseLib.stores.private_folder import private_folder
 from Testing.conftest import REPOSITORY
-from Testing.denoising.test_batch import OUTPUTS, contents, save_volume, write_tree
+from Testing.denoising.test_batch import OUTPUTS, contents, read_or_die, save_volume, write_tree
 from Testing.stores.batch_run import RECORDS, Batch, local_outputs, run_batch, stored_outputs, upload
 
 Run = Callable[..., Batch]
@@ -176,10 +176,32 @@ def test_a_file_that_came_into_an_output_while_its_run_was_killed_stays(
         patch.setattr(RecordBook, "write", die)
         assert run(store.address / "ct", target).reason("one") == "killed"
     store.write("done/one/notes.txt", b"mine")
-    assert run(store.address / "ct", target).reason("one").startswith("memory://archive/done/one/notes.txt lies in the output's")
+    assert "no batch made it" in run(store.address / "ct", target).reason("one")
+    refused = run(store.address / "ct", target, "--overwrite").reason("one")
+    assert refused.startswith("memory://archive/done/one/notes.txt lies in the output's")
     assert store.read("done/one/notes.txt") == b"mine"
     store.remove(["done/one/notes.txt"])
     assert run(store.address / "ct", target).statuses == {"one": "denoised"}
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_comes_where_a_read_crashed_is_not_ours_and_the_rest_is(
+    run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    rows, target = tmp_path / "rows.csv", store.address / "done"
+    rows.write_text("input,output\nsrc/a.nrrd,a.nrrd\n")
+    if is_there:
+        assert run(rows, target).code == 0
+    before = store.read("done/a.nrrd")
+    with monkeypatch.context() as patch:
+        patch.setattr(one_item, "read_input", read_or_die)
+        assert "SIGSEGV" in run(rows, target, "--blend", 0.5).reason("a.nrrd")
+    assert store.read("done/a.nrrd") == before
+    store.write("done/a.nrrd", b"mine")
+    assert "no batch made it" in run(rows, target, "--blend", 0.5).reason("a.nrrd")
+    assert store.read("done/a.nrrd") == b"mine"
+    store.remove(["done/a.nrrd"])
+    assert run(rows, target, "--blend", 0.5).statuses == {"a.nrrd": "denoised"}
 
 
 def test_a_dry_run_writes_nothing(run: Run, store: ObjectFolder, tree: Path) -> None:

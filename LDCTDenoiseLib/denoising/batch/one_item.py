@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -17,9 +18,10 @@ from ...models.options import Effect
 from ...models.provenance import Provenance
 from ...system.child import ChildCrashedError, Children
 from ...system.durable import make_folders
+from ...system.files import told_before_placed
 from ..one_file import FileOptions, Input, Source, denoise_file, read_input
 from .items import files_of_source, place_of_source
-from .records import Record, Records, Standing, content_hash, finished, states
+from .records import Record, Records, Standing, content_hash, finished, hash_of_output, states
 from .remains import is_damaged
 
 TRIES = 2
@@ -118,7 +120,7 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
     """Denoise one input unless its output is there, made as it would be made now.
 
     The output is whole or absent, and its record, written last, is the only thing that says it is done. Whoever ends in
-    between, or does it twice, loses nothing.
+    between, or does it twice, loses nothing; a failure leaves output and record as they were.
 
     Args:
         source: a volume file, a DICOM folder, or the files of a series.
@@ -135,7 +137,7 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
     """
     records, file = options.records(target.folder), options.recipe.file
     files, place = files_of_source(source), place_of_source(source)
-    before = states(files)
+    states_before = states(files)
     record = options.recipe.record(content_hash(files))
     standing = records.standing(target.output, record)
     if standing is Standing.FINISHED:
@@ -144,33 +146,44 @@ def denoise_item(source: Source, target: Target, options: ItemOptions) -> Done:
         raise OutputError(REFUSED[standing].format(target.output), Code.NOT_OURS)
     if options.denoiser is None:
         return Done(Status.TO_DO, record)
+    before = records.read(target.output)
+    crashes = _crashes(before, record, place, overwrite=file.overwrite)
     if standing is Standing.DAMAGED:
         records.remove_remains(target.output)
-    record = replace(record, crashes=_crashes(records.read(target.output), record, place, overwrite=file.overwrite))
+    ours = standing in (Standing.OURS, Standing.DAMAGED)
+    begun = replace(record, replaced=hash_of_output(target.place) if ours else "", crashes=crashes)
     make_folders(target.place.parent)
-    records.write(target.output, record)
+    records.write(target.output, begun)
+    made: list[Record] = []
+
+    def note(new: Path) -> None:
+        made.append(finished(begun, new))
+        records.write(target.output, replace(begun, files=made[0].files))
+
     start = time.perf_counter()
     try:
-        result = denoise_file(
-            source,
-            target.place,
-            options.denoiser,
-            replace(file, overwrite=file.overwrite or standing in (Standing.OURS, Standing.DAMAGED)),
-            progress=partial(options.progress, target.output) if options.progress else None,
-            cancel=options.stop.is_set,
-            read=options.read,
-        )
+        with told_before_placed(target.place, note):
+            result = denoise_file(
+                source,
+                target.place,
+                options.denoiser,
+                replace(file, overwrite=file.overwrite or ours),
+                progress=partial(options.progress, target.output) if options.progress else None,
+                cancel=options.stop.is_set,
+                read=options.read,
+            )
     except ChildCrashedError as crash:
-        records.write(target.output, replace(record, crashes=record.crashes + 1))
+        records.write(target.output, replace(begun, crashes=crashes + 1))
         raise InputError(f"{crash} {place.name} is damaged, or the memory is short; get the file again.") from crash
-    except OutputError as error:
-        if error.code is Code.EXISTS:  # what came there meanwhile is not ours
-            records.forget(target.output)
+    except Exception:
+        if not made:  # else it may be in its place
+            with suppress(OutputError):  # the record of what was begun claims nothing that is not ours
+                records.put_back(target.output, before)
         raise
-    if states(files) != before:
+    if states(files) != states_before:
         raise InputError(f"The files of {place.name} changed meanwhile; run the batch again when they are complete.")
     seconds = round(time.perf_counter() - start, 3)
-    record = replace(finished(record, target.place), slices=result.slices, seconds=seconds)
+    record = replace(made[0], slices=result.slices, seconds=seconds)
     records.write(target.output, record)
     return Done(Status.DENOISED, record)
 

@@ -1,8 +1,9 @@
 """Records of what made an output, kept beside it: a resumed batch compares contents, not names.
 
-One JSON file for every output, in a hidden folder of the batch's folder with the same layout. It is written twice: before the
-work, without the output's hash, which says that whatever appears there is ours; and after it, with the hash. Why the last try
-failed stands in a file of its own: a failure says nothing about what lies in the output's place.
+One JSON file for every output, in a hidden folder of the batch's folder with the same layout. It says that the output is being
+made, with the hashes of what it replaces and of what is put there, until it is in its place: what a killed try leaves is known by
+its content, and anything else is not ours. Why the last try failed stands in a file of its own: a failure says nothing about what
+lies in the output's place.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ class Record:
         options: everything else that the voxels depend on.
         software: version of this package.
         output: sha256 of the output's content; "" while it is being made.
-        files: sha256 of each of the output's files, by name, "" for an output that is one file; while an output is put into a
-            store, those of the one that it replaces are among them.
+        files: sha256 of each of the output's files, by name, "" for an output that is one file; none before they are made; while
+            an output is put into a store, those of the one that it replaces are among them.
+        replaced: while the output is being made, sha256 of what lies in its place, if that is ours.
         crashes: how often this input ended the process that read it.
         slices: how many were denoised.
         seconds: from the start of the reading to the end of the writing.
@@ -53,6 +55,7 @@ class Record:
     software: str
     output: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    replaced: str = ""
     crashes: int = 0
     slices: int = 0
     seconds: float = 0.0
@@ -128,13 +131,16 @@ class RecordBook:
         """The record of an output; None if there is none."""
         return _from_json(self._files.read(_name(output, _RECORD)), Record)
 
-    def forget(self, output: Path) -> None:
-        """No batch made what lies in an output's place.
+    def put_back(self, output: Path, before: Record | None) -> None:
+        """Let an output's record be what it was.
 
         Raises:
-            OutputError: the record cannot be removed.
+            OutputError: it cannot be written or removed.
         """
-        self._files.remove([_name(output, _RECORD)])
+        if before is None:
+            self._files.remove([_name(output, _RECORD)])
+        else:
+            self.write(output, before)
 
     def write_failure(self, output: Path, failure: Failure) -> None:
         """Keep why an output could not be made, beside the record of what lies in its place.
@@ -183,11 +189,14 @@ class Records(RecordBook):
         record = self.read(output)
         if record is None:
             return Standing.FOREIGN
-        if not record.output:
-            return Standing.OURS
         found = hashes_of_output(place)
-        if record.output != _together(found.values()):
-            return Standing.DAMAGED if self._lost_content(place, found, record) else Standing.CHANGED
+        content = _together(found.values())
+        if content == record.replaced:
+            return Standing.OURS
+        if content != record.output:
+            if self._lost_content(place, found, record):
+                return Standing.DAMAGED
+            return Standing.CHANGED if record.output else Standing.FOREIGN
         return Standing.FINISHED if record.made_as(wanted) else Standing.OURS
 
     def _lost_content(self, place: Path, found: dict[str, str], record: Record) -> bool:
@@ -266,7 +275,7 @@ def content_hash(files: Iterable[Path]) -> str:
 def finished(record: Record, place: Path) -> Record:
     """The record of an output that is made."""
     files = hashes_of_output(place)
-    return replace(record, output=_together(files.values()), files=files, crashes=0)
+    return replace(record, output=_together(files.values()), files=files, replaced="", crashes=0)
 
 
 def hashes_of_output(place: Path) -> dict[str, str]:

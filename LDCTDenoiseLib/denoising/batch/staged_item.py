@@ -7,6 +7,7 @@ a crash leaves in between is removed by the next try, which does the item again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -122,7 +123,7 @@ class _Staged:
         if self._destination is None:
             assert isinstance(self._folder, Path)
             return self._options.records(self._folder).standing(self._item.output, wanted)
-        return _standing(self._destination.there(self._before), self._before, wanted)
+        return _standing(self._destination, self._before, wanted)
 
     def _denoise_local(self, source: Source, private: Path) -> Done:
         """Denoise what lies on this machine, and publish it."""
@@ -137,7 +138,8 @@ class _Staged:
         done = self._denoise_in_private(source, target)
         # Should this be cut off, the next try may remove both: the files that are replaced, and those of this one.
         old = self._files_before
-        begun = replace(done.record, output="", files=old | done.record.files)
+        published = self._before.published if self._before else {}
+        begun = replace(done.record, output="", files=old | done.record.files, published=published)
         published = self._destination.publish(target.place, old, lambda: self._book.write(self._item.output, begun))
         record = replace(done.record, published=published)
         self._book.write(self._item.output, record)
@@ -153,7 +155,8 @@ class _Staged:
         except LDCTDenoiseError:
             after = records.read(target.output)
             if after is not None and after.crashes:
-                self._book.write(target.output, replace(after, files=self._files_before))
+                published = self._before.published if self._before else {}
+                self._book.write(target.output, replace(after, files=self._files_before, published=published))
             raise
 
 
@@ -170,6 +173,9 @@ def _told_by_addresses(item: Item, folder: Path | Address, private: Path) -> Ite
 class _Destination(Protocol):
     def there(self, before: Record | None) -> dict[str, str]:
         """What lies where the output goes, as the store tells it."""
+
+    def hash_of(self, name: str) -> str:
+        """sha256 of the content of a part of what lies there."""
 
     def publish(self, place: Path, old: Collection[str], begin: Callable[[], object]) -> dict[str, str]:
         """Put a file or folder in place of old files; ``begin`` is called before they are touched. Gives what lies there then."""
@@ -190,6 +196,9 @@ class _InStore:
     def there(self, before: Record | None) -> dict[str, str]:
         return self.folder.states(self.output)
 
+    def hash_of(self, name: str) -> str:
+        return hashlib.sha256(self.folder.read(f"{self.output}/{name}" if name else self.output) or b"").hexdigest()
+
     def publish(self, place: Path, old: Collection[str], begin: Callable[[], object]) -> dict[str, str]:
         files = {"": place} if place.is_file() else {path.relative_to(place).as_posix(): path for path in place.iterdir()}
         return self.folder.publish(files, self.output, _INCOMING, begin, old)
@@ -202,18 +211,26 @@ class _OnServer:
     def there(self, before: Record | None) -> dict[str, str]:
         return {} if before is None else self.server.whole(before.published)
 
+    def hash_of(self, name: str) -> str:
+        return ""  # nobody else's image takes the place of one there
+
     def publish(self, place: Path, old: Collection[str], begin: Callable[[], object]) -> dict[str, str]:
         return self.server.publish(sorted(place.iterdir()), begin)
 
 
-def _standing(there: dict[str, str], before: Record | None, wanted: Record) -> Standing:
+def _standing(destination: _Destination, before: Record | None, wanted: Record) -> Standing:
     """What an output's place in a store holds, by what the store tells of it."""
+    there = destination.there(before)
     if not there:
         return Standing.NOTHING
     if before is None:
         return Standing.FOREIGN
-    if not before.output:
-        return Standing.OURS
+    if not before.output:  # old or new, part by part
+        ours = all(
+            before.published.get(name) == told or before.files.get(name) == destination.hash_of(name)
+            for name, told in there.items()
+        )
+        return Standing.OURS if ours else Standing.FOREIGN
     if there != before.published:
         return Standing.DAMAGED if there.items() <= before.published.items() else Standing.CHANGED
     return Standing.FINISHED if before.made_as(wanted) else Standing.OURS

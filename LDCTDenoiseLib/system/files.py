@@ -39,13 +39,25 @@ def check_writable(target: Path, *, overwrite: bool) -> Path:
     return target
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at a path.
+
+    Raises:
+        InputError: the system does not say: the name is too long, or a folder above may not be entered.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be looked at ({error.strerror}); correct the path, or its rights.") from error
+
+
 def check_exists(path: Path, needed: str) -> None:
     """Make sure that an input is there; ``needed`` is what to give in its place.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not, or nobody can say.
     """
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"{path} does not exist; give {needed}.")
 
 
@@ -56,7 +68,7 @@ def check_there(source: Path, target: Path, needed: str = "a volume file or a DI
         InputError: there is none.
         OutputError: input and output are one file.
     """
-    if not source.exists() and target.exists():
+    if not is_there(source) and target.exists():
         raise InputError(f"{source} does not exist, and {target} does; did you mean {target} as input and {source} as output?")
     check_exists(source, needed)
     check_apart(source, target)

@@ -85,7 +85,7 @@ def give_up(item: Item, folder: Path | Address, reason: str, deaths: int) -> Non
 
 
 def _keep_failure(outcome: Outcome, records: RecordBook) -> None:
-    with suppress(InputError, OutputError):  # where nothing can be written the summary tells it
+    with suppress(Exception):  # where nothing can be written the summary tells it, and the others go on
         if outcome.code is None:
             records.forget_failure(outcome.item.output)
         else:

@@ -24,7 +24,7 @@ from ...errors import Code, InputError
 from ...stores.address import Address, is_address
 from ...stores.dicomweb import DicomwebServer
 from ...stores.objects import ObjectFolder, location
-from ...system.files import check_apart
+from ...system.files import check_apart, is_there
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, told_as_input_error, volume_suffix
 from ..one_file import Source
@@ -330,8 +330,13 @@ def _items_of_row(folder: Path | Address, given: str, output: str, studies: Stud
 def _problem_of_row(item: Item) -> str:
     if item.output.is_absolute() or ".." in item.output.parts or item.output == Path():
         return "The output lies outside the batch's folder; give it relative to that folder."
-    if isinstance(item.place, Path) and not item.place.exists():
-        return f"{item.place} does not exist; correct the CSV."
+    if "\0" in str(item.output):
+        return "The output's name holds a zero byte, which no file's may; correct the CSV."
+    try:
+        if isinstance(item.place, Path) and not is_there(item.place):
+            return f"{item.place} does not exist; correct the CSV."
+    except InputError as error:
+        return str(error)
     if item.server is not None and volume_suffix(item.place.name):
         return f"{item.place.name} is no DICOM, which alone a DICOMweb server takes; give a path as its output."
     if item.server is None and volume_suffix(item.place.name) and volume_suffix(item.output) not in WRITABLE_SUFFIXES:

@@ -1,0 +1,49 @@
+"""The list of what a batch has to do: what is in it, and what is refused in it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from LDCTDenoiseLib import Denoiser
+from LDCTDenoiseLib.denoising.batch.attempt import attempt
+from LDCTDenoiseLib.denoising.batch.items import Item, find_items
+from LDCTDenoiseLib.denoising.batch.one_item import ItemOptions, Recipe, Status
+from LDCTDenoiseLib.system.child import Children
+from Testing.system.unprivileged import as_nobody, closed_folder
+
+
+def problems(rows: Path, target: Path) -> dict[str, str]:
+    """By output."""
+    return {str(item.output): item.problem for item in find_items(rows, target)}
+
+
+def write_rows(folder: Path, *rows: str) -> Path:
+    path = folder / "rows.csv"
+    path.write_text("input,output\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def test_a_row_with_a_name_that_no_file_can_have_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.nrrd").touch()
+    found = problems(write_rows(tmp_path, f"{'x' * 300}.nrrd,x.nrrd", "a.nrrd,y\0.nrrd", "a.nrrd,a.nrrd"), tmp_path / "dst")
+    assert "cannot be looked at (File name too long)" in found["x.nrrd"]
+    assert "zero byte" in found["y\0.nrrd"]
+    assert found["a.nrrd"] == ""
+
+
+def test_a_row_in_a_folder_that_may_not_be_entered_is_told() -> None:
+    with closed_folder() as folder:
+        (folder / "shut").mkdir()
+        (folder / "shut" / "c.nrrd").touch()
+        (folder / "shut").chmod(0o700)
+        rows = write_rows(folder, "shut/c.nrrd,c.nrrd")
+        rows.chmod(0o644)
+        assert "c.nrrd cannot be looked at (Permission denied)" in as_nobody(lambda: problems(rows, folder / "dst"))
+
+
+def test_a_failure_that_cannot_be_kept_ends_no_batch(tiny_model: Path, tmp_path: Path) -> None:
+    """No record can have a name with a zero byte."""
+    denoiser, stop = Denoiser(tiny_model, device="cpu"), threading.Event()
+    options = ItemOptions(Recipe(denoiser.provenance((0, 0))), denoiser, Children(stop, "LDCTDenoiseLib", bool), stop)
+    assert attempt(Item(tmp_path / "a.nrrd", Path("a\0.nrrd")), tmp_path, options).status is Status.FAILED

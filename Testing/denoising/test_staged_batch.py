@@ -184,6 +184,23 @@ def test_a_file_that_came_into_an_output_while_its_run_was_killed_stays(
     assert run(store.address / "ct", target).statuses == {"one": "denoised"}
 
 
+def test_an_object_that_came_meanwhile_is_not_replaced_without_overwrite(
+    run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, target, denoise = tmp_path / "rows.csv", store.address / "done", staged_item.denoise_item
+    rows.write_text("input,output\nsrc/a.nrrd,a.nrrd\n")
+
+    def let_it_come(*arguments: Any) -> Any:
+        done = denoise(*arguments)
+        store.write("done/a.nrrd", b"mine")
+        return done
+
+    monkeypatch.setattr(staged_item, "denoise_item", let_it_come)
+    assert "a.nrrd was made meanwhile; pass --overwrite" in run(rows, target).reason("a.nrrd")
+    assert store.read("done/a.nrrd") == b"mine"
+    assert run(rows, target, "--overwrite").statuses == {"a.nrrd": "denoised"}
+
+
 @pytest.mark.parametrize("is_there", [False, True])
 def test_what_comes_where_a_read_crashed_is_not_ours_and_the_rest_is(
     run: Run, store: ObjectFolder, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool

@@ -71,6 +71,7 @@ class _Staged:
         self._book = record_book(folder, options)
         self._before = self._book.read(item.output)
         self._destination = _destination(item, folder)
+        self._there: dict[str, str] = {}
 
     def denoise(self) -> Done:
         self._check_apart()
@@ -123,7 +124,8 @@ class _Staged:
         if self._destination is None:
             assert isinstance(self._folder, Path)
             return self._options.records(self._folder).standing(self._item.output, wanted)
-        return _standing(self._destination, self._before, wanted)
+        self._there = self._destination.there(self._before)
+        return _standing(self._there, self._destination, self._before, wanted)
 
     def _denoise_local(self, source: Source, private: Path) -> Done:
         """Denoise what lies on this machine, and publish it."""
@@ -140,10 +142,22 @@ class _Staged:
         old = self._files_before
         published = self._before.published if self._before else {}
         begun = replace(done.record, output="", files=old | done.record.files, published=published)
-        published = self._destination.publish(target.place, old, lambda: self._book.write(self._item.output, begun))
+        published = self._destination.publish(target.place, old, lambda: self._begin(begun))
         record = replace(done.record, published=published)
         self._book.write(self._item.output, record)
         return Done(Status.DENOISED, record)
+
+    def _begin(self, begun: Record) -> None:
+        """Keep that the output is about to be put in its place.
+
+        Raises:
+            OutputError: something came there since it was looked at.
+        """
+        assert self._destination is not None
+        there = self._destination.there(self._before)
+        if not self._options.recipe.file.overwrite and not there.items() <= self._there.items():
+            raise OutputError(f"{self._item.output} was made meanwhile.", Code.EXISTS)
+        self._book.write(self._item.output, begun)
 
     def _denoise_in_private(self, source: Source, target: Target) -> Done:
         """How often reading the input has crashed is known there, and kept."""
@@ -218,9 +232,8 @@ class _OnServer:
         return self.server.publish(sorted(place.iterdir()), begin)
 
 
-def _standing(destination: _Destination, before: Record | None, wanted: Record) -> Standing:
+def _standing(there: dict[str, str], destination: _Destination, before: Record | None, wanted: Record) -> Standing:
     """What an output's place in a store holds, by what the store tells of it."""
-    there = destination.there(before)
     if not there:
         return Standing.NOTHING
     if before is None:

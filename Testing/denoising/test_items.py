@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.denoising.batch.attempt import attempt
 from LDCTDenoiseLib.denoising.batch.items import Item, find_items
@@ -47,3 +49,29 @@ def test_a_failure_that_cannot_be_kept_ends_no_batch(tiny_model: Path, tmp_path:
     denoiser, stop = Denoiser(tiny_model, device="cpu"), threading.Event()
     options = ItemOptions(Recipe(denoiser.provenance((0, 0))), denoiser, Children(stop, "LDCTDenoiseLib", bool), stop)
     assert attempt(Item(tmp_path / "a.nrrd", Path("a\0.nrrd")), tmp_path, options).status is Status.FAILED
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_output_in_the_place_of_an_input_is_refused(tmp_path: Path, linked: bool) -> None:
+    for name in ("p1.nrrd", "p2.nrrd", "p3.nrrd", "study/1.dcm"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "in" / name).touch()
+    target = tmp_path / "linked" if linked else tmp_path / "in"
+    (tmp_path / "linked").symlink_to(tmp_path / "in")
+    rows = ["p1.nrrd,p2.nrrd", "p2.nrrd,p2_denoised.nrrd", "p3.nrrd,study/p3.nrrd", "study,new/study"]
+    found = problems(write_rows(tmp_path / "in", *rows), target)
+    assert {output for output, problem in found.items() if "is an input of this batch or lies in one" in problem} == {
+        "p2.nrrd",
+        "study/p3.nrrd",
+    }
+    assert not any(found[output] for output in ("p2_denoised.nrrd", "new/study"))
+    assert not any(problems(tmp_path / "in" / "rows.csv", tmp_path / "elsewhere").values())
+
+
+def test_an_output_in_the_place_of_an_input_is_refused_where_the_batch_goes_around_its_source(tmp_path: Path) -> None:
+    for name in ("x.nrrd", "ct/x.nrrd"):
+        (tmp_path / "ct" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "ct" / name).touch()
+    found = problems(tmp_path / "ct", tmp_path)
+    assert "is an input of this batch" in found["ct/x.nrrd"]
+    assert found["x.nrrd"] == ""

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TextIO
 
 import numpy as np
@@ -111,19 +111,28 @@ class Items:
 
     Args:
         read: gives all items, in the same order each time.
+        target: the batch's folder.
         shard: which of them to take; None is all.
         check: says why an item cannot be done, or ""; asked only when it is its turn.
     """
 
     def __init__(
-        self, read: Callable[[], Iterator[Item]], shard: Shard | None = None, check: Callable[[Item], str] = _no_problem
+        self,
+        read: Callable[[], Iterator[Item]],
+        target: Path | Address,
+        shard: Shard | None = None,
+        check: Callable[[Item], str] = _no_problem,
     ) -> None:
         self._read = read
+        self._target = target
         self._shard = shard
         self._check = check
         self._count = 0
         outputs, parents = _Hashes(), _Hashes()
+        inputs, written = _Hashes(), _Hashes()
         folder = ""
+        around: tuple[PurePath, ...] = ()
+        whole = _known_location(target)
         for item in read():
             name = item.output.as_posix()
             outputs.add(name_hash(name))
@@ -133,6 +142,17 @@ class Items:
             while above and above != before:  # the folders of the item before are known
                 parents.add(name_hash(above))
                 above = above.rpartition("/")[0]
+            given = _known_location(item.place)
+            if given != whole and given not in whole.parents:  # all outputs lie in such a one, and none takes its place
+                inputs.add(name_hash(str(given)))
+            place = self._place_of_output(item)
+            written.add(name_hash(str(place)))
+            for one in place.parents:
+                if one in around:  # known, as above
+                    break
+                written.add(name_hash(str(one)))
+            around = tuple(place.parents)
+        self._inputs = inputs.found_in(written)
         self._twice = outputs.found_twice()
         self._around = outputs.found_in(parents)
 
@@ -152,9 +172,30 @@ class Items:
         problem = self._check(item)
         if not problem and key in self._twice:
             problem = f"Another input has the same output, {item.output}; rename one, or give a CSV."
+        elif not problem and self._is_in_an_input(item):
+            problem = (
+                f"The output {item.output} is an input of this batch or lies in one, and the input would be lost; rename it."
+            )
         elif not problem and key in self._around:
             problem = f"Another output would lie within this one, {item.output}; rename one, or give a CSV."
         return replace(item, problem=problem, code=Code.INPUT) if problem else item
+
+    def _is_in_an_input(self, item: Item) -> bool:
+        if not self._inputs or item.server is not None:
+            return False
+        place = self._place_of_output(item)
+        return any(name_hash(str(one)) in self._inputs for one in (place, *place.parents))
+
+    def _place_of_output(self, item: Item) -> PurePath:
+        return _known_location(self._target / item.output.as_posix())
+
+
+def _known_location(place: Path | Address) -> PurePath:
+    """As :func:`location`; a place that nothing can lie in is its own, and is refused when it is its turn."""
+    try:
+        return location(place)
+    except (OSError, ValueError, RuntimeError):
+        return PurePath(str(place))
 
 
 class _Hashes:
@@ -176,7 +217,9 @@ class _Hashes:
         return frozenset(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
     def found_in(self, others: _Hashes) -> frozenset[int]:
-        hashes, found = self._sorted(), set()
+        hashes, found = self._sorted(), set[int]()
+        if not len(hashes):
+            return frozenset(found)
         for start in range(0, len(others._hashes), _HASHES_AT_ONCE):
             part = np.array(others._hashes[start : start + _HASHES_AT_ONCE], np.uint64)
             where = np.minimum(np.searchsorted(hashes, part), len(hashes) - 1)
@@ -227,7 +270,7 @@ def find_items(
         raise InputError(f"{source} is neither a folder nor a CSV file; give one of them.")
     if next(read(), None) is None:
         raise InputError(f"{source} holds no CT series and no volume file; give the folder that holds them.")
-    return Items(read, shard, check)
+    return Items(read, target, shard, check)
 
 
 def _items_of_folder(source: Path, target: Path | Address, force: bool, allow_missing: bool) -> list[Item]:

@@ -221,7 +221,7 @@ def read_input(source: Source, target: Path, options: FileOptions) -> Input:
     force, allow_missing = options.force, options.allow_missing
     if isinstance(source, Path) and not holds_dicom(source):
         volume = read_volume(source, axis=options.axis, series=options.series)
-        if not force and has_field(source, SOFTWARE_FIELD):
+        if not force and source.exists() and has_field(source, SOFTWARE_FIELD):  # what vanished was read whole
             raise InputError(f"{source.name} was denoised by this program already; give its source.", Code.DERIVED)
         return volume
     files = source

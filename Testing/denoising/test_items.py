@@ -11,6 +11,7 @@ from LDCTDenoiseLib import Denoiser
 from LDCTDenoiseLib.denoising.batch.attempt import attempt
 from LDCTDenoiseLib.denoising.batch.items import Item, find_items
 from LDCTDenoiseLib.denoising.batch.one_item import ItemOptions, Recipe, Status
+from LDCTDenoiseLib.denoising.batch.records import FOLDER
 from LDCTDenoiseLib.system.child import Children
 from Testing.system.unprivileged import as_nobody, closed_folder
 
@@ -75,3 +76,14 @@ def test_an_output_in_the_place_of_an_input_is_refused_where_the_batch_goes_arou
     found = problems(tmp_path / "ct", tmp_path)
     assert "is an input of this batch" in found["ct/x.nrrd"]
     assert found["x.nrrd"] == ""
+
+
+def test_what_an_earlier_batch_wrote_is_left_out_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.nrrd", "out1/a.nrrd", "out2/a.nrrd", "kept/a.nrrd"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("out1", "out2", "new"):
+        (tmp_path / name / FOLDER).mkdir(parents=True)
+    assert problems(tmp_path, tmp_path / "new").keys() == {"a.nrrd", "kept/a.nrrd"}
+    (said,) = caplog.messages
+    assert said == f"Left out: what earlier batches wrote, in {tmp_path / 'out1'}, {tmp_path / 'out2'}."

@@ -11,6 +11,7 @@ import io
 import logging
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
@@ -28,6 +29,7 @@ from ...system.files import check_apart, is_there
 from ...volumes.payload import find_payload
 from ...volumes.volume_file import WRITABLE_SUFFIXES, told_as_input_error, volume_suffix
 from ..one_file import Source
+from .records import FOLDER
 from .stored_sources import StoredSource, Studies, find_stored, server_and_name, stored_sources
 
 log = logging.getLogger(__name__)
@@ -248,7 +250,7 @@ def find_items(
     Args:
         source: a folder, searched with its sub-folders; or a CSV file with the columns ``input`` (relative to the CSV, or an
             address) and ``output`` (relative to ``target``, or the address of a DICOMweb server).
-        target: the batch's output folder; if it lies in ``source``, it is not searched.
+        target: the batch's output folder; if it lies in ``source``, it is not searched, nor is one of an earlier batch.
         force: take series of other modalities, and of this program, too.
         allow_missing: leave out files that may be slices and cannot be read.
         shard: the part to take; None is all.
@@ -277,7 +279,20 @@ def _items_of_folder(source: Path, target: Path | Address, force: bool, allow_mi
     if isinstance(target, Path):
         check_apart(source, target)
     output = location(target)
-    listing = list_folders([source], left_out=lambda folder: folder.resolve() == output)
+    earlier: list[Path] = []
+
+    def is_output(folder: Path) -> bool:
+        if folder.resolve() == output:
+            return True
+        with suppress(OSError):  # a folder that may not be entered is told of by who lists it
+            if (folder / FOLDER).is_dir():
+                earlier.append(folder)
+                return True
+        return False
+
+    listing = list_folders([source], left_out=is_output)
+    if earlier:
+        log.warning("Left out: what earlier batches wrote, in %s.", ", ".join(map(str, earlier)))
     items = [Item(path, _written_as(path.relative_to(source))) for path in listing.files if volume_suffix(path)]
     return sorted(items + _items_of_dicom(source, listing, force, allow_missing), key=lambda item: str(item.output))
 

@@ -13,6 +13,7 @@ from LDCTDenoiseLib.denoising.batch.items import Item, find_items
 from LDCTDenoiseLib.denoising.batch.one_item import ItemOptions, Recipe, Status
 from LDCTDenoiseLib.denoising.batch.records import FOLDER
 from LDCTDenoiseLib.system.child import Children
+from Testing.dicom.dicom_files import save_series
 from Testing.system.unprivileged import as_nobody, closed_folder
 
 
@@ -87,3 +88,19 @@ def test_what_an_earlier_batch_wrote_is_left_out_with_one_warning(tmp_path: Path
     assert problems(tmp_path, tmp_path / "new").keys() == {"a.nrrd", "kept/a.nrrd"}
     (said,) = caplog.messages
     assert said == f"Left out: what earlier batches wrote, in {tmp_path / 'out1'}, {tmp_path / 'out2'}."
+
+
+def test_the_search_compares_no_series_with_every_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        save_series(tmp_path / f"{number:02d}", [0], {"SeriesInstanceUID": f"8.{number}"})
+    compared = 0
+    is_relative_to = Path.is_relative_to
+
+    def count(self: Path, *other: Path) -> bool:
+        nonlocal compared
+        compared += 1
+        return is_relative_to(self, *other)
+
+    monkeypatch.setattr(Path, "is_relative_to", count)
+    assert len(find_items(tmp_path, tmp_path / "dst")) == 20
+    assert compared < 100

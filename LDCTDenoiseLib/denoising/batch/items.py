@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -311,11 +312,12 @@ def _items_of_dicom(source: Path, listing: Listing, force: bool, allow_missing: 
             log.warning("Left out: a series in %s, which %s.", one.folder, what)
     folders = [one.folder for one in series]
     occupied = folders + [path.parent for path in listing.files if volume_suffix(path)]
+    within = Counter(parent for folder in occupied for parent in (folder, *folder.parents))
     items = []
     for one, folder in zip(series, folders, strict=True):
         inside = folder.relative_to(source)
         # A folder of one series becomes a folder of one series; where there are more, each gets its own.
-        shared = folder == source or sum(other.is_relative_to(folder) for other in occupied) > 1
+        shared = folder == source or within[folder] > 1
         parents = {path.parent for path in one.paths}
         problem = next((sentence for path, sentence in damaged.items() if path.parent in parents), "")
         items.append(Item(one, inside / _folder_name(one.uid) if shared else inside, problem, Code.UNREADABLE))

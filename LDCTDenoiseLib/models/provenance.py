@@ -8,7 +8,8 @@ from typing import Any
 from ..version import __version__
 from .options import DenoisingOptions, Effect
 
-SOFTWARE_FIELD = "LDCTDenoise.Software"
+_PREFIX, _SOFTWARE = "LDCTDenoise.", "Software"
+SOFTWARE_FIELD = _PREFIX + _SOFTWARE
 """By which a volume file that this program made is known."""
 
 
@@ -42,7 +43,7 @@ class Provenance:
     def as_fields(self) -> dict[str, str]:
         """The record as named texts, for the header of a volume file."""
         told = {
-            "Software": f"ldctdenoise {self.software}",
+            _SOFTWARE: f"ldctdenoise {self.software}",
             "Model": self.model,
             "ModelHash": self.model_hash,
             "Levels": self.levels,
@@ -50,7 +51,7 @@ class Provenance:
             "Slices": "{}:{}".format(*self.slices),
             **{name.capitalize(): value for name, value in self.further_options().items()},
         }
-        return {f"LDCTDenoise.{name}": str(value) for name, value in told.items()}
+        return {_PREFIX + name: str(value) for name, value in told.items()}
 
     def further_options(self) -> dict[str, Any]:
         """Options beside levels and blend that changed the result: those that are not at their default."""

@@ -120,6 +120,11 @@ class _Staged:
         """The files of the output that is replaced, as its record lists them."""
         return self._before.files if self._before else {}
 
+    @property
+    def _published_before(self) -> dict[str, str]:
+        """How the store tells of what is replaced, as its record lists it."""
+        return self._before.published if self._before else {}
+
     def _standing(self, wanted: Record) -> Standing:
         if self._destination is None:
             assert isinstance(self._folder, Path)
@@ -140,8 +145,7 @@ class _Staged:
         done = self._denoise_in_private(source, target)
         # Should this be cut off, the next try may remove both: the files that are replaced, and those of this one.
         old = self._files_before
-        published = self._before.published if self._before else {}
-        begun = replace(done.record, output="", files=old | done.record.files, published=published)
+        begun = replace(done.record, output="", files=old | done.record.files, published=self._published_before)
         published = self._destination.publish(target.place, old, lambda: self._begin(begun))
         record = replace(done.record, published=published)
         self._book.write(self._item.output, record)
@@ -169,8 +173,7 @@ class _Staged:
         except LDCTDenoiseError:
             after = records.read(target.output)
             if after is not None and after.crashes:
-                published = self._before.published if self._before else {}
-                self._book.write(target.output, replace(after, files=self._files_before, published=published))
+                self._book.write(target.output, replace(after, files=self._files_before, published=self._published_before))
             raise
 
 

@@ -26,7 +26,18 @@ from benchmarks.paper_results.judge import (
     read_judged,
     write_judged,
 )
-from benchmarks.paper_results.page import MISSING, UNJUDGED, Results, Verdict, differences, mean_and_sd, page, ten_lines, verdict
+from benchmarks.paper_results.page import (
+    MISSING,
+    OPEN,
+    UNJUDGED,
+    Results,
+    Verdict,
+    differences,
+    mean_and_sd,
+    page,
+    ten_lines,
+    verdict,
+)
 from benchmarks.paper_results.parts import PARTS
 from benchmarks.paper_results.plan import Granted
 from benchmarks.paper_results.results import Show, parts_left, show_results
@@ -138,7 +149,7 @@ def test_no_row_is_missing_once_all_are_judged() -> None:
     for name in (*(system.name for system in SYSTEMS), *OTHERS):
         assert len(rows(text, name)) >= 5
     assert sum(len(rows(text, claim)) for claim in {one.published for one in CLAIMS}) == len(CLAIMS)
-    assert all(row[-1] in {one.value for one in Verdict} for claim in PUBLISHED for row in rows(text, claim))
+    assert all(row[2] in {one.value for one in Verdict} for claim in PUBLISHED for row in rows(text, claim))
 
 
 def test_the_page_begins_with_ten_lines() -> None:
@@ -154,7 +165,7 @@ def test_what_differs_is_found_and_what_does_not_is_undecided() -> None:
     assert "A against CNN10 **holds** (gain at blend 0.7 +0.2" in line
     assert "225,601 parameters against 225,601" in line
     text = page(all_judged(A=2.5, CNN10=2.7))
-    assert [row[-1] for row in rows(text, "A DRL beats CNN10 with fewer parameters")] == ["does not hold"] * 2
+    assert [row[2] for row in rows(text, "A DRL beats CNN10 with fewer parameters")] == ["does not hold"] * 2
 
 
 def test_a_system_that_learnt_nothing_is_named() -> None:
@@ -170,7 +181,7 @@ def test_rows_that_are_not_there_are_told_everywhere() -> None:
     text = page(replace(results, judged=judged, records=records))
     for system in SYSTEMS:
         assert set(rows(text, system.name)[0][1:]) == {MISSING}
-    assert all(row[-1] == "open" for claim in PUBLISHED for row in rows(text, claim))
+    assert all(row[2] == OPEN for claim in PUBLISHED for row in rows(text, claim))
     assert "Judged: none yet" in text
     assert "a-1: 100 (best at 90, 32)" in text
     assert "a-2: 100 (not trained yet)" in text
@@ -182,8 +193,8 @@ def test_measures_that_do_not_exist_are_told_and_decide_nothing() -> None:
         row["values"][COST] = None
     results.judged["B"]["ttf50"]["10"]["200"] = None
     text = page(results)
-    told = {row[1]: row[3:] for row in rows(text, "The perceptual loss keeps structure")}
-    assert told["B minus A"] == ["too few slices in which both have it", "open"]
+    told = {row[1]: row[2:4] for row in rows(text, "The perceptual loss keeps structure")}
+    assert told["B minus A"] == [OPEN, "too few slices in which both have it"]
     assert "n/a" in rows(text, "B")[-2]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..ct.evenly_spread import evenly_spread
-from ..ct.hu_check import check_finite, check_hu
+from ..ct.hu_check import check_ct
 from ..ct.scan import Scan, Vector
 from ..denoising.batch.items import find_items
 from ..dicom.find_series import SeriesFiles
@@ -69,8 +69,7 @@ def find_scans(source: Path) -> list[SplitScan]:
 
 
 def _split(name: str, scan: Scan, most: int) -> SplitScan:
-    check_finite(scan.hu)
-    check_hu(scan.hu, scan.padding)
+    check_ct(scan.hu, scan.padding)
     count = len(scan.hu)
     if count < FEWEST_SLICES:
         raise InputError(

@@ -46,6 +46,12 @@ def check_hu(volume: np.ndarray, padding: float | np.ndarray | None = None) -> N
         log.warning("No voxel lies below %d HU: make sure that this is CT in HU.", NO_AIR_HU)
 
 
+def check_ct(volume: np.ndarray, padding: float | np.ndarray | None = None) -> None:
+    """Refuse a volume that nothing can be learnt from, or be judged on: :func:`check_finite`, then :func:`check_hu`."""
+    check_finite(volume)
+    check_hu(volume, padding)
+
+
 def check_finite(volume: np.ndarray) -> None:
     """Refuse a volume with voxels that are no finite float32.
 

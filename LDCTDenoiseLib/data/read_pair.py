@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ct.hu_check import check_finite, check_hu
+from ..ct.hu_check import check_ct
 from ..dicom.ct_series import read_ct_series
 from ..errors import InputError
 from ..volumes.volume_file import holds_dicom, read_volume
@@ -61,12 +61,10 @@ def _read(source: Source) -> tuple[np.ndarray, SlicePlaces]:
         raise InputError(f"{source.path} does not exist; correct the CSV of pairs, or get the data.")
     if not holds_dicom(source.path):
         scan = read_volume(source.path)
-        check_finite(scan.hu)
-        check_hu(scan.hu, scan.padding)
+        check_ct(scan.hu, scan.padding)
         return scan.hu, places_of_scan(scan)
     series = read_ct_series(source.path, source.series)
     if len(series.acquisitions) > 1:
         raise InputError(f"{source} holds {len(series.acquisitions)} acquisitions in one series; give one alone.")
-    check_finite(series.hu)
-    check_hu(series.hu, series.padding)
+    check_ct(series.hu, series.padding)
     return series.hu, places_of_slices(series.slices)

@@ -373,7 +373,7 @@ def _open_run(
                 "or the configuration that it was started with."
             )
         if files.record.exists():
-            before = json.loads(files.record.read_text(encoding="utf-8"))
+            before = _record_so_far(files.record)
     start_hash = start.model_hash if start else None
     if before.get("start_from", start_hash) != start_hash:  # an older version's record tells none
         raise InputError(
@@ -393,6 +393,16 @@ def _open_run(
         temporary.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
     with replace_when_complete(files.record) as temporary:
         temporary.write_text(json.dumps(_code_versions() | told, indent=2) + "\n", encoding="utf-8")
+
+
+def _record_so_far(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise InputError(f"{path} is damaged, and whom its run trained on is not known; choose another folder.")
+    return record
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:

@@ -524,6 +524,8 @@ def test_no_patient_trains_and_judges_in_a_resumed_run(data: Path, tmp_path: Pat
     del record["patients"]  # as an older version wrote it
     (out / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert run({"a": "train", "b": "test"}, "--resume") == 0
+    (out / "run.json").write_text(json.dumps(record)[:-9], encoding="utf-8")
+    refused({"a": "train", "b": "test"}, "run.json is damaged")
 
 
 def test_training_on_pairs_with_the_perceptual_loss(data: Path, tmp_path: Path) -> None:

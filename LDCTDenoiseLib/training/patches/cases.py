@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ...ct.hu_check import check_finite, check_hu
+from ...ct.hu_check import check_ct
 from ...data.pairs_csv import SPLITS, Pair, Source, read_pairs
 from ...errors import InputError
 from ...simulation.kernel import KERNELS, ReconstructionKernel, measure_kernel, random_kernel
@@ -182,8 +182,7 @@ def load_cases(
         if pair.low is None:
             log.info("Preparing %s.", pair.patient)
             full = read_volume(pair.full.path, series=pair.full.series)
-            check_finite(full.hu)
-            check_hu(full.hu, full.padding)
+            check_ct(full.hu, full.padding)
             variety = config.variety if pair.split == "train" else AS_SCANNED
             blocks = prepare(full, cache, seed=seed, variety=variety)
             kernel = measure_kernel(full.hu, full.spacing) if config.own_kernel and pair.split == "train" else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from .evaluate import EvaluationOptions, load_pair
 from .pictures import as_png, detail, new_figure, organ_window, show_hu, show_words
 
 _INCHES = 2.3
+_WORDS_WIDTH = 36
+"""Letters of a claim in a line beside its row."""
 RUNS = {
     "A": "paper-a",
     "B": "paper-b",
@@ -177,7 +180,7 @@ def draw(figure: PaperFigure, pair: DosePair, results: Mapping[str, np.ndarray],
             claim.second: results.get(claim.second),
             "normal dose": full,
         }
-        row[0].set_ylabel(claim.words, fontsize=8, wrap=True)
+        row[0].set_ylabel(fill(claim.words, _WORDS_WIDTH), fontsize=8)
         for axis, (name, image) in zip(row, panels.items(), strict=True):
             axis.set_title(name, fontsize=10)
             if image is None:

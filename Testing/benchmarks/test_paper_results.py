@@ -28,7 +28,6 @@ from benchmarks.paper_results.judge import (
 )
 from benchmarks.paper_results.page import (
     MISSING,
-    OPEN,
     UNJUDGED,
     Results,
     Verdict,
@@ -181,7 +180,7 @@ def test_rows_that_are_not_there_are_told_everywhere() -> None:
     text = page(replace(results, judged=judged, records=records))
     for system in SYSTEMS:
         assert set(rows(text, system.name)[0][1:]) == {MISSING}
-    assert all(row[2] == OPEN for claim in PUBLISHED for row in rows(text, claim))
+    assert all(row[2] == "open" for claim in PUBLISHED for row in rows(text, claim))
     assert "Judged: none yet" in text
     assert "a-1: 100 (best at 90, 32)" in text
     assert "a-2: 100 (not trained yet)" in text
@@ -194,7 +193,7 @@ def test_measures_that_do_not_exist_are_told_and_decide_nothing() -> None:
     results.judged["B"]["ttf50"]["10"]["200"] = None
     text = page(results)
     told = {row[1]: row[2:4] for row in rows(text, "The perceptual loss keeps structure")}
-    assert told["B minus A"] == [OPEN, "too few slices in which both have it"]
+    assert told["B minus A"] == ["open", "too few slices in which both have it"]
     assert "n/a" in rows(text, "B")[-2]
 
 

@@ -303,7 +303,7 @@ def _claim_row(results: Results, claim: Claim) -> list[str]:
     told = (
         [OPEN, _absent(results, claim)] if interval is None else [verdict(claim, interval).value, _interval_text(claim, interval)]
     )
-    measure = claim.measure.replace(ABDOMEN.label, ABDOMEN.name)  # its data range says nothing of a difference in dB
+    measure = claim.measure.replace(ABDOMEN.label, ABDOMEN.name)  # the data range is the window's width
     return [claim.published, f"{claim.system} minus {claim.other}", *told, measure]
 
 

@@ -42,9 +42,10 @@ demo-train: $(INSTALLED)
 	rm -rf $(DEMO_OUT)/train
 	$(BIN)/ldctdenoise demo --train demo --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
 
+# Test files run side by side, on as many cores as there are up to four: a worker takes about 1 GB.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules LDCTDenoiseLib -q
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(INSTALLED)
 	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || Testing/system_packages "Orthanc's tests are skipped" $(ORTHANC) || true

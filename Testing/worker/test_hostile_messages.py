@@ -47,7 +47,11 @@ class Silent:
         pass
 
 
-@pytest.mark.parametrize("pid", [0, -1, 1, -os.getpid(), os.getpid(), os.getppid(), 2**31, 2**80])
+@pytest.mark.parametrize(
+    "pid",
+    [0, -1, 1, -os.getpid(), os.getpid(), os.getppid(), 2**31, 2**80],
+    ids=["none", "all", "init", "own group", "own", "parent", "2^31", "2^80"],  # own numbers differ between test workers
+)
 def test_a_worker_cannot_have_others_killed(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr(process_tree.os, "killpg", lambda group, number: killed.append(group), raising=False)

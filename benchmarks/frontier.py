@@ -31,7 +31,10 @@ from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
 
+from .truth_gain import own_noise_share, truth_gain
+
 GAIN = f"gain, dB, {ABDOMEN.label}"
+TRUTH_GAIN = f"gain against the truth, dB, {ABDOMEN.name}"
 SECONDS = "processor seconds a slice"
 _SIGNAL = signal_kept_name(SMALL_FAINT)
 _FULL = "_full"
@@ -71,7 +74,10 @@ def measure(method: Method, pair: DosePair, masks: dict[str, np.ndarray]) -> dic
     gain = psnr_of_arrays(image, pair.full, ABDOMEN) - psnr_of_arrays(pair.low, pair.full, ABDOMEN)
     windows = tissue_windows(pair.full, pair.spacing)
     nps_mean = np.nan if windows is None else tissue_noise_power(image, windows, pair.spacing).mean_frequency
-    return {GAIN: gain, NPS_MEAN: nps_mean, SECONDS: seconds} | local_response(method, pair, image, masks)
+    against_truth = truth_gain(image, pair, own_noise_share(pair))
+    return {GAIN: gain, TRUTH_GAIN: against_truth, NPS_MEAN: nps_mean, SECONDS: seconds} | local_response(
+        method, pair, image, masks
+    )
 
 
 def draw(points: dict[str, list[tuple[float, float]]]) -> bytes:

@@ -31,7 +31,7 @@ from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
 
-from .truth_gain import own_noise_share, truth_gain
+from .truth_gain import most_gain, own_noise_share, truth_gain
 
 GAIN = f"gain, dB, {ABDOMEN.label}"
 TRUTH_GAIN = f"gain against the truth, dB, {ABDOMEN.name}"
@@ -105,6 +105,9 @@ def main() -> None:
     options = parser.parse_args()
     pairs = list(find_pairs(options.pairs))
     masks = {pair.patient: tissue_masks(pair.full) for pair in pairs}
+    for pair in pairs:
+        share = own_noise_share(pair)
+        print(f"{pair.patient}: own noise is {share:.2f} of the inserted; the truth itself gains {most_gain(share):.2f} dB")
     rows, points = [], {}
     baselines = [one for one in options.baselines.split(",") if one]
     for name, methods in candidates(options.models.split(","), baselines, options.region).items():

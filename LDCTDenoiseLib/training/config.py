@@ -129,6 +129,7 @@ class DataConfig:
             there.
         clean: share of the scans' own noise that targets are freed of, as the model finds it that the run starts from; of
             volumes that get their noise inserted.
+        kernel_by_pixel: chance that a kernel's cut-off is drawn in cycles per pixel, where scans' kernels lie, instead of per mm.
         own_kernel: chance that inserted noise has the texture that the scan's own shows, instead of any kernel's.
         validate: patients (file names without suffix) kept from training, when the data are a folder.
         test: the same.
@@ -146,6 +147,7 @@ class DataConfig:
     slab: int = 1
     noise_from_elsewhere: float = 0.0
     clean: float = 0.0
+    kernel_by_pixel: float = 0.0
     own_kernel: float = 0.0
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
@@ -204,6 +206,7 @@ class TrainingConfig:
                 0 <= self.data.noise_from_elsewhere <= 1,
                 f"noise_from_elsewhere {self.data.noise_from_elsewhere:g} must be 0 to 1",
             ),
+            (0 <= self.data.kernel_by_pixel <= 1, f"kernel_by_pixel {self.data.kernel_by_pixel:g} must be 0 to 1"),
             (0 <= self.data.own_kernel <= 1, f"own_kernel {self.data.own_kernel:g} must be 0 to 1"),
             (0 <= self.data.clean <= 1, f"clean {self.data.clean:g} must be 0 to 1"),
             (self.data.patch_size > 0 and self.data.batch_size > 0, "patch_size and batch_size must be above 0"),

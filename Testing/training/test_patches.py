@@ -16,7 +16,7 @@ import torch
 from LDCTDenoiseLib.data.pairs_csv import CSV_COLUMNS
 from LDCTDenoiseLib.errors import InputError, OutputError
 from LDCTDenoiseLib.simulation import simulate_low_dose
-from LDCTDenoiseLib.simulation.kernel import KERNELS
+from LDCTDenoiseLib.simulation.kernel import KERNELS, Kernel
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 from LDCTDenoiseLib.training.config import DataConfig
 from LDCTDenoiseLib.training.patches import array_cache, noise_cache, pair_cache
@@ -360,7 +360,7 @@ def test_patches_of_air_alone_are_dropped() -> None:
 def test_degradations_are_spread_over_their_ranges() -> None:
     config = DataConfig(dose_range=(0.05, 0.5), full_dose=0.1, electronics=0.6)
     rng = np.random.default_rng(0)
-    drawn = [Degradation.draw(rng, config) for _ in range(2000)]
+    drawn = [Degradation.draw(rng, config, 0.8) for _ in range(2000)]
     doses = np.array([one.dose_fraction for one in drawn])
     assert np.mean(doses == 1) == pytest.approx(0.1, abs=0.03)
     below = doses[doses < 1]
@@ -369,6 +369,21 @@ def test_degradations_are_spread_over_their_ranges() -> None:
     assert np.mean(below < np.sqrt(0.05 * 0.5)) == pytest.approx(0.5, abs=0.05)
     assert np.mean([one.electronics > 0 for one in drawn]) == pytest.approx(0.6, abs=0.05)
     assert len({one.kernel for one in drawn}) == 2000
+
+
+@pytest.mark.parametrize("pixel_mm", [0.4, 1.0])
+def test_kernels_may_be_drawn_by_pixel(pixel_mm: float) -> None:
+    def cutoffs_per_mm(chance: float) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        drawn = [Degradation.draw(rng, DataConfig(kernel_by_pixel=chance), pixel_mm).kernel for _ in range(500)]
+        return np.array([kernel.cutoff_per_mm for kernel in drawn if isinstance(kernel, Kernel)])
+
+    always = cutoffs_per_mm(1.0) * pixel_mm
+    assert always.min() == pytest.approx(0.17, rel=0.05)
+    assert always.max() == pytest.approx(0.6, rel=0.05)
+    never = cutoffs_per_mm(0.0)
+    assert never.min() < 0.27
+    assert never.max() > 1.2
 
 
 def test_at_full_dose_nothing_is_inserted() -> None:

@@ -103,7 +103,7 @@ class PatchBatches(Dataset[Batch]):
             case = self.cases[_place(self._shares, rng)]
             where = self._where(case, rng)
             if np.count_nonzero(case.full[where] > AIR_BELOW_HU) >= TISSUE_SHARE * self.side**2:
-                degradation = Degradation.draw(rng, self.config)
+                degradation = Degradation.draw(rng, self.config, case.spacing[0])
                 if isinstance(case, NoiseInsertedCase):
                     return self._mixed(case, where, degradation, rng), case.spacing
                 return case.sample(where, degradation), case.spacing

@@ -56,5 +56,5 @@ def truth_gain(image: np.ndarray, pair: DosePair, share: float, window: Window =
 
 
 def most_gain(share: float) -> float:
-    """Gain in dB against the noisy reference of a result that is the truth itself."""
-    return -10 * math.log10(share)
+    """Gain in dB against the noisy reference of a result that is the truth itself; infinite without own noise."""
+    return -10 * math.log10(share) if share else math.inf

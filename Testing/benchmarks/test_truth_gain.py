@@ -39,6 +39,7 @@ def test_the_estimate_is_the_gain_against_the_truth(scan: tuple[np.ndarray, Dose
 def test_a_perfect_result_gains_no_more_than_the_own_noise_allows(scan: tuple[np.ndarray, DosePair]) -> None:
     truth, pair = scan
     assert decibels(truth, pair.low, pair.full) == pytest.approx(most_gain(SHARE), abs=0.1)
+    assert most_gain(0.0) == math.inf
     # Leaving noise gains more by the noisy reference, and less by the truth.
     worse = truth + 0.3 * (pair.low - truth)
     assert decibels(worse, pair.low, pair.full) > most_gain(SHARE) + 1

@@ -24,14 +24,13 @@ from LDCTDenoiseLib.evaluation.methods import Method, model_method
 from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 from LDCTDenoiseLib.evaluation.pictures import as_png, new_figure
 from LDCTDenoiseLib.evaluation.slice_table import write_rows
+from LDCTDenoiseLib.evaluation.truth_gain import most_gain, own_noise_share, truth_gain
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, psnr_of_arrays
 from LDCTDenoiseLib.measures.nps import tissue_noise_power, tissue_windows
 from LDCTDenoiseLib.measures.signal_kept import SMALL_FAINT
 from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.models.model_info import find_model, read_info
 from LDCTDenoiseLib.system.files import replace_when_complete
-
-from .truth_gain import most_gain, own_noise_share, truth_gain
 
 GAIN = f"gain, dB, {ABDOMEN.label}"
 TRUTH_GAIN = f"gain against the truth, dB, {ABDOMEN.name}"

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from LDCTDenoiseLib.errors import InputError
-from LDCTDenoiseLib.evaluation.dose_pair import DosePair
-from LDCTDenoiseLib.measures.image_quality import ABDOMEN, Window
-from LDCTDenoiseLib.measures.noise_level import noise_sd, uniform_windows
+from ..errors import InputError
+from ..measures.image_quality import ABDOMEN, Window
+from ..measures.noise_level import noise_sd, uniform_windows
+from .dose_pair import DosePair
 
 
 def own_noise_share(pair: DosePair) -> float:

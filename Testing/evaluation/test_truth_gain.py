@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks.truth_gain import most_gain, own_noise_share, truth_gain
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
+from LDCTDenoiseLib.evaluation.truth_gain import most_gain, own_noise_share, truth_gain
 
 SHARE = 0.5
 

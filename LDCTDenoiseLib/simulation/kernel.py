@@ -99,8 +99,9 @@ CUTOFFS_PER_PIXEL = (0.17, 0.6)
 
 def random_kernel(rng: np.random.Generator, cutoffs_per_mm: tuple[float, float] = CUTOFFS_PER_MM) -> Kernel:
     """A kernel as scanners offer them, its cut-off drawn log-uniformly, in half of the cases with edge enhancement."""
+    low, high = map(math.log, cutoffs_per_mm)
     return Kernel(
-        cutoff_per_mm=math.exp(rng.uniform(*map(math.log, cutoffs_per_mm))),
+        cutoff_per_mm=math.exp(rng.uniform(low, high)),
         order=rng.uniform(1.5, 6.0),
         enhancement=rng.uniform(0.0, 1.5) * (rng.random() < 0.5),
         enhancement_per_mm=rng.uniform(0.3, 0.7),

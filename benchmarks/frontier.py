@@ -24,7 +24,7 @@ from LDCTDenoiseLib.evaluation.methods import Method, model_method
 from LDCTDenoiseLib.evaluation.patient_table import NPS_MEAN
 from LDCTDenoiseLib.evaluation.pictures import as_png, new_figure
 from LDCTDenoiseLib.evaluation.slice_table import write_rows
-from LDCTDenoiseLib.evaluation.truth_gain import most_gain, own_noise_share, truth_gain
+from LDCTDenoiseLib.evaluation.truth_gain import most_gain, truth_gain
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, psnr_of_arrays
 from LDCTDenoiseLib.measures.nps import tissue_noise_power, tissue_windows
 from LDCTDenoiseLib.measures.signal_kept import SMALL_FAINT
@@ -73,10 +73,8 @@ def measure(method: Method, pair: DosePair, masks: dict[str, np.ndarray]) -> dic
     gain = psnr_of_arrays(image, pair.full, ABDOMEN) - psnr_of_arrays(pair.low, pair.full, ABDOMEN)
     windows = tissue_windows(pair.full, pair.spacing)
     nps_mean = np.nan if windows is None else tissue_noise_power(image, windows, pair.spacing).mean_frequency
-    against_truth = truth_gain(image, pair, own_noise_share(pair))
-    return {GAIN: gain, TRUTH_GAIN: against_truth, NPS_MEAN: nps_mean, SECONDS: seconds} | local_response(
-        method, pair, image, masks
-    )
+    gains = {GAIN: gain, TRUTH_GAIN: truth_gain(image, pair, pair.own_noise_share)}
+    return gains | {NPS_MEAN: nps_mean, SECONDS: seconds} | local_response(method, pair, image, masks)
 
 
 def draw(points: dict[str, list[tuple[float, float]]]) -> bytes:
@@ -105,7 +103,7 @@ def main() -> None:
     pairs = list(find_pairs(options.pairs))
     masks = {pair.patient: tissue_masks(pair.full) for pair in pairs}
     for pair in pairs:
-        share = own_noise_share(pair)
+        share = pair.own_noise_share
         print(f"{pair.patient}: own noise is {share:.2f} of the inserted; the truth itself gains {most_gain(share):.2f} dB")
     rows, points = [], {}
     baselines = [one for one in options.baselines.split(",") if one]

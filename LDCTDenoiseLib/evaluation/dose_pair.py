@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,8 @@ import numpy as np
 from ..errors import InputError
 from ..measures.image_quality import rmse
 from ..measures.noise_left import body_of_tiles
-from ..measures.noise_level import noise_sd, uniform_windows
+from ..measures.noise_level import WINDOW_MM, noise_sd, uniform_windows
+from ..measures.nps import tissue_windows
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class DosePair:
         except InputError:
             return rmse(self.low, self.full)
         return noise_sd(self.low, windows, self.spacing)
+
+    @cached_property
+    def own_noise_share(self) -> float:
+        """Variance of the normal dose's own noise as a share of the inserted noise's, in uniform soft tissue; NaN without any."""
+        windows = tissue_windows(self.full, self.spacing, WINDOW_MM)
+        if windows is None:
+            return math.nan
+        own, inserted = (noise_sd(image, windows, self.spacing) for image in (self.full, self.low - self.full))
+        return (own / inserted) ** 2
 
     @cached_property
     def body(self) -> np.ndarray:

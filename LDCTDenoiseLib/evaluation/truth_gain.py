@@ -10,24 +10,12 @@ import math
 
 import numpy as np
 
-from ..errors import InputError
-from ..measures.image_quality import ABDOMEN, Window
-from ..measures.noise_level import noise_sd, uniform_windows
+from ..measures.image_quality import ABDOMEN
 from .dose_pair import DosePair
 
 
-def own_noise_share(pair: DosePair) -> float:
-    """Variance of the reference's own noise, as a share of the inserted noise's, in uniform soft tissue; NaN without any."""
-    try:
-        windows = uniform_windows(pair.full, pair.spacing)
-    except InputError:
-        return math.nan
-    own, inserted = (noise_sd(image, windows, pair.spacing) for image in (pair.full, pair.low - pair.full))
-    return (own / inserted) ** 2
-
-
-def truth_gain(image: np.ndarray, pair: DosePair, share: float, window: Window = ABDOMEN) -> float:
-    """Gain of a result in dB by its error against the noise-free truth, over the pixels that the window shows.
+def truth_gain(image: np.ndarray, pair: DosePair, share: float) -> float:
+    """Gain of a result in dB by its error against the noise-free truth, over the pixels that C50/W400 shows.
 
     With reference r = t + m and low dose r + n, both noises of the same texture, a result leaves the same share a of both:
     a = <result - r, n> / <n, n>, and its mean squared error against t is that against r less (1 - 2 a) times m's variance.
@@ -35,8 +23,7 @@ def truth_gain(image: np.ndarray, pair: DosePair, share: float, window: Window =
     Args:
         image: the result, of the pair's shape, HU.
         pair: what it was made from, and its reference.
-        share: variance of the reference's own noise as a share of that of the inserted noise.
-        window: pixels are counted where both doses lie inside it.
+        share: as ``pair.own_noise_share``.
 
     Returns:
         NaN where the own noise is unknown, or the error is below what can be told from it.
@@ -44,8 +31,8 @@ def truth_gain(image: np.ndarray, pair: DosePair, share: float, window: Window =
     if math.isnan(share):
         return math.nan
     low, full = pair.low.astype(np.float64), pair.full.astype(np.float64)
-    shown = np.minimum(low, full) > window.low
-    shown &= np.maximum(low, full) < window.high
+    shown = np.minimum(low, full) > ABDOMEN.low
+    shown &= np.maximum(low, full) < ABDOMEN.high
     inserted, error = (low - full)[shown], (image - full)[shown]
     variance = np.mean(inserted**2)
     left = np.mean(error * inserted) / variance

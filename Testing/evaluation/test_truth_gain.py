@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from LDCTDenoiseLib.evaluation.dose_pair import DosePair
-from LDCTDenoiseLib.evaluation.truth_gain import most_gain, own_noise_share, truth_gain
+from LDCTDenoiseLib.evaluation.truth_gain import most_gain, truth_gain
 
 SHARE = 0.5
 
@@ -47,11 +47,11 @@ def test_a_perfect_result_gains_no_more_than_the_own_noise_allows(scan: tuple[np
 
 
 def test_the_own_noise_is_measured_in_uniform_tissue(scan: tuple[np.ndarray, DosePair]) -> None:
-    assert own_noise_share(scan[1]) == pytest.approx(SHARE, rel=0.15)
+    assert scan[1].own_noise_share == pytest.approx(SHARE, rel=0.15)
 
 
 def test_nothing_is_told_where_no_noise_can_be_measured() -> None:
     air = np.full((1, 64, 64), -1000.0)
     pair = DosePair("a", "a", air + 1, air, (0.8, 0.8), (0,))
-    assert math.isnan(own_noise_share(pair))
-    assert math.isnan(truth_gain(air, pair, own_noise_share(pair)))
+    assert math.isnan(pair.own_noise_share)
+    assert math.isnan(truth_gain(air, pair, pair.own_noise_share))

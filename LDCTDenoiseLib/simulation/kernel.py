@@ -91,17 +91,17 @@ def find_kernel(name: str) -> Kernel:
         raise InputError(f"There is no kernel '{name}'; choose {' or '.join(KERNELS)}.") from None
 
 
-CUTOFFS_PER_MM = (0.25, 1.3)
+_CUTOFFS_PER_MM = (0.25, 1.3)
 """From very soft to bone."""
-CUTOFFS_PER_PIXEL = (0.17, 0.6)
+_CUTOFFS_PER_PIXEL = (0.17, 0.6)
 """Where scans' kernels lie in cycles per pixel: a user takes a matrix that holds what the kernel passes."""
 
 
-def random_kernel(rng: np.random.Generator, cutoffs_per_mm: tuple[float, float] = CUTOFFS_PER_MM) -> Kernel:
-    """A kernel as scanners offer them, its cut-off drawn log-uniformly, in half of the cases with edge enhancement."""
-    low, high = map(math.log, cutoffs_per_mm)
+def random_kernel(rng: np.random.Generator, pixel_mm: float | None = None) -> Kernel:
+    """A kernel between very soft and bone with edge enhancement, as scanners offer them, or as they suit pixels of a size."""
+    low, high = _CUTOFFS_PER_MM if pixel_mm is None else (cutoff / pixel_mm for cutoff in _CUTOFFS_PER_PIXEL)
     return Kernel(
-        cutoff_per_mm=math.exp(rng.uniform(low, high)),
+        cutoff_per_mm=math.exp(rng.uniform(math.log(low), math.log(high))),
         order=rng.uniform(1.5, 6.0),
         enhancement=rng.uniform(0.0, 1.5) * (rng.random() < 0.5),
         enhancement_per_mm=rng.uniform(0.3, 0.7),

@@ -44,7 +44,7 @@ def test_a_slab_is_the_mean_of_up_to_so_many_slices_of_the_volume() -> None:
 
 
 def test_noise_comes_from_elsewhere_where_that_is_louder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cases_module, "random_kernel", lambda rng, cutoffs: KERNELS["soft"])
+    monkeypatch.setattr(cases_module, "random_kernel", lambda rng, pixel_mm: KERNELS["soft"])
     cases = (patient([QUIET_HU], 5.0), patient([LOUD_HU], 50.0))
 
     def noise_of(hu: float, **data: float) -> torch.Tensor:
@@ -61,7 +61,7 @@ def test_noise_comes_from_elsewhere_where_that_is_louder(monkeypatch: pytest.Mon
 
 
 def test_inserted_noise_may_have_the_texture_of_the_scan_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cases_module, "random_kernel", lambda rng, cutoffs: KERNELS["soft"])
+    monkeypatch.setattr(cases_module, "random_kernel", lambda rng, pixel_mm: KERNELS["soft"])
     flat = MeasuredKernel((0.0, 1.0), (0.0, 1.0))
     case = replace(patient([QUIET_HU], 5.0), kernel=flat)
 

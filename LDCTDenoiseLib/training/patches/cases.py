@@ -13,14 +13,7 @@ import numpy as np
 from ...ct.hu_check import check_ct
 from ...data.pairs_csv import SPLITS, Pair, Source, read_pairs
 from ...errors import InputError
-from ...simulation.kernel import (
-    CUTOFFS_PER_MM,
-    CUTOFFS_PER_PIXEL,
-    KERNELS,
-    ReconstructionKernel,
-    measure_kernel,
-    random_kernel,
-)
+from ...simulation.kernel import KERNELS, ReconstructionKernel, measure_kernel, random_kernel
 from ...volumes.volume_file import VOLUME_SUFFIXES, read_volume, volume_suffix
 from ..config import DataConfig
 from .cleaning import TargetCleaner
@@ -64,10 +57,10 @@ class Degradation:
         low, high = np.log(config.dose_range)
         dose = 1.0 if rng.random() < config.full_dose else float(np.exp(rng.uniform(low, high)))
         strength = float(np.exp(rng.uniform(*np.log(ELECTRONICS))))
-        cutoffs = CUTOFFS_PER_MM
-        if config.kernel_by_pixel and rng.random() < config.kernel_by_pixel:
-            cutoffs = (CUTOFFS_PER_PIXEL[0] / pixel_mm, CUTOFFS_PER_PIXEL[1] / pixel_mm)
-        return cls(dose, random_kernel(rng, cutoffs), strength * (rng.random() < config.electronics))
+        # Without it nothing is drawn: runs of before it keep their patches.
+        by_pixel = config.kernel_by_pixel > 0 and rng.random() < config.kernel_by_pixel
+        kernel = random_kernel(rng, pixel_mm if by_pixel else None)
+        return cls(dose, kernel, strength * (rng.random() < config.electronics))
 
     def amplitudes(self) -> np.ndarray:
         """(2,) float32: factors on a prepared volume's noises."""

@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,14 @@ from LDCTDenoiseLib.simulation.phantom import make_phantom
 from Testing.system.unprivileged import as_nobody, closed_folder
 
 SIZE = 128
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_places() -> Iterator[None]:
+    """Ten passes for each lesion become two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("LDCTDenoiseLib.evaluation.local_response.places_for", partial(places_for, fewest=4))
+        yield
 
 
 def write(path: Path, hu: np.ndarray, mm: float = 400 / SIZE) -> Path:
@@ -82,9 +91,7 @@ def phantom_results() -> list[PhantomResult]:
 @pytest.fixture(scope="module")
 def evaluation(pairs_csv: Path, tiny_model: Path, phantom_results: list[PhantomResult]) -> Evaluation:
     options = EvaluationOptions(models=[str(tiny_model)], baselines=["median"], phantom_scans=0, device="cpu")
-    with pytest.MonkeyPatch.context() as quick:  # ten passes for each lesion become two
-        quick.setattr("LDCTDenoiseLib.evaluation.local_response.places_for", partial(places_for, fewest=4))
-        done = evaluate_pairs(pairs_csv, options)
+    done = evaluate_pairs(pairs_csv, options)
     done.phantom += phantom_results
     return done
 

@@ -166,10 +166,10 @@ def test_a_child_process_inherits_the_low_priority_of_slicer() -> None:
     code = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent.parent.parent)!r})
-os.nice(19)
 from Testing.slicer_standin import start_application
 start_application()
 import qt
+os.nice(19)  # last: beside other work all that follows takes long
 process = qt.QProcess()
 process.start(sys.executable, ["-c", "import os; print(os.getpriority(os.PRIO_PROCESS, 0))"])
 process.waitForFinished(20000)

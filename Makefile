@@ -7,8 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/base
 INSTALLED := $(VENV)/installed
-# Bytecode is made when it is first needed: less disk, and less time to install.
+# Bytecode is made when it is first needed: less disk, and less time to install. Some images forbid it: every process of the tests would
+# compile PyTorch anew.
 PIP := $(BIN)/pip install --disable-pip-version-check --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 TORCH_PIP := $(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 NO_CPU_BUILD := "The package index has no CPU build of PyTorch for this Python, so its usual build is installed: on Linux with CUDA, \

@@ -410,6 +410,12 @@ def test_a_varied_volume_comes_in_blocks_of_other_pixels_and_keeps_its_millimetr
         assert block.own_noise_hu == blocks[0].own_noise_hu
 
 
+def test_two_volumes_are_varied_differently(data: Path, tmp_path: Path) -> None:
+    scans = [read_volume(data / name) for name in ("anna.nrrd", "bert.nrrd")]
+    pixels = {prepare(scan, tmp_path, seed=5, variety=Variety(zoom=(0.7, 1.4)))[0].spacing for scan in scans}
+    assert len(pixels) == 2
+
+
 def test_quiet_patients_are_drawn_more_often() -> None:
     def patient(hu: int, own: float) -> list[NoiseInsertedCase]:
         voxels = np.full((2, 40, 40), hu, np.int16)

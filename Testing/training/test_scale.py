@@ -111,7 +111,8 @@ def test_no_thread_of_a_process_group_outlives_the_training(data: Path, tmp_path
     )
     command = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    result = python(*command, *arguments(data, tmp_path / "run", SHARED), "--quiet", env=environment)
+    config = SHARED | {"levels": [LEVEL | {"steps": 2}]}
+    result = python(*command, *arguments(data, tmp_path / "run", config), "--quiet", env=environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("threads") == 2
     assert "gloo" not in result.stdout

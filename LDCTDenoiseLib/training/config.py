@@ -130,8 +130,7 @@ class DataConfig:
         clean: share of the scans' own noise that targets are freed of, as the model finds it that the run starts from; of
             volumes that get their noise inserted.
         kernel_by_pixel: chance that a kernel's cut-off is drawn in cycles per pixel, where scans' kernels lie, instead of per mm.
-        own_kernel: chance that inserted noise has the texture that the scan's own shows, instead of any kernel's. Not beside
-            ``lesions``: what looks as the noise that targets keep hides them (docs/results/frontier.md).
+        own_kernel: chance that inserted noise has the texture that the scan's own shows, instead of any kernel's.
         validate: patients (file names without suffix) kept from training, when the data are a folder.
         test: the same.
     """

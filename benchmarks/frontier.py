@@ -100,6 +100,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for frontier_FOLDER.csv and .png")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     pairs = list(find_pairs(options.pairs))
     masks = {pair.patient: tissue_masks(pair.full) for pair in pairs}
     for pair in pairs:

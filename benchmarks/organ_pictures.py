@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--out", type=Path, required=True, help="folder for organ_NAME.png")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     denoiser, nlm = Denoiser(options.model, "cpu"), find_baseline("nlm").method(NLM)
     methods: dict[str, Callable[[np.ndarray, DosePair], np.ndarray]] = {
         denoiser.info.name: lambda hu, pair: denoiser(hu),

@@ -20,10 +20,11 @@ def test_every_candidate_is_judged_on_every_low_dose(tmp_path: Path, tiny_model:
         image = sitk.GetImageFromArray(np.rint(full + rng.normal(0, noise, full.shape)).astype(np.int16))
         image.SetSpacing((0.8, 0.8, 5.0))
         sitk.WriteImage(image, str(tmp_path / f"{name}.nrrd"))
-    given = ["--pairs", str(tmp_path), "--models", str(tiny_model), "--baselines", "median", "--out", str(tmp_path)]
+    out = tmp_path / "new" / "results"
+    given = ["--pairs", str(tmp_path), "--models", str(tiny_model), "--baselines", "median", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["frontier", *given])
     frontier.main()
-    with (tmp_path / f"frontier_{tmp_path.name}.csv").open(newline="") as file:
+    with (out / f"frontier_{tmp_path.name}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["pair"] for row in rows} == {"a_d25", "a_d10"}
     assert {row["candidate"] for row in rows} > {"median"}
@@ -33,4 +34,4 @@ def test_every_candidate_is_judged_on_every_low_dose(tmp_path: Path, tiny_model:
     weakest = [row for row in rows if row["candidate"] == "median" and row["how"] == "radius 1"]
     for weak, strong in zip(weakest, strongest, strict=True):
         assert 0 < float(strong["NPS mean frequency, per cm"]) < float(weak["NPS mean frequency, per cm"])
-    assert (tmp_path / f"frontier_{tmp_path.name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / f"frontier_{tmp_path.name}.png").read_bytes().startswith(b"\x89PNG")

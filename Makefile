@@ -44,10 +44,11 @@ demo-train: $(INSTALLED)
 	rm -rf $(DEMO_OUT)/train
 	$(BIN)/ldctdenoise demo --train demo --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
 
-# Test files run side by side, on as many cores as there are up to four: a worker takes about 1 GB.
+# Test files run side by side, in one more worker than cores since some tests wait, and in four at most: a worker takes about 1 GB.
+WORKERS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules LDCTDenoiseLib -q
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile
 
 test-slow: $(INSTALLED)
 	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || Testing/system_packages "Orthanc's tests are skipped" $(ORTHANC) || true

@@ -76,7 +76,7 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
+@pytest.mark.parametrize("launcher", ["lightning", pytest.param("torchrun", marks=pytest.mark.slow)])
 def test_two_processes_learn_what_one_with_the_whole_batch_learns(alone: Path, data: Path, tmp_path: Path, launcher: str) -> None:
     out = tmp_path / "run"
     command = [*arguments(data, out, WITHOUT_NORM), "--quiet"]

@@ -45,7 +45,7 @@ demo-train: $(INSTALLED)
 	$(BIN)/ldctdenoise demo --train demo --out $(DEMO_OUT)/train $(if $(wildcard $(VGG_WEIGHTS)),--vgg-weights $(VGG_WEIGHTS))
 
 # Test files run side by side, in one more worker than cores since some tests wait, and in four at most: a worker takes about 1 GB.
-WORKERS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
+WORKERS = $$($(BIN)/python -c 'from LDCTDenoiseLib.system.devices import usable_cores; print(min(usable_cores() + 1, 4))')
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules LDCTDenoiseLib -q
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from LDCTDenoiseLib.measures.signal_kept import places_for
 from LDCTDenoiseLib.models.cascade import SYSTEMS, Cascade
 from LDCTDenoiseLib.models.model_file import save_model
 from LDCTDenoiseLib.models.model_info import ModelInfo
@@ -44,6 +46,14 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no shared CT data at {folder} (set LDCT_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def few_places() -> Iterator[None]:
+    """Ten passes for each lesion become two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("LDCTDenoiseLib.evaluation.local_response.places_for", partial(places_for, fewest=4))
+        yield
 
 
 @pytest.fixture(scope="module")

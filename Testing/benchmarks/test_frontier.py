@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from benchmarks import frontier
 
 
+@pytest.mark.usefixtures("few_places")
 def test_every_candidate_is_judged_on_every_low_dose(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     full = np.full((3, 96, 96), 50.0)

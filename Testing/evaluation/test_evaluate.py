@@ -8,9 +8,7 @@ import math
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +32,7 @@ from LDCTDenoiseLib.evaluation.report import check_report_folder, page_text, wri
 from LDCTDenoiseLib.evaluation.report_tables import text_table
 from LDCTDenoiseLib.evaluation.slice_table import quality, slice_rows
 from LDCTDenoiseLib.measures.image_quality import ABDOMEN, BRAIN, CHEST, LIVER, WINDOWS
-from LDCTDenoiseLib.measures.signal_kept import LESIONS, places_for
+from LDCTDenoiseLib.measures.signal_kept import LESIONS
 from LDCTDenoiseLib.measures.tissue_bias import tissue_masks
 from LDCTDenoiseLib.simulation.phantom import make_phantom
 from Testing.system.unprivileged import as_nobody, closed_folder
@@ -42,12 +40,7 @@ from Testing.system.unprivileged import as_nobody, closed_folder
 SIZE = 128
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _few_places() -> Iterator[None]:
-    """Ten passes for each lesion become two."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("LDCTDenoiseLib.evaluation.local_response.places_for", partial(places_for, fewest=4))
-        yield
+pytestmark = pytest.mark.usefixtures("few_places")
 
 
 def write(path: Path, hu: np.ndarray, mm: float = 400 / SIZE) -> Path:

@@ -121,7 +121,7 @@ def test_a_real_abdomen_gains_and_keeps_its_hu(
     assert abs(hu_bias(denoised, full, tissue_mask(full, (-30.0, 150.0)))) < 0.5
 
 
-@pytest.mark.parametrize(("name", "dose"), [("nlm", 0.25), ("curvature", 0.1)])
+@pytest.mark.parametrize(("name", "dose"), [pytest.param("nlm", 0.25, marks=pytest.mark.slow), ("curvature", 0.1)])
 def test_a_real_abdomen_has_less_error_than_by_a_filter_tuned_on_it(
     denoiser: Denoiser, abdomen: tuple[np.ndarray, tuple[float, float]], name: str, dose: float
 ) -> None:

@@ -59,11 +59,12 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *lines: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Command lines, one after the other, in one process; its output ends with their exit codes."""
     code = (
         "import sys, json\n"
         "from LDCTDenoiseLib.commands.command_line import main\n"
+        f"{before}\n"
         f"codes = [main(line.split()) for line in {lines!r}]\n"
         "assert 'torch' not in sys.modules or sys.modules['torch'] is None\n"
         "print(json.dumps(codes))"
@@ -106,7 +107,8 @@ def test_without_torch_every_command_of_denoising_works(base: Path) -> None:
 
 
 def test_the_demo_needs_pillow_beside_the_base(base: Path) -> None:
-    done = run(base, "demo --out demo")
+    small = "from LDCTDenoiseLib.demo.denoising_demo import run_demo; run_demo.__kwdefaults__.update(slices=1, size=128)"
+    done = run(base, "demo --out demo", before=small)
     assert "output" in done.stdout
     assert {path.name for path in (base / "demo").iterdir()} == {"demo.png", "phantom.nrrd", "low_dose.nrrd", "denoised.nrrd"}
 

@@ -35,8 +35,8 @@ class LossConfig:
         vgg_window: [low, high] HU that VGG sees as [0, 1].
         noise_weighted: divide each patch's loss by (SD of its inserted noise)^2 / 4 + (3 HU)^2, so that a batch of mixed
             doses is not ruled by its noisiest patches.
-        lesions: weight of the response to small discs that are added to a quarter of the patches (``losses/lesion_response.py``);
-            0 leaves it out. Never divided by the noise.
+        lesions: weight of the response to small discs that are added to a quarter of the patches, unless their noise hides them
+            (``losses/lesion_response.py``); 0 leaves it out. Never divided by the noise.
         adversarial: weight of a Wasserstein critic's opinion of the result (``adversarial.py``); 0 leaves it out.
         critic_steps: batches that the critic learns from for each that the network learns from.
         gradient_penalty: weight of the critic's gradient penalty.

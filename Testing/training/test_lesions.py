@@ -17,20 +17,21 @@ from LDCTDenoiseLib.training.patches.lesions import DRAWS, DRAWS_PER_PATCH, KIND
 SIDE = 96
 
 
-def draws_of_the_first_disc(kind: int) -> torch.Tensor:
+def draws_of_the_first_disc(kind: float = 0.0) -> torch.Tensor:
     """One disc in the middle of a patch; the other three of the patch have left it for its corners."""
     draws = torch.zeros(1, DRAWS_PER_PATCH)
     discs = draws[:, :-1].view(PER_PATCH, DRAWS)
-    discs[:, 0] = (kind + 0.5) / len(KINDS)
-    discs[0] = torch.tensor([(kind + 0.5) / len(KINDS), 0.5, 1.0, 0.5, 0.5, 0.5])
+    discs[:, 0] = kind
+    discs[0] = torch.tensor([kind, 0.5, 1.0, 0.5, 0.5, 0.5])
     return draws
 
 
-@pytest.mark.parametrize("kind", range(len(KINDS)))
-def test_a_lesion_has_its_contrast_and_its_area_in_mm(kind: int) -> None:
-    contrast, radius = KINDS[kind]
+@pytest.mark.parametrize("lesion", KINDS)
+def test_a_lesion_has_its_contrast_and_its_area_in_mm(lesion: tuple[float, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    contrast, radius = lesion
+    monkeypatch.setattr(lesions_module, "SHARES", [float(kind == lesion) for kind in KINDS])
     spacing = torch.tensor([0.4])  # small pixels: even the smallest disc reaches its height
-    patch = paint_lesions(draws_of_the_first_disc(kind), spacing, SIDE)[0, 0]
+    patch = paint_lesions(draws_of_the_first_disc(), spacing, SIDE)[0, 0]
     middle = slice(SIDE // 2 - 20, SIDE // 2 + 20)
     area = float(patch[middle, middle].sum()) * 0.4**2 / contrast
     assert area == pytest.approx(math.pi * radius**2, rel=0.15)
@@ -38,9 +39,17 @@ def test_a_lesion_has_its_contrast_and_its_area_in_mm(kind: int) -> None:
 
 
 def test_a_lesion_of_the_same_size_takes_fewer_pixels_where_they_are_larger() -> None:
-    draws = draws_of_the_first_disc(0)
-    counts = [int((paint_lesions(draws, torch.tensor([mm]), SIDE)[0, 0] > 5).sum()) for mm in (0.5, 1.0)]
+    counts = [int((paint_lesions(draws_of_the_first_disc(), torch.tensor([mm]), SIDE)[0, 0] > 5).sum()) for mm in (0.3, 0.6)]
     assert counts[0] == pytest.approx(4 * counts[1], rel=0.1)
+
+
+def test_small_lesions_are_drawn_more_often_but_not_where_they_are_one_pixel() -> None:
+    heights = []
+    for mm in (0.4, 0.8):
+        drawn = [paint_lesions(draws_of_the_first_disc(kind), torch.tensor([mm]), SIDE) for kind in (0.1, 0.5, 0.9)]
+        heights.append([round(float(patch[0, 0, SIDE // 2, SIDE // 2])) for patch in drawn])
+    assert heights[0] == pytest.approx([40, 100, 100], rel=0.1)
+    assert heights[1] == pytest.approx([10, 20, 40], rel=0.1)
 
 
 def test_lesions_of_a_patch_with_a_halo_lie_where_the_loss_sees_them() -> None:

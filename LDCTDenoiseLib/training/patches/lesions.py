@@ -16,6 +16,11 @@ DRAWS = 6
 DRAWS_PER_PATCH = PER_PATCH * DRAWS + 1
 KINDS = ((10.0, 6.0), (20.0, 4.0), (40.0, 2.5), (100.0, 1.2))
 """Contrast in HU and radius in mm: about what a reader can just make out, larger where fainter."""
+SHARES = (0.0, 0.0, 0.25, 0.75)
+"""How often each is drawn: a network that keeps the small ones keeps the others too (docs/results/frontier.md)."""
+COARSE_MM = 0.75
+COARSE_SHARES = (0.34, 0.33, 0.33, 0.0)
+"""In pixels from ``COARSE_MM`` on, where the smallest is about one pixel, as noise is."""
 CONTRAST_FACTOR = (0.67, 1.5)
 RADIUS_FACTOR = (0.74, 1.35)
 EDGE_SD_MM = (0.35, 0.7)
@@ -41,7 +46,8 @@ def paint_lesions(draws: torch.Tensor, spacing: torch.Tensor, side: int, halo: i
     discs = draws[:, :-1].reshape(len(draws), PER_PATCH, DRAWS, 1, 1)
     kind, size, sign, wide, in_rows, in_columns = discs.unbind(2)
     contrasts, radii = draws.new_tensor(KINDS).unbind(1)
-    chosen = (kind * len(KINDS)).long()
+    fine, coarse = draws.new_tensor([SHARES, COARSE_SHARES]).cumsum(1)[:, :-1]
+    chosen = (kind[..., None] >= torch.where(spacing[..., None] < COARSE_MM, fine, coarse)).sum(dim=-1)
     contrast = contrasts[chosen] * log_between(size, CONTRAST_FACTOR) * torch.where(sign < 0.5, -1.0, 1.0)
     radius = radii[chosen] * log_between(wide, RADIUS_FACTOR) / spacing
     margin = _MARGIN + (1 - 2 * _MARGIN) * halo / side

@@ -163,6 +163,14 @@ def collate(
     )
 
 
+def noise_of(sample: Sample) -> float:
+    """SD in HU of what the low dose of a sample has more than the normal dose, with its halo."""
+    if isinstance(sample, MeasuredSample):
+        return float((sample.low - sample.full).std(dtype=np.float32))
+    noise, amplitude, window = (torch.from_numpy(array)[None] for array in sample[1:4])
+    return float(_shaped(noise, amplitude, window, sample.full.shape).std())
+
+
 def _shaped(noise: torch.Tensor, amplitude: torch.Tensor, window: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """The noise of a dose and a kernel, without its margin: (batch, rows, columns), HU."""
     mixed = (noise.float() * amplitude[:, :, None, None]).sum(dim=1)

@@ -167,7 +167,7 @@ def noise_of(sample: Sample) -> float:
     """SD in HU of what the low dose of a sample has more than the normal dose, with its halo."""
     if isinstance(sample, MeasuredSample):
         return float((sample.low - sample.full).std(dtype=np.float32))
-    noise, amplitude, window = (torch.from_numpy(array)[None] for array in sample[1:4])
+    noise, amplitude, window = (torch.from_numpy(array)[None] for array in (sample.noise, sample.amplitude, sample.window))
     return float(_shaped(noise, amplitude, window, sample.full.shape).std())
 
 

@@ -48,7 +48,7 @@ demo-train: $(INSTALLED)
 WORKERS = $$($(BIN)/python -c 'from LDCTDenoiseLib.system.devices import usable_cores; print(min(usable_cores() + 1, 4))')
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules LDCTDenoiseLib -q
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
 	PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || Testing/system_packages "Orthanc's tests are skipped" $(ORTHANC) || true

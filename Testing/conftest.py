@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name != "training")  # its files take longest, and no worker should end on one
     if torch.cuda.is_available():
         return
     for item in items:

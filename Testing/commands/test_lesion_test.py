@@ -59,7 +59,7 @@ def test_a_place_in_mm_is_the_same_place_whatever_the_files_orientation(run: Run
     assert json.loads(by_mm.out) == told
 
 
-@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz"])
+@pytest.mark.parametrize("suffix", [".nrrd", pytest.param(".nii.gz", marks=pytest.mark.slow)])
 def test_the_map_is_two_volumes_of_one_slice_at_its_place(
     run: Run, tiny_model: Path, tmp_path: Path, source: Path, suffix: str
 ) -> None:

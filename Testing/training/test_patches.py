@@ -21,11 +21,11 @@ from LDCTDenoiseLib.simulation.phantom import make_phantom
 from LDCTDenoiseLib.training.config import DataConfig
 from LDCTDenoiseLib.training.patches import array_cache, noise_cache, pair_cache
 from LDCTDenoiseLib.training.patches.array_cache import cached_arrays
-from LDCTDenoiseLib.training.patches.batches import LOUD_HU, PatchBatches, ValidationSlices
+from LDCTDenoiseLib.training.patches.batches import LESIONS_EVERY, PatchBatches, ValidationSlices
 from LDCTDenoiseLib.training.patches.cases import Case, Degradation, NoiseInsertedCase, PairedCase, load_cases, shared_out
 from LDCTDenoiseLib.training.patches.noise_cache import PreparedVolume, Variety, prepare
 from LDCTDenoiseLib.training.patches.pair_cache import PreparedPair
-from LDCTDenoiseLib.training.patches.samples import collate, noise_of
+from LDCTDenoiseLib.training.patches.samples import LOUD_HU, collate
 from LDCTDenoiseLib.training.patches.stored_array import StoredArray
 from LDCTDenoiseLib.volumes.volume_file import read_volume, write_volume
 from Testing.dicom.dicom_files import OTHER_SERIES, SERIES, make_slice, save
@@ -455,28 +455,38 @@ def test_lesions_come_with_every_fourth_patch_and_go_into_neither_dose() -> None
     assert len(set(with_lesions.patch.tolist())) == 4
 
 
-def test_patches_whose_noise_hides_lesions_have_none() -> None:
+def paired_noise() -> list[Case]:
     rng = np.random.default_rng(0)
     full = np.full((3, 80, 80), 20, np.int16)
-    cases = [
+    return [
         PairedCase(PreparedPair(full, full + np.rint(rng.normal(0, sd, full.shape)).astype(np.int16), (0.5, 0.5)))
         for sd in (0.8 * LOUD_HU, 1.2 * LOUD_HU)
     ]
+
+
+def inserted_noise() -> list[Case]:
+    noise = np.random.default_rng(0).normal(0, 30, (2, 3, 80, 80)).astype(np.float16)
+    return [NoiseInsertedCase(PreparedVolume(np.full((3, 80, 80), 50, np.int16), noise, (1.0, 1.0), 10.0))]
+
+
+@pytest.mark.parametrize("cases", [paired_noise(), inserted_noise()], ids=["pairs", "inserted"])
+def test_patches_whose_noise_hides_lesions_have_none(cases: list[Case]) -> None:
     patches = PatchBatches(cases, DataConfig(patch_size=16, batch_size=64), halo=2, batches=1, seed=[5], lesions=True)
-    _, low, lesions, patch = patches[0].images()
+    full, low, lesions, patch = patches[0].images()
+    noise = (low - full).std(dim=(1, 2, 3))
+    expected = [number for number in range(0, 64, LESIONS_EVERY) if noise[number] < LOUD_HU]
+    assert 0 < len(expected) < 16
     assert lesions is not None
     assert patch is not None
-    assert 0 < len(lesions) < 16
-    assert low.std(dim=(1, 2, 3))[patch].max() < LOUD_HU < low.std(dim=(1, 2, 3)).max()
+    assert patch.tolist() == expected
+    assert len(lesions) == len(expected)
 
 
-def test_inserted_noise_is_told_as_the_patch_has_it() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.normal(0, 30, (2, 3, 80, 80)).astype(np.float16)
-    case = NoiseInsertedCase(PreparedVolume(np.full((3, 80, 80), 50, np.int16), noise, (1.0, 1.0), 10.0))
-    sample = case.sample((1, slice(20, 60), slice(20, 60)), Degradation(0.25, KERNELS["soft"]))
-    full, low, *_ = collate([sample], [0]).images()
-    assert noise_of(sample) == pytest.approx(float((low - full).std()), rel=0.01)
+def test_a_batch_of_loud_noise_alone_has_no_lesions() -> None:
+    config = DataConfig(patch_size=16, batch_size=16)
+    batch = PatchBatches(paired_noise()[1:], config, halo=2, batches=1, seed=[5], lesions=True)[0]
+    assert batch.lesions is not None
+    assert batch.images().lesions is None
 
 
 def test_lesions_of_patches_with_a_wide_halo_lie_within_it() -> None:

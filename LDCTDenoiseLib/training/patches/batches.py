@@ -14,7 +14,7 @@ from ..config import DataConfig
 from .cases import Case, Degradation, NoiseInsertedCase, Region
 from .inserts import DRAWS_PER_PATCH as INSERT_DRAWS
 from .lesions import DRAWS_PER_PATCH as LESION_DRAWS
-from .samples import ORIENTATIONS, Batch, InsertedSample, Sample, collate, noise_of
+from .samples import ORIENTATIONS, Batch, InsertedSample, Sample, collate
 
 AIR_BELOW_HU = -800.0
 TISSUE_SHARE = 0.01
@@ -23,8 +23,6 @@ NOISE_MARGIN = 12
 """Pixels of noise around a patch that its kernel is shaped with: the filter reaches no farther, and what wraps round is cut."""
 LESIONS_EVERY = 4
 """Every so many-th patch of a batch tells its response to lesions."""
-LOUD_HU = 40.0
-"""SD of the noise from which a patch does not: it hides lesions, and what would keep them keeps it (docs/results/frontier.md)."""
 
 
 class PatchBatches(Dataset[Batch]):
@@ -95,7 +93,7 @@ class PatchBatches(Dataset[Batch]):
             samples.append(sample)
             orientations.append(int(rng.integers(ORIENTATIONS)))
             inserts.append(rng.random(INSERT_DRAWS))
-            if self.lesions and number % LESIONS_EVERY == 0 and noise_of(sample) < LOUD_HU:
+            if self.lesions and number % LESIONS_EVERY == 0:
                 lesions[place] = rng.random(LESION_DRAWS), spacing[0]
         painted = (np.stack(inserts), self.config.inserts) if self.config.inserts else None
         return collate(samples, orientations, painted, lesions, self.halo)

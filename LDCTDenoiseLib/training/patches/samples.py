@@ -23,6 +23,8 @@ ORIENTATIONS = 8
 
 LOUDEST_HU = 110.0
 """SD to which the inserted noise of a patch is turned down: more is no use to anybody."""
+LOUD_HU = 40.0
+"""SD of the noise from which a patch has no lesions: what would keep them keeps the noise (docs/results/frontier.md)."""
 
 
 class InsertedSample(NamedTuple):
@@ -103,21 +105,27 @@ class Batch(NamedTuple):
 
     def images(self) -> Images:
         """Normal and low dose, and the lesions to add."""
-        parts = []
+        parts, noise_hu = [], []
         start = 0
         if self.inserted is not None:
             scan, noise, amplitude, window, own_noise = self.inserted
             scan = self._with_inserts(scan.float(), start)
             start = len(scan)
-            low = with_scanner_floor(scan, _shaped(noise, amplitude, window, scan.shape[-2:]))
+            inserted = _shaped(noise, amplitude, window, scan.shape[-2:])
+            low = with_scanner_floor(scan, inserted)
             parts.append(torch.stack([scan - own_noise.float(), low]))
+            noise_hu.append(inserted.std(dim=(1, 2)))
         if self.measured is not None:
             parts.append(self._with_inserts(torch.stack([one.float() for one in self.measured]), start))
+            noise_hu.append((parts[-1][1] - parts[-1][0]).std(dim=(1, 2)))
         full, low = _turn(torch.cat(parts, dim=1), self.orientation)[:, :, None]
         if self.lesions is None:
             return Images(full, low)
         draws, spacing, patch, halo = self.lesions
-        return Images(full, low, paint_lesions(draws, spacing, full.shape[-1], halo), patch)
+        seen = torch.cat(noise_hu)[patch] < LOUD_HU
+        if not seen.any():
+            return Images(full, low)
+        return Images(full, low, paint_lesions(draws[seen], spacing[seen], full.shape[-1], halo), patch[seen])
 
     def _with_inserts(self, images: torch.Tensor, start: int) -> torch.Tensor:
         """(..., images, rows, columns) of the batch from index ``start`` on, with their ellipses; padding stays padding."""
@@ -161,14 +169,6 @@ def collate(
         if chosen
         else None,
     )
-
-
-def noise_of(sample: Sample) -> float:
-    """SD in HU of what the low dose of a sample has more than the normal dose, with its halo."""
-    if isinstance(sample, MeasuredSample):
-        return float((sample.low - sample.full).std(dtype=np.float32))
-    noise, amplitude, window = (torch.from_numpy(array)[None] for array in (sample.noise, sample.amplitude, sample.window))
-    return float(_shaped(noise, amplitude, window, sample.full.shape).std())
 
 
 def _shaped(noise: torch.Tensor, amplitude: torch.Tensor, window: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
